@@ -1,0 +1,265 @@
+"""The djsession command: keygen, encrypt, decrypt and serve.
+
+The key comes from the environment or from a file, never from the command line, which other
+users of the machine can see. Exit codes: 0; 1 for a refused token or bad input, with one line on
+stderr; 2 for a wrong use of the command or a setting that is missing or wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from .codec import SessionCodec
+from .errors import ConfigurationError, DjsessionError, MockupError, SessionError
+from .settings import KEY_NAME, Settings
+from .transport import candidates
+
+__all__ = ["generate_key", "main"]
+
+# What the proxy draws keys from: 46 characters, 5.5 bits each.
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789!@#$%^*-_=+"
+_KEY_LENGTH = 32
+
+
+class _InputError(Exception):
+    """One line for stderr and exit code 1."""
+
+
+def generate_key() -> str:
+    """Return a random key of 32 characters of the proxy's alphabet: more than 128 bits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_KEY_LENGTH))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with its arguments (default: ``sys.argv``) and return its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parser().parse_args(argv)
+    arguments.argv = argv
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except MockupError as error:
+        for problem in error.problems:
+            print(f"djsession: {problem}", file=sys.stderr)
+        return 1
+    except ConfigurationError as error:
+        print(f"djsession: {error}", file=sys.stderr)
+        return 2
+    except (DjsessionError, _InputError) as error:
+        print(f"djsession: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="djsession",
+        description="Sessions of the DjaoDjin proxy: make keys, read and write tokens, and serve"
+        " an application with mockup logins.",
+        epilog=f"The key is read from the environment variable {KEY_NAME}; several keys, newest"
+        " first, are separated by commas.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    keygen = commands.add_parser(
+        "keygen", help="print a new key", description="Print a new random key."
+    )
+    keygen.set_defaults(run=_keygen)
+
+    encrypt = commands.add_parser(
+        "encrypt",
+        help="turn JSON into a token",
+        description="Read a session, a JSON object, and print its token.",
+    )
+    encrypt.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="a file of JSON (default: stdin)"
+    )
+    encrypt.add_argument(
+        "--format",
+        choices=("openssl", "jwt"),
+        default="openssl",
+        help="openssl for the cookie (default), jwt for the Authorization header",
+    )
+    _add_key_file(encrypt)
+    encrypt.set_defaults(run=_encrypt)
+
+    decrypt = commands.add_parser(
+        "decrypt",
+        help="turn a token into JSON",
+        description="Print the session in a token as JSON.",
+    )
+    decrypt.add_argument(
+        "token",
+        nargs="?",
+        default="-",
+        metavar="TOKEN",
+        help="a token, or a whole Cookie: or Authorization: header (default: stdin)",
+    )
+    decrypt.add_argument("--cookie-name", metavar="NAME", help="default: sessionid")
+    _add_key_file(decrypt)
+    decrypt.set_defaults(run=_decrypt)
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve a WSGI application on this machine, for development",
+        description="Serve a WSGI application on this machine, for development.",
+    )
+    serve.add_argument("app", metavar="MODULE:APP", help="such as examples.hello:application")
+    serve.add_argument(
+        "--mockup", metavar="FILE", help="put mockup logins in front: a YAML file of sessions"
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+    serve.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a host name besides localhost that mockup logins answer to",
+    )
+    serve.add_argument(
+        "--reload", action="store_true", help="start again when a Python file has changed"
+    )
+    serve.add_argument("--watched", action="store_true", help=argparse.SUPPRESS)
+    _add_key_file(serve)
+    serve.set_defaults(run=_serve)
+    return parser
+
+
+def _add_key_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--key-file",
+        metavar="FILE",
+        help=f"read the key from a file, not from {KEY_NAME}; one key a line, newest first",
+    )
+
+
+def _port(value: str) -> int:
+    if value.isdecimal() and int(value) <= 65535:
+        return int(value)
+    raise argparse.ArgumentTypeError("expected a number from 0 to 65535")
+
+
+def _secret_keys(key_file: str | None) -> list[str] | None:
+    """Return the keys in a file, or None when there is no file and the environment counts."""
+    if key_file is None:
+        return None
+    # Lines end in line ends: everything else around a key is a mistake to be told.
+    return _read_text(key_file).rstrip("\r\n").splitlines()
+
+
+def _read_text(path: str, stdin: TextIO | None = None) -> str:
+    """Return the text of a file, or of stdin for ``-`` where that is allowed."""
+    try:
+        if path == "-" and stdin is not None:
+            return stdin.read()
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise _InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise _InputError(f"{path}: not UTF-8") from None
+
+
+def _codec(settings: Settings) -> SessionCodec:
+    return SessionCodec(settings.secret_key or (), max_token_size=settings.max_token_size)
+
+
+def _keygen(_: argparse.Namespace) -> int:
+    print(generate_key())
+    return 0
+
+
+def _encrypt(arguments: argparse.Namespace) -> int:
+    settings = Settings.from_environ(secret_key=_secret_keys(arguments.key_file))
+    text = _read_text(arguments.file, sys.stdin)
+    try:
+        session = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _InputError(f"not JSON: line {error.lineno}, column {error.colno}") from None
+    except (ValueError, RecursionError):
+        raise _InputError("not JSON that can be read") from None
+    if not isinstance(session, dict):
+        raise _InputError("a session is a JSON object, in braces")
+    try:
+        print(_codec(settings).dumps(session, arguments.format))
+    except ValueError:
+        raise _InputError("NaN and Infinity are not JSON") from None
+    return 0
+
+
+def _decrypt(arguments: argparse.Namespace) -> int:
+    settings = Settings.from_environ(
+        secret_key=_secret_keys(arguments.key_file), cookie_name=arguments.cookie_name
+    )
+    text = sys.stdin.read() if arguments.token == "-" else arguments.token
+    codec = _codec(settings)
+    tokens = _tokens(text.strip(), settings.cookie_name)
+    error: SessionError | None = None
+    for token in tokens:
+        try:
+            session = codec.loads(token)
+        except SessionError as refused:
+            error = error or refused
+        else:
+            print(json.dumps(session, indent=2))
+            return 0
+    if error:
+        raise error
+    raise _InputError(
+        f"no token there, expected a token, a Cookie header with {settings.cookie_name}, or an"
+        " Authorization: Bearer header"
+    )
+
+
+def _tokens(text: str, cookie_name: str) -> list[str]:
+    """Return the tokens in a header line, or the text itself, its quotes removed."""
+    name, colon, value = text.partition(":")
+    header = name.strip().lower() if colon else ""
+    if header == "cookie" or f"{cookie_name}=" in text:
+        environ = {"HTTP_COOKIE": value if header == "cookie" else text}
+    elif header == "authorization" or text.lower().startswith("bearer "):
+        environ = {"HTTP_AUTHORIZATION": value if header == "authorization" else text}
+    else:
+        return [text.strip('"')] if text else []
+    return [token for _, token in candidates(environ, cookie_name)]
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    # Imported here: only this command needs WebOb and PyYAML, or a server.
+    from . import devserver
+
+    keys = _secret_keys(arguments.key_file)
+    if keys is not None:
+        # By the environment, where the application that is about to be imported looks.
+        if any("," in key for key in keys):
+            raise _InputError(f"{arguments.key_file}: a comma, which separates keys, is in a key")
+        os.environ[KEY_NAME] = ",".join(keys)
+    made = not os.environ.get(KEY_NAME)
+    if made:
+        os.environ[KEY_NAME] = generate_key()
+    if arguments.reload and not arguments.watched:
+        if made:
+            print(f"{KEY_NAME} is not set: using a new one for this run.", flush=True)
+        return devserver.run_reloading(arguments.argv)
+    return devserver.run(
+        arguments.app,
+        host=arguments.host,
+        port=arguments.port,
+        mockup=arguments.mockup,
+        hosts=arguments.allow_host,
+        new_key=made,
+        watch=arguments.watched,
+    )

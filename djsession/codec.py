@@ -1,0 +1,270 @@
+"""SessionCodec: a token to a Session and back, in either format, under several keys."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from functools import cached_property
+from time import time
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from . import openssl
+from .errors import (
+    ConfigurationError,
+    InvalidBase64,
+    InvalidEncoding,
+    InvalidJSON,
+    InvalidPadding,
+    JWTUnavailable,
+    NotAnObject,
+    SessionError,
+    TokenTooLarge,
+)
+from .session import Session
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from joserfc.jwk import OctKey
+
+__all__ = [
+    "MAX_TOKEN_SIZE",
+    "Format",
+    "SessionCodec",
+    "check_secret_keys",
+    "dumps",
+    "loads",
+    "token_format",
+]
+
+Format = Literal["openssl", "jwt"]
+
+#: Characters in a token: 64 KiB, a session of some 48 KiB of JSON.
+MAX_TOKEN_SIZE = 65_536
+
+#: Seconds until a jwt expires: what the proxy sets.
+JWT_MAX_AGE = 7_200
+
+_WHITESPACE = " \t\n\r"  # RFC 8259 section 2
+
+
+def token_format(token: str) -> Format:
+    """Return the format that a token is in. No character of base64 is a dot; a jwt has two."""
+    return "jwt" if "." in token else "openssl"
+
+
+def check_secret_keys(secret_key: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the keys of a ``secret_key`` setting, newest first.
+
+    Takes one key or a sequence of them. Raises ConfigurationError when there is none, and for a
+    key that is empty, not ASCII, or has quotes or white space around it.
+    """
+    if secret_key is None:
+        secret_key = ()
+    keys = (secret_key,) if isinstance(secret_key, str) else secret_key
+    if not isinstance(keys, Sequence) or not all(isinstance(key, str) for key in keys):
+        raise ConfigurationError("secret_key must be a str, or a list of them, newest first")
+    if not keys or not all(keys):
+        raise ConfigurationError(
+            "no secret key: set DJAODJIN_SECRET_KEY, in the environment or in the settings of"
+            " the framework, or pass secret_key=, to the key shown in the settings of the site"
+            " at DjaoDjin. 'djsession keygen' makes one for a site that has none."
+        )
+    for key in keys:
+        if not key.isascii():
+            raise ConfigurationError(
+                "secret_key (DJAODJIN_SECRET_KEY) has a character outside ASCII. The proxy's"
+                " keys have none: copy it again."
+            )
+        if key != key.strip() or key.strip("\"'") != key:
+            raise ConfigurationError(
+                "secret_key (DJAODJIN_SECRET_KEY) starts or ends with a quote or white space."
+                " Most likely a file of environment variables put it there: remove it."
+            )
+    return tuple(keys)
+
+
+class SessionCodec:
+    """Decodes and encodes tokens under one or more secret keys.
+
+    ``secret_key`` is a str, or a list of them, newest first: the first encodes, all decode, so
+    that a key can be changed at the proxy without refusing a request. ``max_token_size`` is in
+    characters. Raises ConfigurationError as :func:`check_secret_keys` does.
+
+    Immutable, and safe to share between threads.
+    """
+
+    def __init__(
+        self, secret_key: str | Sequence[str], *, max_token_size: int = MAX_TOKEN_SIZE
+    ) -> None:
+        self._secret_keys = check_secret_keys(secret_key)
+        self._passphrases = tuple(key.encode("ascii") for key in self._secret_keys)
+        self._max_token_size = max_token_size
+
+    def loads(self, token: str | bytes) -> Session:
+        """Return the session that a token carries, in either format.
+
+        Raises a SessionError for anything else than a token of one of the keys. Everything
+        from the decryption on is always done to its end, so that the time it takes does not
+        tell which check has failed.
+        """
+        if len(token) > self._max_token_size:
+            raise TokenTooLarge
+        if isinstance(token, bytes):
+            token = token.decode("latin-1")
+        if "." in token:
+            return Session(self._load_jwt(token))
+        error: type[SessionError] | None = None
+        if len(token) % 4:  # Python 3.10 takes padding beyond what is due
+            raise InvalidBase64
+        try:
+            container = b64decode(token, validate=True)
+        except ValueError:
+            error = InvalidBase64
+        if error:
+            raise error
+        salt, ciphertext = openssl.split(container)
+        for passphrase in self._passphrases:
+            padded = openssl.decrypt(salt, ciphertext, passphrase)
+            plaintext = openssl.unpad(padded)
+            document, failure = _parse(padded if plaintext is None else plaintext)
+            if plaintext is not None and failure is None:
+                return Session(document)
+            error = _furthest(error, InvalidPadding if plaintext is None else failure)
+        assert error is not None  # there is at least one key
+        raise error
+
+    def dumps(
+        self, session: Mapping[str, Any], format: Format = "openssl", *, max_age: int = JWT_MAX_AGE
+    ) -> str:
+        """Return a token of a session, under the newest key.
+
+        ``session`` is a mapping that JSON can express; dates and times are written in ISO 8601
+        and a Decimal as a number, as the proxy does. A jwt gets an ``exp`` of ``max_age``
+        seconds from now unless the session has one.
+
+        Raises JWTUnavailable for a jwt without the extra, TypeError for a value that JSON
+        cannot express, and ValueError for NaN, infinity, a reference to itself or an unknown
+        format.
+        """
+        session = dict(session)
+        if format == "openssl":
+            container = openssl.encrypt(_serialize(session), self._passphrases[0])
+            return b64encode(container).decode("ascii")
+        if format == "jwt":
+            payload = _serialize({"exp": int(time()) + max_age, **session})
+            token: str = self._require_jwt().sign(payload, self._jwt_keys[0])
+            return token
+        raise ValueError(f"unknown format {format!r}: it is 'openssl' or 'jwt'")
+
+    def _load_jwt(self, token: str) -> dict[str, Any]:
+        jwt, error = self._require_jwt(), None
+        for key in self._jwt_keys:
+            try:
+                payload = jwt.verify(token, key)
+            except SessionError as refused:
+                error = refused
+                continue
+            claims, failure = _parse(payload)
+            if failure is not None:
+                # It verified, so the key is right: only the subject of the sentence differs.
+                reason = failure.reason.replace("what was decrypted", "the payload of the jwt")
+                raise failure(reason, NotAnObject.remedy)
+            jwt.check_expiry(claims)
+            session: dict[str, Any] = claims
+            return session
+        assert error is not None  # there is at least one key
+        raise error
+
+    def _require_jwt(self) -> ModuleType:
+        if self._jwt is None:
+            raise JWTUnavailable
+        return self._jwt
+
+    @cached_property
+    def _jwt(self) -> ModuleType | None:
+        # joserfc takes longer to import than all the rest, and is an extra.
+        try:
+            from . import jwt
+        except ModuleNotFoundError as missing:
+            if missing.name is None or missing.name.partition(".")[0] != "joserfc":
+                raise
+            return None
+        return jwt
+
+    @cached_property
+    def _jwt_keys(self) -> list[OctKey]:
+        jwt = self._require_jwt()
+        return [jwt.import_key(key) for key in self._secret_keys]
+
+
+def loads(token: str | bytes, secret_key: str | Sequence[str]) -> Session:
+    """Return the session that a token carries. See :meth:`SessionCodec.loads`."""
+    return SessionCodec(secret_key).loads(token)
+
+
+def dumps(
+    session: Mapping[str, Any], secret_key: str | Sequence[str], format: Format = "openssl"
+) -> str:
+    """Return a token of a session. See :meth:`SessionCodec.dumps`."""
+    return SessionCodec(secret_key).dumps(session, format)
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+_decode_document: Callable[[str], tuple[Any, int]] = json.JSONDecoder(
+    parse_constant=_refuse_constant
+).raw_decode
+
+
+def _parse(plaintext: bytes) -> tuple[Any, type[SessionError] | None]:
+    """Return the JSON object in a plaintext, or the error that says what it is instead.
+
+    The error is returned, not raised: Python's own exceptions for this hold the plaintext.
+    """
+    failure: type[SessionError] | None = None
+    try:
+        text = plaintext.decode()
+    except UnicodeDecodeError:
+        failure = InvalidEncoding
+        text = plaintext.decode(errors="replace")
+    text = text.strip(_WHITESPACE)
+    try:
+        document, end = _decode_document(text)
+    except (ValueError, RecursionError):
+        return None, failure or InvalidJSON
+    if end != len(text):
+        return None, failure or InvalidJSON
+    if type(document) is not dict:
+        return None, failure or NotAnObject
+    return document, failure
+
+
+# How far decoding got: the key that got furthest is the one whose error helps.
+_ORDER = (InvalidPadding, InvalidEncoding, InvalidJSON, NotAnObject)
+
+
+def _furthest(
+    one: type[SessionError] | None, other: type[SessionError] | None
+) -> type[SessionError] | None:
+    known = [error for error in (one, other) if error is not None]
+    return max(known, key=_ORDER.index, default=None)
+
+
+def _serialize(session: dict[str, Any]) -> bytes:
+    return json.dumps(session, default=_default, allow_nan=False, separators=(",", ":")).encode(
+        "ascii"
+    )
+
+
+def _default(value: object) -> str | float:
+    isoformat = getattr(value, "isoformat", None)
+    if isoformat is not None:
+        return str(isoformat())
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"a session cannot hold a value of type {type(value).__name__}")

@@ -1,0 +1,152 @@
+"""``djsession serve``: a threaded development server on the standard library."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from .errors import ConfigurationError
+from .mockup import MockupApp
+from .settings import KEY_NAME
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["load_application", "run", "run_reloading"]
+
+# The exit code by which a watched server asks to be started again.
+_CHANGED = 3
+
+_POLL_SECONDS = 0.5
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _IPv6Server(_Server):
+    address_family = socket.AF_INET6
+
+
+def load_application(spec: str) -> WSGIApplication:
+    """Return the WSGI application of ``MODULE:APP``; ``:application`` when APP is left out.
+
+    Raises ConfigurationError when there is no such module, or nothing callable of that name in
+    it. What the module itself raises passes through.
+    """
+    module_name, _, name = spec.partition(":")
+    name = name or "application"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if module_name == missing or module_name.startswith(missing + "."):
+            raise ConfigurationError(
+                f"there is no module {module_name} here, expected MODULE:APP"
+            ) from None
+        raise
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{spec!r} is no MODULE:APP") from None
+    app = getattr(module, name, None)
+    if not callable(app):
+        raise ConfigurationError(f"{module_name} has no application called {name}")
+    return app  # type: ignore[no-any-return]
+
+
+def run(
+    spec: str,
+    *,
+    host: str,
+    port: int,
+    mockup: str | None,
+    hosts: Sequence[str],
+    new_key: bool,
+    watch: bool,
+) -> int:
+    """Serve an application until interrupted, and return the exit code.
+
+    Prints the address, and with a ``mockup`` file the users one can sign in as.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    sys.path.insert(0, os.getcwd())
+    if watch:
+        threading.Thread(target=_watch, daemon=True).start()
+    try:
+        app = load_application(spec)
+        mockups = MockupApp(app, mockup, hosts=hosts) if mockup is not None else None
+    except Exception:
+        if not watch:
+            raise
+        traceback.print_exc()
+        print("Waiting for a change.", file=sys.stderr, flush=True)
+        _sleep_until_interrupted()
+        return 0
+    server_class = _IPv6Server if ":" in host else _Server
+    try:
+        server = make_server(host, port, mockups or app, server_class, WSGIRequestHandler)
+    except OSError as error:
+        print(f"djsession: cannot listen on {host}:{port}: {error.strerror}", file=sys.stderr)
+        return 1
+    with server:
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{server.server_port}"
+        print(f"Serving {spec} at {address}/")
+        if new_key:
+            print(f"{KEY_NAME} is not set: using a new one for this run.")
+        if mockups:
+            users = ", ".join(mockups.sessions.by_name)
+            print(f"Sign in at {address}/login/ as one of: {users}")
+        print("Press Ctrl+C to stop.", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
+def run_reloading(argv: Sequence[str]) -> int:
+    """Run the command ``argv`` in a process of its own, again each time it sees a change."""
+    command = [sys.executable, "-m", "djsession", *argv, "--watched"]
+    try:
+        while (code := subprocess.run(command, check=False).returncode) == _CHANGED:
+            pass
+    except KeyboardInterrupt:
+        return 0
+    return code
+
+
+def _watch() -> None:
+    """End the process with _CHANGED as soon as the file of an imported module changes."""
+    known: dict[str, int] = {}
+    while True:
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if not isinstance(path, str):
+                continue
+            try:
+                changed_at = os.stat(path).st_mtime_ns
+            except OSError:
+                continue
+            if known.setdefault(path, changed_at) != changed_at:
+                print(f"{os.path.basename(path)} has changed, starting again.", flush=True)
+                os._exit(_CHANGED)
+        time.sleep(_POLL_SECONDS)
+
+
+def _sleep_until_interrupted() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        pass

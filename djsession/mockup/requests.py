@@ -1,0 +1,99 @@
+"""What a mockup login must know of a request before it trusts it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+__all__ = [
+    "is_browser",
+    "is_cross_site",
+    "is_local",
+    "query_parameter",
+    "request_url",
+    "safe_next",
+    "script_url",
+]
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d*)?", re.ASCII)
+_UNSAFE = re.compile("[\x00-\x20\x7f\\\\]")
+# What a path may hold unescaped (RFC 3986 section 3.3).
+_PATH_SAFE = "/:@!$&'()*+,;=~"
+
+
+def is_local(host: str, hosts: Collection[str]) -> bool:
+    """Whether a Host header names this machine itself, or one of ``hosts``.
+
+    A name of the loopback interface is nobody else's (RFC 6761 section 6.3), so that neither a
+    public server nor a DNS name rebound to 127.0.0.1 passes.
+    """
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = match[1].lower()
+    return (
+        name in ("localhost", "127.0.0.1", "[::1]") or name.endswith(".localhost") or name in hosts
+    )
+
+
+def is_cross_site(environ: dict[str, Any]) -> bool:
+    """Whether a browser says that another site sends this request.
+
+    Sec-Fetch-Site (W3C Fetch Metadata) counts, and Origin where a browser does not send it.
+    Clients other than browsers send neither.
+    """
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is None:
+        return False
+    return bool(origin != f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}")
+
+
+def is_browser(environ: dict[str, Any]) -> bool:
+    """Whether a person waits for a page: the client asks for HTML by name."""
+    return "text/html" in environ.get("HTTP_ACCEPT", "")
+
+
+def request_url(environ: dict[str, Any]) -> str:
+    """Return the path and the query of a request, as a URL without scheme and host."""
+    url = script_url(environ) + _quote_path(environ.get("PATH_INFO", ""))
+    query: str | None = environ.get("QUERY_STRING")
+    return f"{url}?{query}" if query else url
+
+
+def script_url(environ: dict[str, Any]) -> str:
+    """Return SCRIPT_NAME, where the application is mounted, as the start of a URL."""
+    return _quote_path(environ.get("SCRIPT_NAME", ""))
+
+
+def query_parameter(environ: dict[str, Any], name: str) -> str:
+    """Return the last value of a parameter of the query string, or ``""``."""
+    query: str = environ.get("QUERY_STRING", "")
+    return dict(parse_qsl(query)).get(name, "")
+
+
+def safe_next(url: str, default: str) -> str:
+    """Return a URL of this site to go on to, or ``default`` for any that might leave it.
+
+    Only an absolute path passes. Browsers read a backslash as a slash and drop tabs and line
+    ends (WHATWG URL Standard), so none of those may be in it.
+    """
+    if not url.startswith("/") or url.startswith("//") or _UNSAFE.search(url):
+        return default
+    try:
+        parts = urlsplit(url)
+        if parts.scheme or parts.netloc:
+            return default
+        # What is escaped stays so.
+        return quote(url, safe=_PATH_SAFE + "?#[]%")
+    except ValueError:  # a broken IPv6 address, a lone surrogate
+        return default
+
+
+def _quote_path(path: str) -> str:
+    # PEP 3333 passes bytes as latin-1.
+    return quote(path.encode("latin-1", "replace"), safe=_PATH_SAFE)

@@ -1,0 +1,80 @@
+"""The ``Salted__`` container of ``openssl enc``: bytes in, bytes out.
+
+::
+
+    b"Salted__" + salt (8 bytes) + AES-256-CBC(PKCS#7(plaintext))
+
+Key and initialization vector come from the passphrase and the salt by OpenSSL's
+EVP_BytesToKey with MD5 and one iteration: what ``openssl enc -aes-256-cbc -md md5`` and
+crypto-js's ``AES.encrypt(text, passphrase)`` do. The container is encrypted and **not
+authenticated**: whoever knows no key can still change bits of it. Hence the strict checks here
+and in :mod:`djsession.codec`.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import md5
+from hmac import compare_digest
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+
+from .errors import InvalidContainer, InvalidLength
+
+__all__ = ["MAGIC", "decrypt", "derive_key_and_iv", "encrypt", "split", "unpad"]
+
+MAGIC = b"Salted__"
+
+_BLOCK = 16
+_HEADER = len(MAGIC) + 8
+# Every full padding there is, by its byte: 1 to 16 (RFC 5652 section 6.3).
+_PADDINGS = {size: bytes([size]) * size for size in range(1, _BLOCK + 1)}
+
+
+def derive_key_and_iv(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
+    """Return the AES-256 key (32 bytes) and the IV (16 bytes) for a passphrase and a salt."""
+    # MD5 is what the format asks for, not a choice made here; the flag lets a FIPS build run it.
+    secret = passphrase + salt
+    first = md5(secret, usedforsecurity=False).digest()
+    second = md5(first + secret, usedforsecurity=False).digest()
+    return first + second, md5(second + secret, usedforsecurity=False).digest()
+
+
+def split(container: bytes) -> tuple[bytes, bytes]:
+    """Return the salt and the ciphertext of a container.
+
+    Raises InvalidContainer without the header, InvalidLength when the ciphertext is empty or
+    not made of whole blocks.
+    """
+    if container[:8] != MAGIC or len(container) < _HEADER:
+        raise InvalidContainer
+    size = len(container) - _HEADER
+    if size == 0 or size % _BLOCK:
+        raise InvalidLength
+    return container[8:_HEADER], container[_HEADER:]
+
+
+def decrypt(salt: bytes, ciphertext: bytes, passphrase: bytes) -> bytes:
+    """Return the plaintext of whole blocks, its padding still on: see :func:`unpad`."""
+    key, iv = derive_key_and_iv(passphrase, salt)
+    # CBC holds nothing back for finalize(): whole blocks in, whole blocks out.
+    return Cipher(AES(key), CBC(iv)).decryptor().update(ciphertext)
+
+
+def unpad(padded: bytes) -> bytes | None:
+    """Return the plaintext without its PKCS#7 padding, or None when a padding byte is wrong."""
+    size = padded[-1]
+    padding = _PADDINGS.get(size)
+    if padding is None or not compare_digest(padded[-size:], padding):
+        return None
+    return padded[:-size]
+
+
+def encrypt(plaintext: bytes, passphrase: bytes) -> bytes:
+    """Return the container of a plaintext, under a fresh random salt."""
+    salt = os.urandom(_HEADER - len(MAGIC))
+    key, iv = derive_key_and_iv(passphrase, salt)
+    padded = plaintext + _PADDINGS[_BLOCK - len(plaintext) % _BLOCK]
+    return MAGIC + salt + Cipher(AES(key), CBC(iv)).encryptor().update(padded)
