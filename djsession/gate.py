@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import trace
 from .codec import SessionCodec
@@ -33,14 +33,9 @@ _AMBIGUOUS = re.compile(
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-class _Opening(NamedTuple):
-    """What a gate found in a request, kept in the environ for the gates further in."""
-
-    settings: Settings
-    cookie: str | None
-    authorization: str | None
-    session: Session | None
-    refused_token: bool
+# What a gate found, kept in the environ for the gates further in: the settings and the two
+# headers it went by, the session, and whether it refused a token.
+_Opening = tuple[Settings, str | None, str | None, Session | None, bool]
 
 
 class Gate:
@@ -71,7 +66,8 @@ class Gate:
         if self.admits(environ):
             empty: Session = environ[SESSION_KEY]
             return empty
-        if not environ[_OPENING_KEY].refused_token:
+        *_, refused_token = environ[_OPENING_KEY]
+        if not refused_token:
             logger.info(
                 "request refused: it carries no session token, neither in a cookie %s nor in an"
                 " Authorization: Bearer header, and its path is not in allowed_no_session",
@@ -88,23 +84,28 @@ class Gate:
         """
         cookie = environ.get("HTTP_COOKIE")
         authorization = environ.get("HTTP_AUTHORIZATION")
-        opening = environ.get(_OPENING_KEY)
-        if not (
-            type(opening) is _Opening
-            and opening.cookie == cookie
-            and opening.authorization == authorization
-            and self._decodes_alike(opening.settings)
+        opening: _Opening | None = environ.get(_OPENING_KEY)
+        if (
+            opening is not None
+            and opening[1:3] == (cookie, authorization)
+            and self._decodes_alike(opening[0])
         ):
+            session = opening[3]
+        else:
             session, refused_token = self._first_session(environ)
-            opening = _Opening(self.settings, cookie, authorization, session, refused_token)
-            environ[_OPENING_KEY] = opening
-        session = opening.session
-        environ[SESSION_KEY] = Session() if session is None else session
-        remote_user = None if session is None else _native_string(session.username)
-        if remote_user is None:
+            environ[_OPENING_KEY] = (self.settings, cookie, authorization, session, refused_token)
+        username = None
+        if session is None:
+            environ[SESSION_KEY] = Session()
+        else:
+            environ[SESSION_KEY] = session
+            username = session.username
+        if username is not None:
+            username = _native_string(username)
+        if username is None:
             environ.pop("REMOTE_USER", None)
         else:
-            environ["REMOTE_USER"] = remote_user
+            environ["REMOTE_USER"] = username
         return session
 
     def admits(self, environ: dict[str, Any]) -> bool:
@@ -181,9 +182,9 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def _native_string(username: str | None) -> str | None:
+def _native_string(username: str) -> str | None:
     """Return a username as PEP 3333 wants it, or None when it cannot be passed safely."""
-    if username is None or (username.isascii() and username.isprintable()):
+    if username.isascii() and username.isprintable():
         return username
     if _CONTROL.search(username):
         return None

@@ -138,7 +138,8 @@ class Session(_Document):
     @property
     def username(self) -> str | None:
         """The unique name of the signed-in user, or None."""
-        return self._text("username")
+        value = self.get("username")
+        return value if isinstance(value, str) and value.strip() else None
 
     @property
     def is_authenticated(self) -> bool:

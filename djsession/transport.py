@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-__all__ = ["MAX_COOKIES", "Transport", "bearer_token", "candidates", "cookie_tokens"]
+__all__ = ["MAX_COOKIES", "Transport", "bearer_token", "candidates"]
 
 Transport = Literal["cookie", "bearer"]
 
@@ -21,38 +21,32 @@ MAX_COOKIES = 4
 def candidates(environ: Mapping[str, Any], cookie_name: str) -> list[tuple[Transport, str]]:
     """Return the transport and the token of all that could carry a session, in order to try.
 
-    Cookies come before the Authorization header.
+    Cookies of the configured name come first, at most MAX_COOKIES, without their quotes; then
+    the Authorization header. The proxy's own session id is left out: it is no token, and no
+    sign of a wrong key.
     """
     found: list[tuple[Transport, str]] = []
     header = environ.get("HTTP_COOKIE")
     if header:
-        found = [("cookie", token) for token in cookie_tokens(header, cookie_name)]
+        for pair in header.split(";"):
+            if cookie_name not in pair:
+                continue
+            name, _, value = pair.partition("=")
+            if name.strip() != cookie_name:
+                continue
+            value = value.strip()
+            if value[:1] == value[-1:] == '"':
+                value = value[1:-1]
+            if value and not (len(value) == 32 and value.isalnum() and value.isascii()):
+                found.append(("cookie", value))
+                if len(found) == MAX_COOKIES:
+                    break
     header = environ.get("HTTP_AUTHORIZATION")
-    if header and (token := bearer_token(header)):
-        found.append(("bearer", token))
+    if header:
+        token = bearer_token(header)
+        if token:
+            found.append(("bearer", token))
     return found
-
-
-def cookie_tokens(header: str, cookie_name: str) -> list[str]:
-    """Return the tokens in a Cookie header, at most MAX_COOKIES, without their quotes.
-
-    Leaves out the proxy's own session id: it is no token, and no sign of a wrong key.
-    """
-    tokens: list[str] = []
-    for pair in header.split(";"):
-        if cookie_name not in pair:
-            continue
-        name, _, value = pair.partition("=")
-        if name.strip() != cookie_name:
-            continue
-        value = value.strip()
-        if value[:1] == value[-1:] == '"':
-            value = value[1:-1]
-        if value and not _is_opaque(value):
-            tokens.append(value)
-            if len(tokens) == MAX_COOKIES:
-                break
-    return tokens
 
 
 def bearer_token(header: str) -> str:
@@ -62,7 +56,3 @@ def bearer_token(header: str) -> str:
     """
     scheme, _, token = header.strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _is_opaque(value: str) -> bool:
-    return len(value) == 32 and value.isalnum() and value.isascii()

@@ -116,14 +116,17 @@ class MockupSessions:
         # Taken first: an edit while reading is seen next time.
         stamp = _stamp(path)
         try:
-            text = _read_text(path)
-            data, lines = _Reader(text).read()
+            reader = _Reader(_read_text(path))
+            sessions, invalid = _validate(reader.read(), self._check)
         except MockupError as error:
             return _State(stamp, last_good, [f"{path}:{problem}" for problem in error.problems])
-        sessions, problems = _validate(data, self._check)
+        # A value that could not be read is missing: what the reader says of it is enough.
+        unread = {line for line, _ in reader.problems}
+        checked = [(reader.line_of(where), what) for where, what in invalid]
+        problems = reader.problems + [item for item in checked if item[0] not in unread]
         if problems:
-            numbered = sorted((_line(lines, where), what) for where, what in problems)
-            return _State(stamp, last_good, [f"{path}:{line}: {what}" for line, what in numbered])
+            lines = [f"{path}:{line}: {what}" for line, what in sorted(problems)]
+            return _State(stamp, last_good, lines)
         return _State(stamp, sessions, [])
 
 
@@ -156,38 +159,37 @@ def _dotted(path: _Path) -> str:
     return dotted.lstrip(".") or "sessions"
 
 
-def _line(lines: dict[_Path, int], path: _Path) -> int:
-    """Return the line of the nearest part of a path that is written in the file."""
-    while path not in lines:
-        path = path[:-1]
-    return lines[path]
-
-
 class _Reader:
     """Turns YAML nodes into data, remembering the line of each value."""
 
     def __init__(self, text: str) -> None:
+        self.problems: list[tuple[int, str]] = []
         self._text = text
         self._lines: dict[_Path, int] = {(): 1}
-        self._problems: list[tuple[int, str]] = []
         self._left = _MAX_VALUES
         self._open: set[int] = set()
         self._scalars = yaml.constructor.SafeConstructor()
 
-    def read(self) -> tuple[Any, dict[_Path, int]]:
-        """Return the data and its lines. Raises MockupError with problems ``line: what``."""
+    def read(self) -> Any:
+        """Return the data; what could not be read is in ``problems``, as line and what.
+
+        Raises MockupError, with ``line: what`` alone, when the text cannot be read at all.
+        """
         try:
             node = yaml.compose(self._text, Loader=yaml.SafeLoader)
-            data = None if node is None else self._value(node, ())
+            return None if node is None else self._value(node, ())
         except yaml.MarkedYAMLError as error:
             raise MockupError(self._syntax_problems(error)) from None
         except yaml.YAMLError:
             raise MockupError(["1: a character that YAML does not allow, expected text"]) from None
         except RecursionError:
             raise MockupError(["1: nested too deeply, expected a mapping of sessions"]) from None
-        if self._problems:
-            raise MockupError([f"{line}: {what}" for line, what in sorted(self._problems)])
-        return data, self._lines
+
+    def line_of(self, path: _Path) -> int:
+        """Return the line of the nearest part of a path that is written in the file."""
+        while path not in self._lines:
+            path = path[:-1]
+        return self._lines[path]
 
     def _syntax_problems(self, error: yaml.MarkedYAMLError) -> list[str]:
         tabs = [
@@ -202,7 +204,7 @@ class _Reader:
         return [f"{mark.line + 1 if mark else 1}: {what}, expected YAML"]
 
     def _problem(self, node: yaml.Node, what: str) -> None:
-        self._problems.append((node.start_mark.line + 1, what))
+        self.problems.append((node.start_mark.line + 1, what))
 
     def _value(self, node: yaml.Node, path: _Path) -> Any:
         self._left -= 1

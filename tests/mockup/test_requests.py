@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from djsession.mockup.requests import is_cross_site, is_local, request_url, safe_next
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST",
+        "localhost:8000",
+        "app.localhost",
+        "a.b.localhost:80",
+        "127.0.0.1",
+        "127.0.0.1:8000",
+        "[::1]",
+        "[::1]:8000",
+    ],
+)
+def test_names_of_this_machine_are_local(host: str) -> None:
+    assert is_local(host, ())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "example.com",
+        "localhost.example.com",
+        "127.0.0.1.example.com",
+        "notlocalhost",
+        "127.0.0.2",
+        "0.0.0.0",
+        "10.0.0.1",
+        "[::2]",
+        "::1",
+        "example.com/.localhost",
+        "example.com#.localhost",
+        "localhost:80:80",
+        "localhost:evil",
+        "localhost\n",
+        "example.com:80",
+        "évil.localhost",
+        "user@localhost",
+        "127.1",
+        "2130706433",
+    ],
+)
+def test_all_others_are_not(host: str) -> None:
+    assert not is_local(host, ())
+
+
+def test_other_hosts_may_be_listed() -> None:
+    assert is_local("Dev.example.com:8000", {"dev.example.com"})
+    assert not is_local("www.dev.example.com", {"dev.example.com"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "cross"),
+    [
+        ({}, False),
+        ({"HTTP_SEC_FETCH_SITE": "same-origin"}, False),
+        ({"HTTP_SEC_FETCH_SITE": "none"}, False),
+        ({"HTTP_SEC_FETCH_SITE": "same-site"}, True),
+        ({"HTTP_SEC_FETCH_SITE": "cross-site"}, True),
+        ({"HTTP_SEC_FETCH_SITE": ""}, True),
+        ({"HTTP_ORIGIN": "http://localhost:8000"}, False),
+        ({"HTTP_ORIGIN": "https://localhost:8000"}, True),
+        ({"HTTP_ORIGIN": "http://localhost:8001"}, True),
+        ({"HTTP_ORIGIN": "http://localhost"}, True),
+        ({"HTTP_ORIGIN": "https://evil.example"}, True),
+        ({"HTTP_ORIGIN": "null"}, True),
+        ({"HTTP_ORIGIN": ""}, True),
+        ({"HTTP_ORIGIN": "https://evil.example", "HTTP_SEC_FETCH_SITE": "cross-site"}, True),
+    ],
+)
+def test_cross_site_requests_are_told_apart(headers: dict[str, str], cross: bool) -> None:
+    environ = {"wsgi.url_scheme": "http", "HTTP_HOST": "localhost:8000", **headers}
+    assert is_cross_site(environ) is cross
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("/app/", "/app/"),
+        ("/app/?a=b&c=d#e", "/app/?a=b&c=d#e"),
+        ("/caf%C3%A9", "/caf%C3%A9"),
+        ("/café", "/caf%C3%A9"),
+        ("/a/http://example.com", "/a/http://example.com"),
+    ],
+)
+def test_a_path_of_this_site_is_gone_on_to(url: str, expected: str) -> None:
+    assert safe_next(url, "/default") == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "app",
+        "//evil.example",
+        "///evil.example",
+        "////evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\\/evil.example",
+        "/a\\..\\..\\evil",
+        "https://evil.example",
+        "https:evil.example",
+        "http:///evil.example",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        " //evil.example",
+        " /app",
+        "\t//evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/\r/evil.example",
+        "/app\r\nSet-Cookie: a=b",
+        "/\x00/evil.example",
+        "/app\x7f",
+        "@evil.example",
+        "/\ud800",
+        "?next=/",
+        "#a",
+    ],
+)
+def test_anything_that_could_leave_the_site_goes_to_the_default(url: str) -> None:
+    assert safe_next(url, "/default") == "/default"
+
+
+@given(st.text())
+def test_next_is_always_a_path_in_ascii(url: str) -> None:
+    safe = safe_next(url, "/default")
+    assert safe.startswith("/")
+    assert not safe.startswith(("//", "/\\"))
+    assert safe.isascii()
+    assert safe.isprintable()
+
+
+def test_the_url_of_a_request_is_quoted() -> None:
+    environ: dict[str, Any] = {
+        "SCRIPT_NAME": "/app",
+        "PATH_INFO": "/café #?%".encode().decode("latin-1"),
+        "QUERY_STRING": "a=%20",
+    }
+    assert request_url(environ) == "/app/caf%C3%A9%20%23%3F%25?a=%20"

@@ -1,0 +1,29 @@
+"""What the package promises as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import djsession
+
+from .conftest import environment
+
+
+def test_importing_it_imports_no_framework_and_no_optional_package() -> None:
+    code = "import sys, djsession; print(*{name.partition('.')[0] for name in sys.modules})"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
+    )
+    unwanted = {"webob", "yaml", "joserfc", "django", "flask", "pyramid", "werkzeug"}
+    assert not unwanted & set(result.stdout.split())
+
+
+def test_every_public_name_exists_and_is_documented() -> None:
+    for name in djsession.__all__:
+        assert getattr(djsession, name).__doc__
+
+
+def test_it_is_typed() -> None:
+    assert (Path(djsession.__file__).parent / "py.typed").exists()

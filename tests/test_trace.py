@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import logging
+from base64 import b64decode
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from djsession import AccessDenied, Gate, Settings, dumps, openssl, trace
+
+from .conftest import KEY, OTHER_KEY, XIA
+from .test_codec import REFUSED
+
+SECRETS = {
+    "secret_key": "AKIA-one",
+    "access_key": "AKIA-two",
+    "security_token": "AKIA-three",
+    "session_key": "AKIA-four",
+    "db_password": "AKIA-five",
+    "apiToken": "AKIA-six",
+    "nested": [{"PASSWORD": "AKIA-seven", "tokens": ["AKIA-eight"]}],
+}
+
+
+def debug_log(caplog: pytest.LogCaptureFixture, key: Any = KEY, **environ: str) -> str:
+    with caplog.at_level(logging.DEBUG, "djsession"), suppress(AccessDenied):
+        Gate(Settings(key)).open(dict(environ))
+    return caplog.text
+
+
+def test_a_session_is_shown_step_by_step(caplog: pytest.LogCaptureFixture) -> None:
+    token = dumps(XIA, KEY)
+    log = debug_log(caplog, HTTP_COOKIE=f'sessionid="{token}"')
+    salt, _ = openssl.split(b64decode(token))
+    _, iv = openssl.derive_key_and_iv(KEY.encode(), salt)
+    assert f"salt:      {salt.hex()}" in log
+    assert "key:       ********" in log
+    assert f"iv:        {iv.hex()}" in log
+    assert token[:21] in log
+    assert json.dumps(XIA, indent=2).replace("\n", "\n    ") in log
+
+
+def test_a_jwt_is_shown_with_its_header_alone(caplog: pytest.LogCaptureFixture) -> None:
+    token = dumps(XIA, KEY, "jwt")
+    log = debug_log(caplog, HTTP_AUTHORIZATION=f"Bearer {token}")
+    header, payload, signature = token.split(".")
+    assert header in log
+    assert payload not in log
+    assert signature not in log
+    assert '"username": "xia"' in log
+
+
+def test_a_refusal_is_shown_for_each_key(caplog: pytest.LogCaptureFixture) -> None:
+    log = debug_log(caplog, ["first-key", OTHER_KEY], HTTP_COOKIE=f"sessionid={dumps({}, KEY)}")
+    assert "secret key 1 of 2: ******** (9 characters)" in log
+    assert "secret key 2 of 2: ******** (16 characters)" in log
+    assert log.count("    refused:") == 2
+
+
+def test_credentials_are_masked(caplog: pytest.LogCaptureFixture) -> None:
+    for format in ("openssl", "jwt"):
+        token = dumps({**SECRETS, "username": "xia"}, KEY, format)  # type: ignore[arg-type]
+        log = debug_log(caplog, HTTP_COOKIE=f"sessionid={token}")
+        assert '"username": "xia"' in log
+        assert "AKIA" not in log
+        assert log.count(trace.MASK) >= 8
+
+
+def test_a_null_credential_is_shown_to_be_none() -> None:
+    assert trace.mask({"secret_key": None}) == {"secret_key": None}
+
+
+def test_a_foreign_credential_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    log = debug_log(caplog, HTTP_AUTHORIZATION="Bearer ghp_somebodys_own_token")
+    assert "ghp_" not in log
+    assert "23 characters" in log
+
+
+@pytest.mark.parametrize("token", [token for _, token in REFUSED.values()], ids=REFUSED)
+def test_no_log_at_any_level_holds_a_key_or_a_token(
+    token: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ([KEY], [OTHER_KEY, KEY]):
+        log = debug_log(caplog, key, HTTP_COOKIE=f'sessionid="{token}"')
+        assert KEY not in log
+        assert OTHER_KEY not in log
+        assert len(token) < 22 or token not in log
+
+
+def test_a_derived_key_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    token = dumps(XIA, KEY)
+    salt, _ = openssl.split(b64decode(token))
+    key, _ = openssl.derive_key_and_iv(KEY.encode(), salt)
+    log = debug_log(caplog, HTTP_COOKIE=f"sessionid={token}").lower()
+    assert key.hex() not in log
+    assert key[:16].hex() not in log
+
+
+@given(st.text(), st.integers(1, 100))
+def test_any_token_can_be_described(token: str, size: int) -> None:
+    assert "session token:" in trace.describe("cookie", token, (KEY,), size)
+
+
+def test_a_session_nested_deeply_can_be_described() -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = {"a": deep}
+    assert "session" in trace.describe("cookie", dumps({"a": deep}, KEY), (KEY,))
+
+
+def test_nothing_is_described_unless_debug_is_on(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace, "describe", lambda *args: pytest.fail("described"))
+    with caplog.at_level(logging.INFO, "djsession"):
+        Gate(Settings(KEY)).open({"HTTP_COOKIE": f"sessionid={dumps(XIA, KEY)}"})
+    assert caplog.text == ""
