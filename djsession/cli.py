@@ -14,7 +14,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from .codec import SessionCodec
 from .errors import ConfigurationError, DjsessionError, MockupError, SessionError
@@ -30,6 +30,13 @@ _KEY_LENGTH = 32
 
 class _InputError(Exception):
     """One line for stderr and exit code 1."""
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Takes no abbreviated options: ``--key KEY`` would be read as ``--key-file KEY``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
 
 
 def generate_key() -> str:
@@ -72,7 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"The key is read from the environment variable {KEY_NAME}; several keys, newest"
         " first, are separated by commas.",
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        title="commands",
+        required=True,
+        metavar="COMMAND",
+        parser_class=_CommandParser,
+    )
 
     keygen = commands.add_parser(
         "keygen", help="print a new key", description="Print a new random key."

@@ -80,15 +80,20 @@ def run(
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     sys.path.insert(0, os.getcwd())
+    watched: dict[str, int] = {}
     if watch:
-        threading.Thread(target=_watch, daemon=True).start()
+        threading.Thread(target=_watch, args=(watched,), daemon=True).start()
     try:
         app = load_application(spec)
         mockups = MockupApp(app, mockup, hosts=hosts) if mockup is not None else None
-    except Exception:
+    except Exception as error:
         if not watch:
             raise
         traceback.print_exc()
+        # What failed is no imported module; what it lacks may be made here.
+        paths = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        for path in [*paths, getattr(error, "filename", None) or "", os.getcwd()]:
+            watched.setdefault(path, _changed_at(path))
         print("Waiting for a change.", file=sys.stderr, flush=True)
         _sleep_until_interrupted()
         return 0
@@ -126,22 +131,23 @@ def run_reloading(argv: Sequence[str]) -> int:
     return code
 
 
-def _watch() -> None:
-    """End the process with _CHANGED as soon as the file of an imported module changes."""
-    known: dict[str, int] = {}
+def _watch(known: dict[str, int]) -> None:
+    """End the process with _CHANGED when a file changes: a known one, or an imported module's."""
     while True:
-        for module in list(sys.modules.values()):
-            path = getattr(module, "__file__", None)
-            if not isinstance(path, str):
-                continue
-            try:
-                changed_at = os.stat(path).st_mtime_ns
-            except OSError:
-                continue
-            if known.setdefault(path, changed_at) != changed_at:
+        modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+        for path in [*filter(None, modules), *list(known)]:
+            changed_at = _changed_at(path)
+            if changed_at and known.setdefault(path, changed_at) != changed_at:
                 print(f"{os.path.basename(path)} has changed, starting again.", flush=True)
                 os._exit(_CHANGED)
         time.sleep(_POLL_SECONDS)
+
+
+def _changed_at(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _sleep_until_interrupted() -> None:

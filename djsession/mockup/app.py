@@ -128,7 +128,7 @@ class MockupApp:
         if page is not None:
             return self._answer(page(Request(environ)), environ, start_response)
         if self.app is None:
-            response = Response("Not found\n", 404, content_type="text/plain")
+            response = _text(404, "Not found")
             return self._answer(response, environ, start_response)
         session = self.gate.decode(environ)
         if session is None and is_browser(environ) and not self.gate.admits(environ):
@@ -155,7 +155,7 @@ class MockupApp:
         url = script_url(environ) + self._login_path
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             url += "?" + urlencode({"next": request_url(environ)})
-        return Response(status=303, headers={"Location": url})
+        return _redirect(url)
 
     def _login(self, request: Request) -> Response:
         if request.method in ("GET", "HEAD"):
@@ -163,10 +163,10 @@ class MockupApp:
         if request.method != "POST":
             return _method_not_allowed("GET, HEAD, POST")
         if is_cross_site(request.environ):
-            return Response("Forbidden\n", 403, content_type="text/plain")
+            return _text(403, "Forbidden")
         form = _form(request)
         if form is None:
-            return Response("Bad request\n", 400, content_type="text/plain")
+            return _text(400, "Bad request")
         next_url = form.get("next") or query_parameter(request.environ, "next")
         # A click sends the name in the file, the form a username.
         name = form.get("user") or form.get("username", "")
@@ -174,7 +174,7 @@ class MockupApp:
         if session is None:
             error = "There is no mockup user of that name: choose one of those below."
             return self._page(request, next_url, error)
-        response = Response(status=303, headers={"Location": self._next(request, next_url)})
+        response = _redirect(self._next(request, next_url))
         self._set_cookie(request, response, session)
         return response
 
@@ -182,10 +182,10 @@ class MockupApp:
         if request.method not in ("GET", "HEAD", "POST"):
             return _method_not_allowed("GET, HEAD, POST")
         if request.method == "POST" and is_cross_site(request.environ):
-            return Response("Forbidden\n", 403, content_type="text/plain")
+            return _text(403, "Forbidden")
         default = script_url(request.environ) + self._login_path
         location = safe_next(query_parameter(request.environ, "next"), default)
-        response = Response(status=303, headers={"Location": location})
+        response = _redirect(location)
         response.delete_cookie(self._cookie_name, path="/")
         return response
 
@@ -281,7 +281,7 @@ class MockupApp:
 def _body(request: Request) -> bytes | None:
     """Return the body of a request, or None for one without a length or beyond any login's."""
     length = request.content_length
-    if length is None or length > _MAX_BODY:
+    if length is None or not 0 <= length <= _MAX_BODY:
         return None
     body: bytes = request.body_file_raw.read(length)
     return body
@@ -298,14 +298,25 @@ def _form(request: Request) -> dict[str, str] | None:
         return None
 
 
+def _text(status: int, text: str) -> Response:
+    return Response(f"{text}\n", status, content_type="text/plain")
+
+
 def _json(status: int, document: dict[str, str]) -> Response:
-    response = Response(json.dumps(document) + "\n", status, content_type="application/json")
+    body = (json.dumps(document) + "\n").encode("ascii")
+    response = Response(body, status, content_type="application/json")
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 
+def _redirect(location: str) -> Response:
+    response = _text(303, "See other")
+    response.headers["Location"] = location
+    return response
+
+
 def _method_not_allowed(allow: str) -> Response:
-    return Response(
-        "Method not allowed\n", 405, headers={"Allow": allow}, content_type="text/plain"
-    )
+    response = _text(405, "Method not allowed")
+    response.headers["Allow"] = allow
+    return response

@@ -1,0 +1,602 @@
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from http.cookies import SimpleCookie
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from wsgiref.validate import validator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from djsession import ConfigurationError, SessionMiddleware, dumps, loads
+from djsession.errors import MockupError
+from djsession.mockup import MockupApp
+
+from ..conftest import KEY, OTHER_KEY, XIA, Answer, Recorder, call
+from ..test_codec import without_joserfc  # noqa: F401
+
+SESSIONS: dict[str, Any] = {
+    "alice": {"roles": {"manager": [{"slug": "cowork", "printable_name": "Chamoix"}]}},
+    "xia": XIA,
+    "nobody": {"username": "x<y>"},
+}
+
+HTML = {"HTTP_ACCEPT": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def request(
+    app: Callable[..., Any], method: str, url: str, body: bytes = b"", **environ: str
+) -> Answer:
+    """Send a request as a server would pass it, to localhost:8000."""
+    path, _, query = url.partition("?")
+    return call(
+        validator(app),
+        {
+            "REQUEST_METHOD": method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "8000",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "HTTP_HOST": "localhost:8000",
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": BytesIO(body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            **environ,
+        },
+    )
+
+
+def get(app: Callable[..., Any], url: str, **environ: str) -> Answer:
+    return request(app, "GET", url, **environ)
+
+
+def post(app: Callable[..., Any], url: str, fields: dict[str, str], **environ: str) -> Answer:
+    environ = {"CONTENT_TYPE": "application/x-www-form-urlencoded", **environ}
+    return request(app, "POST", url, urlencode(fields).encode(), **environ)
+
+
+def post_json(app: Callable[..., Any], document: Any, **environ: str) -> Answer:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    environ = {"CONTENT_TYPE": "application/json", **environ}
+    return request(app, "POST", "/api/auth", body, **environ)
+
+
+def cookie_of(answer: Answer, name: str = "sessionid") -> Any:
+    return SimpleCookie(answer.headers["Set-Cookie"])[name]
+
+
+@pytest.fixture
+def app(inside: Recorder) -> MockupApp:
+    return MockupApp(inside, SESSIONS, secret_key=KEY)
+
+
+class TestLoginPage:
+    def test_it_lists_the_users_with_roles_organizations_and_plans(self, app: MockupApp) -> None:
+        answer = get(app, "/login/")
+        assert answer.code == 200
+        page = answer.body.decode()
+        for text in ("alice", "manager of", "Chamoix", "(cowork)", "Xia Lee", "basic, until 2030"):
+            assert text in page
+
+    def test_it_needs_no_outside_asset_and_no_script(self, app: MockupApp) -> None:
+        class Links(HTMLParser):
+            found: list[str] = []  # noqa: RUF012
+
+            def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+                assert tag not in ("script", "link", "img", "iframe", "object")
+                self.found += [v or "" for k, v in attrs if k in ("src", "href", "action")]
+                assert not [k for k, _ in attrs if k.startswith("on") or k == "style"]
+
+        answer = get(app, "/login/")
+        Links().feed(answer.body.decode())
+        assert set(Links.found) == {"/login/"}
+
+    def test_its_policy_allows_its_one_style_sheet_and_nothing_unsafe(self, app: MockupApp) -> None:
+        import base64
+        import hashlib
+
+        answer = get(app, "/login/")
+        policy = answer.headers["Content-Security-Policy"]
+        assert "unsafe-" not in policy
+        assert "default-src 'none'" in policy
+        style = answer.body.decode().partition("<style>")[2].partition("</style>")[0]
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}'" in policy
+        assert answer.headers["Cache-Control"] == "no-store"
+
+    def test_names_are_escaped(self, inside: Recorder) -> None:
+        evil = "\"><script>alert('1')</script>"
+        sessions = {
+            evil: {
+                "roles": {
+                    evil: [
+                        {
+                            "slug": evil,
+                            "printable_name": evil,
+                            "subscriptions": [{"plan": evil, "ends_at": None}],
+                        }
+                    ]
+                }
+            }
+        }
+        app = MockupApp(inside, sessions, secret_key=KEY)
+        page = get(app, f"/login/?{urlencode({'next': '/' + evil})}").body.decode()
+        assert "<script" not in page
+        assert "&lt;script&gt;" in page
+        assert post(app, "/login/", {"user": evil}).code == 303
+
+    def test_head_has_the_headers_alone(self, app: MockupApp) -> None:
+        answer = request(app, "HEAD", "/login/")
+        assert answer.code == 200
+        assert answer.body == b""
+        assert answer.headers == get(app, "/login/").headers
+
+    def test_it_says_who_is_signed_in(self, app: MockupApp) -> None:
+        page = get(app, "/login/", HTTP_COOKIE=f"sessionid={dumps(XIA, KEY)}").body.decode()
+        assert "You are signed in as <strong>xia</strong>" in page
+
+    def test_it_is_found_without_the_slash(self, app: MockupApp) -> None:
+        assert get(app, "/login").code == 200
+
+    def test_other_methods_are_not_allowed(self, app: MockupApp) -> None:
+        for path in ("/login/", "/logout/", "/api/auth"):
+            answer = request(app, "DELETE", path)
+            assert answer.code == 405
+            assert answer.headers["Allow"] == "GET, HEAD, POST"
+
+    def test_looking_at_it_logs_no_refusal(
+        self, app: MockupApp, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.INFO):
+            get(app, "/login/")
+        assert caplog.text == ""
+
+
+class TestSigningIn:
+    @pytest.mark.parametrize("fields", [{"user": "xia"}, {"username": "xia", "password": "any"}])
+    def test_by_click_and_by_form(
+        self, fields: dict[str, str], app: MockupApp, inside: Recorder
+    ) -> None:
+        answer = post(app, "/login/", {**fields, "next": "/app/?a=b"})
+        assert answer.code == 303
+        assert answer.headers["Location"] == "/app/?a=b"
+        cookie = cookie_of(answer)
+        assert loads(cookie.value, KEY) == XIA
+        assert get(app, "/app/", HTTP_COOKIE=f"sessionid={cookie.value}").body == b"inside"
+        assert inside.environs[0]["REMOTE_USER"] == "xia"
+
+    def test_by_username_where_it_differs_from_the_name(self, app: MockupApp) -> None:
+        answer = post(app, "/login/", {"username": "x<y>", "password": ""})
+        assert loads(cookie_of(answer).value, KEY).username == "x<y>"
+
+    def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(self, app: MockupApp) -> None:
+        cookie = cookie_of(post(app, "/login/", {"user": "xia"}))
+        assert cookie["httponly"]
+        assert cookie["samesite"] == "Lax"
+        assert cookie["path"] == "/"
+        assert not cookie["secure"]
+        assert not cookie["expires"]
+        secure = cookie_of(post(app, "/login/", {"user": "xia"}, **{"wsgi.url_scheme": "https"}))
+        assert secure["secure"]
+
+    @pytest.mark.parametrize("name", ["root", "", "<b>root</b>", "XIA", "xia "])
+    def test_an_unknown_user_sees_the_page_again(self, name: str, app: MockupApp) -> None:
+        answer = post(app, "/login/", {"username": name, "next": "/app/"})
+        assert answer.code == 401
+        page = answer.body.decode()
+        assert "There is no mockup user of that name" in page
+        assert 'name="next" value="/app/"' in page
+        assert "Set-Cookie" not in answer.headers
+        assert "<b>root" not in page
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/\t/evil.example",
+            "evil",
+            "/\r\nX: y",
+            "javascript:alert(1)",
+            "",
+            "/login/",
+            "/login",
+            "/logout/?next=/app",
+        ],
+    )
+    def test_next_never_leaves_the_site_nor_undoes_the_login(
+        self, url: str, app: MockupApp
+    ) -> None:
+        assert post(app, "/login/", {"user": "xia", "next": url}).headers["Location"] == "/"
+        query = urlencode({"next": url})
+        assert post(app, f"/login/?{query}", {"user": "xia"}).headers["Location"] == "/"
+        assert 'name="next" value="/"' in get(app, f"/login/?{query}").body.decode()
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"HTTP_SEC_FETCH_SITE": "cross-site"},
+            {"HTTP_SEC_FETCH_SITE": "same-site"},
+            {"HTTP_ORIGIN": "https://evil.example"},
+            {"HTTP_ORIGIN": "null"},
+        ],
+    )
+    def test_another_site_cannot_sign_in_or_out(
+        self, headers: dict[str, str], app: MockupApp
+    ) -> None:
+        for answer in (
+            post(app, "/login/", {"user": "xia"}, **headers),
+            post(app, "/logout/", {}, **headers),
+            post_json(app, {"username": "xia", "password": ""}, **headers),
+        ):
+            assert answer.code == 403
+            assert "Set-Cookie" not in answer.headers
+
+    def test_the_same_site_can(self, app: MockupApp) -> None:
+        for headers in (
+            {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_ORIGIN": "http://localhost:5173"},
+            {"HTTP_ORIGIN": "http://localhost:8000"},
+        ):
+            assert post(app, "/login/", {"user": "xia"}, **headers).code == 303
+
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [
+            (b"user=xia", "text/plain"),
+            (b"user=xia", ""),
+            (b"user=xia", "multipart/form-data; boundary=x"),
+            (b"user=%ff", "application/x-www-form-urlencoded"),
+            (b"\xff\xfe", "application/x-www-form-urlencoded"),
+            (b"user=" + b"x" * 70_000, "application/x-www-form-urlencoded"),
+        ],
+    )
+    def test_a_form_that_cannot_be_read_is_a_bad_request(
+        self, body: bytes, content_type: str, app: MockupApp
+    ) -> None:
+        assert request(app, "POST", "/login/", body, CONTENT_TYPE=content_type).code == 400
+
+    def test_a_body_without_a_length_is_a_bad_request(self, app: MockupApp) -> None:
+        for length in ("", "x", "-1"):
+            environ = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+            answer = call(
+                app,
+                {
+                    "REQUEST_METHOD": "POST",
+                    "PATH_INFO": "/login/",
+                    "HTTP_HOST": "localhost",
+                    "CONTENT_LENGTH": length,
+                    "wsgi.url_scheme": "http",
+                    "wsgi.input": BytesIO(b"user=xia"),
+                    **environ,
+                },
+            )
+            assert answer.code == 400
+
+
+class TestSigningOut:
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_the_cookie_is_taken_away(self, method: str, app: MockupApp) -> None:
+        answer = request(app, method, "/logout/")
+        assert answer.code == 303
+        assert answer.headers["Location"] == "/login/"
+        cookie = cookie_of(answer)
+        assert cookie.value == ""
+        assert cookie["max-age"] == "0"
+        assert cookie["path"] == "/"
+
+    def test_next_is_followed_on_the_site_alone(self, app: MockupApp) -> None:
+        assert get(app, "/logout/?next=/bye").headers["Location"] == "/bye"
+        assert get(app, "/logout/?next=//evil.example").headers["Location"] == "/login/"
+
+
+class TestApi:
+    def test_a_login_gives_a_jwt_and_the_cookie(self, app: MockupApp) -> None:
+        answer = post_json(app, {"username": "xia", "password": "any"})
+        assert answer.code == 201
+        assert answer.headers["Content-Type"].startswith("application/json")
+        token = json.loads(answer.body)["token"]
+        session = loads(token, KEY)
+        assert session.pop("exp") > 0
+        assert session == XIA
+        assert loads(cookie_of(answer).value, KEY) == XIA
+        authorization = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
+        assert get(app, "/app/", **authorization).body == b"inside"
+
+    def test_a_session_gets_a_fresh_token(self, app: MockupApp) -> None:
+        old = dumps({"username": "xia", "exp": 4_000_000_000}, KEY, "jwt")
+        answer = get(app, "/api/auth", HTTP_AUTHORIZATION=f"Bearer {old}")
+        assert answer.code == 200
+        session = loads(json.loads(answer.body)["token"], KEY)
+        assert session.pop("exp") < 4_000_000_000
+        # As the file has it now.
+        assert session == XIA
+
+    @pytest.mark.parametrize("session", [None, {}, {"username": "root"}])
+    def test_without_a_session_of_a_mockup_user_there_is_none(
+        self, session: Any, app: MockupApp
+    ) -> None:
+        headers = {} if session is None else {"HTTP_COOKIE": f"sessionid={dumps(session, KEY)}"}
+        answer = get(app, "/api/auth", **headers)
+        assert answer.code == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert json.loads(answer.body) == {"detail": "Not signed in."}
+
+    @pytest.mark.parametrize(
+        ("body", "code"),
+        [
+            (b"", 400),
+            (b"{", 400),
+            (b"\xff", 400),
+            (b"[" * 60_000, 400),
+            (b'{"username": ' + b"9" * 5000 + b"}", 400),
+            (b"x" * 70_000, 400),
+            ([], 400),
+            ("xia", 400),
+            (None, 400),
+            ({}, 400),
+            ({"username": 1}, 400),
+            ({"username": ["xia"]}, 400),
+            ({"username": "root", "password": "<b>"}, 401),
+            ({"username": "\ud800"}, 401),
+            ({"username": ""}, 401),
+        ],
+        ids=lambda value: repr(value)[:20],
+    )
+    def test_bad_input_is_answered_in_json(self, body: Any, code: int, app: MockupApp) -> None:
+        answer = post_json(app, body)
+        assert answer.code == code
+        assert json.loads(answer.body)["detail"]
+        assert "Set-Cookie" not in answer.headers
+
+    def test_another_content_type_is_a_bad_request(self, app: MockupApp) -> None:
+        answer = post_json(app, {"username": "xia"}, CONTENT_TYPE="text/plain")
+        assert answer.code == 400
+        charset = "application/json; charset=utf-8"
+        assert post_json(app, {"username": "xia"}, CONTENT_TYPE=charset).code == 201
+
+    def test_without_the_extra_it_says_what_to_install(
+        self,
+        app: MockupApp,
+        without_joserfc: Callable[[], None],  # noqa: F811
+    ) -> None:
+        without_joserfc()
+        answer = post_json(app, {"username": "xia", "password": ""})
+        assert answer.code == 501
+        assert "djsession[jwt]" in json.loads(answer.body)["detail"]
+
+
+class TestWrapping:
+    def test_a_browser_without_a_session_is_sent_to_the_login_page(
+        self, app: MockupApp, inside: Recorder
+    ) -> None:
+        path = "/café".encode().decode("latin-1")
+        answer = get(app, f"{path}?a=b&c=d", **HTML)
+        assert answer.code == 303
+        assert answer.headers["Location"] == "/login/?next=%2Fcaf%25C3%25A9%3Fa%3Db%26c%3Dd"
+        assert inside.environs == []
+        # And back again.
+        _, _, query = answer.headers["Location"].partition("?")
+        back = post(app, f"/login/?{query}", {"user": "xia"})
+        assert back.headers["Location"] == "/caf%C3%A9?a=b&c=d"
+
+    def test_a_post_of_a_browser_is_not_repeated_after_the_login(self, app: MockupApp) -> None:
+        assert request(app, "POST", "/app/", **HTML).headers["Location"] == "/login/"
+
+    def test_any_other_client_is_refused(self, app: MockupApp, inside: Recorder) -> None:
+        assert get(app, "/app/").code == 403
+        answer = get(app, "/app/", HTTP_ACCEPT="application/json")
+        assert answer.code == 403
+        assert answer.headers["Content-Type"] == "application/json"
+        assert inside.environs == []
+
+    def test_a_broken_session_is_no_session(self, app: MockupApp) -> None:
+        cookie = f"sessionid={dumps(XIA, OTHER_KEY)}"
+        assert get(app, "/app/", HTTP_COOKIE=cookie).code == 403
+        assert get(app, "/app/", HTTP_COOKIE=cookie, **HTML).code == 303
+
+    def test_open_paths_pass(self, inside: Recorder) -> None:
+        app = MockupApp(inside, SESSIONS, secret_key=KEY, allowed_no_session=["/static"])
+        assert get(app, "/static/a.css", **HTML).body == b"inside"
+        assert get(app, "/static/../app", **HTML).code == 303
+
+    def test_alone_it_answers_404_elsewhere(self) -> None:
+        app = MockupApp(sessions=SESSIONS, secret_key=KEY)
+        assert get(app, "/").code == 404
+        assert get(app, "/login/").code == 200
+
+    def test_it_works_under_a_prefix(self, app: MockupApp) -> None:
+        prefix = {"SCRIPT_NAME": "/prefix"}
+        answer = get(app, "/app/", **prefix, **HTML)
+        assert answer.headers["Location"] == "/prefix/login/?next=%2Fprefix%2Fapp%2F"
+        page = get(app, "/login/", **prefix).body.decode()
+        assert 'action="/prefix/login/"' in page
+        assert 'name="next" value="/prefix/"' in page
+        signed_in = post(app, "/login/", {"user": "xia", "next": "/prefix/app/"}, **prefix)
+        assert signed_in.headers["Location"] == "/prefix/app/"
+        assert cookie_of(signed_in)["path"] == "/"
+        assert get(app, "/logout/", **prefix).headers["Location"] == "/prefix/login/"
+
+    def test_its_paths_can_be_moved(self, inside: Recorder) -> None:
+        app = MockupApp(
+            inside,
+            SESSIONS,
+            secret_key=KEY,
+            login_path="/accounts/in",
+            logout_path="/accounts/out",
+            api_path="/v1/auth/",
+        )
+        assert get(app, "/accounts/in").code == 200
+        assert get(app, "/accounts/out").headers["Location"] == "/accounts/in"
+        assert get(app, "/v1/auth").code == 401
+        assert get(app, "/login/").code == 403
+
+    @pytest.mark.parametrize("path", ["", "login", "/", "//", "/é"])
+    def test_a_path_that_cannot_be_is_an_error(self, path: str) -> None:
+        with pytest.raises(ConfigurationError, match="login_path"):
+            MockupApp(None, SESSIONS, secret_key=KEY, login_path=path)
+
+    def test_it_takes_the_settings_of_the_middleware_it_wraps(self, inside: Recorder) -> None:
+        wrapped = SessionMiddleware(
+            inside, secret_key=KEY, cookie_name="djs", allowed_no_session=["/open"]
+        )
+        app = MockupApp(wrapped, SESSIONS)
+        token = cookie_of(post(app, "/login/", {"user": "xia"}), "djs").value
+        assert get(app, "/app/", HTTP_COOKIE=f"djs={token}").body == b"inside"
+        assert get(app, "/open", **HTML).body == b"inside"
+
+    @pytest.mark.parametrize("settings", [{"secret_key": OTHER_KEY}, {"cookie_name": "other"}])
+    def test_settings_that_would_refuse_every_login_are_an_error(
+        self, settings: dict[str, Any], inside: Recorder
+    ) -> None:
+        wrapped = SessionMiddleware(inside, secret_key=KEY)
+        with pytest.raises(ConfigurationError, match="secret_key and cookie_name"):
+            MockupApp(wrapped, SESSIONS, **settings)
+
+    def test_without_a_key_it_does_not_start(self) -> None:
+        with pytest.raises(ConfigurationError, match="DJAODJIN_SECRET_KEY"):
+            MockupApp(None, SESSIONS)
+
+
+class TestHosts:
+    @pytest.mark.parametrize("host", ["", "example.com", "10.0.0.1:8000", "localhost.evil.example"])
+    @pytest.mark.parametrize("path", ["/login/", "/logout/", "/api/auth", "/app/", "/static/"])
+    def test_a_host_that_is_not_this_machine_gets_nothing(
+        self, host: str, path: str, inside: Recorder
+    ) -> None:
+        app = MockupApp(inside, SESSIONS, secret_key=KEY, allowed_no_session=["/static"])
+        cookie = f"sessionid={dumps(XIA, KEY)}"
+        for answer in (
+            get(app, path, HTTP_HOST=host, HTTP_COOKIE=cookie),
+            post(app, path, {"user": "xia"}, HTTP_HOST=host),
+        ):
+            assert answer.code == 403
+            assert answer.body == b"Forbidden\n"
+            assert "Set-Cookie" not in answer.headers
+        assert inside.environs == []
+
+    def test_a_listed_host_is_answered(self, inside: Recorder) -> None:
+        app = MockupApp(inside, SESSIONS, secret_key=KEY, hosts=["Dev.example.com"])
+        assert get(app, "/login/", HTTP_HOST="dev.example.com:8000").code == 200
+
+    def test_hosts_must_be_a_list(self) -> None:
+        with pytest.raises(ConfigurationError, match="hosts"):
+            MockupApp(None, SESSIONS, secret_key=KEY, hosts="localhost")
+
+
+class TestStarting:
+    def test_it_says_that_it_is_for_development(self, caplog: pytest.LogCaptureFixture) -> None:
+        MockupApp(None, SESSIONS, secret_key=KEY)
+        [record] = caplog.records
+        assert record.levelno == logging.WARNING
+        assert "For development only" in record.getMessage()
+
+    def test_a_session_that_a_browser_would_drop_is_refused_by_name_and_size(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "sessions.yaml"
+        path.write_text(f"small: {{}}\nbig:\n  bio: {'x' * 3000}\n")
+        with pytest.raises(MockupError) as caught:
+            MockupApp(None, path, secret_key=KEY)
+        [problem] = caught.value.problems
+        assert problem.startswith(f"{path}:2: big: its cookie would be ")
+        assert "bytes and browsers drop those over 4096" in problem
+
+    def test_the_size_is_that_of_the_whole_cookie(self) -> None:
+        # Name, value and attributes: what RFC 6265 section 6.1 counts.
+        for size in range(2900, 3100):
+            try:
+                app = MockupApp(None, {"xia": {"bio": "x" * size}}, secret_key=KEY)
+            except MockupError:
+                break
+            headers = {"wsgi.url_scheme": "https"}
+            answer = post(app, "/login/", {"user": "xia"}, **headers)
+            assert len(answer.headers["Set-Cookie"]) <= 4096
+        else:
+            pytest.fail("no size was refused")
+
+    def test_what_json_cannot_hold_is_refused(self) -> None:
+        with pytest.raises(MockupError, match="JSON cannot hold"):
+            MockupApp(None, {"xia": {"thing": object()}}, secret_key=KEY)
+
+
+class TestEditing:
+    def test_an_edited_file_shows_at_once(self, tmp_path: Path) -> None:
+        path = tmp_path / "sessions.yaml"
+        path.write_text("alice: {}\n")
+        app = MockupApp(None, path, secret_key=KEY)
+        assert post(app, "/login/", {"user": "xia"}).code == 401
+        path.write_text("xia: {}\n")
+        assert post(app, "/login/", {"user": "xia"}).code == 303
+
+    def test_a_broken_edit_shows_its_mistakes_and_the_last_good_users(self, tmp_path: Path) -> None:
+        path = tmp_path / "sessions.yaml"
+        path.write_text("alice: {}\n")
+        app = MockupApp(None, path, secret_key=KEY)
+        path.write_text("alice: {roles: <script>}\nxia: 1\n")
+        page = get(app, "/login/").body.decode()
+        assert f"{path}:1: roles is a string" in page
+        assert f"{path}:2: xia is a number" in page
+        assert "<script" not in page
+        assert post(app, "/login/", {"user": "alice"}).code == 303
+        path.write_text("alice: {}\n")
+        assert "mistakes" not in get(app, "/login/").body.decode()
+
+
+TEXT = st.text() | st.sampled_from(["localhost", "/login/", "/api/auth", "/logout/", "POST", "GET"])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "HTTP_COOKIE",
+                "HTTP_AUTHORIZATION",
+                "HTTP_ACCEPT",
+                "PATH_INFO",
+                "SCRIPT_NAME",
+                "QUERY_STRING",
+                "HTTP_HOST",
+                "HTTP_ORIGIN",
+                "CONTENT_TYPE",
+                "CONTENT_LENGTH",
+            ]
+        ),
+        TEXT,
+    ),
+    st.sampled_from(["GET", "POST", "HEAD", "PUT"]),
+    st.sampled_from(["/login/", "/logout/", "/api/auth", "/app/"]),
+    st.binary(),
+)
+def test_no_request_makes_it_raise(
+    environ: dict[str, str], method: str, path: str, body: bytes
+) -> None:
+    app = MockupApp(Recorder(), SESSIONS, secret_key=KEY)
+    answer = call(
+        app,
+        {
+            "REQUEST_METHOD": method,
+            "HTTP_HOST": "localhost",
+            "PATH_INFO": path,
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": BytesIO(body),
+            **environ,
+        },
+    )
+    assert answer.code < 500

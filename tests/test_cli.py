@@ -1,0 +1,419 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from djsession import cli, dumps, loads
+
+from .conftest import KEY, OTHER_KEY, ROOT, XIA, command, environment, http, raw_http
+
+ALPHABET = set("abcdefghijklmnopqrstuvwxyz0123456789!@#$%^*-_=+")
+
+
+class Run:
+    """Run the command in process, with the key in the environment."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+        self.capsys, self.monkeypatch = capsys, monkeypatch
+        monkeypatch.setenv("DJAODJIN_SECRET_KEY", KEY)
+
+    def __call__(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        self.monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        try:
+            code = cli.main(arguments)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = self.capsys.readouterr()
+        return code, out, err
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    return Run(capsys, monkeypatch)
+
+
+class TestKeygen:
+    def test_a_key_has_more_than_128_bits_of_the_proxys_alphabet(self, run: Run) -> None:
+        keys = set()
+        for _ in range(50):
+            code, out, _ = run("keygen")
+            assert code == 0
+            assert set(out.strip()) <= ALPHABET
+            keys.add(out.strip())
+        assert len(keys) == 50
+        # log2(47) = 5.55 bits a character.
+        assert all(len(key) * 5.5 >= 128 for key in keys)
+
+    def test_every_character_of_the_alphabet_is_drawn(self) -> None:
+        assert set("".join(cli.generate_key() for _ in range(200))) == ALPHABET
+
+    def test_its_keys_are_taken_as_keys(self, run: Run) -> None:
+        for _ in range(50):
+            key = cli.generate_key()
+            assert loads(dumps(XIA, key), key) == XIA
+
+
+class TestEncrypt:
+    def test_json_from_stdin_becomes_a_token(self, run: Run) -> None:
+        code, out, err = run("encrypt", stdin=json.dumps(XIA))
+        assert (code, err) == (0, "")
+        assert loads(out.strip(), KEY) == XIA
+
+    def test_json_from_a_file(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "session.json"
+        path.write_text(json.dumps(XIA), encoding="utf-8")
+        _, out, _ = run("encrypt", str(path), "--format", "jwt")
+        assert out.count(".") == 2
+        assert loads(out.strip(), KEY).username == "xia"
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("", "not JSON: line 1, column 1"),
+            ("{", "not JSON: line 1"),
+            ("[]", "a session is a JSON object"),
+            ('"xia"', "a session is a JSON object"),
+            ('{"a": NaN}', "NaN"),
+            ("[" * 100_000, "not JSON"),
+            ('{"a": ' + "9" * 5000 + "}", "not JSON"),
+        ],
+    )
+    def test_bad_input_is_one_line_and_exit_code_1(self, text: str, said: str, run: Run) -> None:
+        code, out, err = run("encrypt", stdin=text)
+        assert (code, out) == (1, "")
+        assert said in err
+        assert err.count("\n") == 1
+
+    def test_a_file_that_cannot_be_read(self, run: Run, tmp_path: Path) -> None:
+        assert run("encrypt", str(tmp_path / "missing"))[0] == 1
+        code, _, err = run("encrypt", str(tmp_path))
+        assert code == 1
+        assert err.count("\n") == 1
+
+
+class TestDecrypt:
+    @pytest.mark.parametrize("format", ["openssl", "jwt"])
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            "{}",
+            '"{}"',
+            "{}\n",
+            "Cookie: sessionid={}",
+            'cookie: a=b; sessionid="{}"; c="d e"',
+            'sessionid="{}"; a=b',
+            'a=b; sessionid="{}"',
+            "Authorization: Bearer {}",
+            "bearer {}",
+        ],
+    )
+    def test_a_token_or_a_whole_header_becomes_json(
+        self, shape: str, format: Any, run: Run
+    ) -> None:
+        text = shape.format(dumps(XIA, KEY, format))
+        for code, out, err in (run("decrypt", text), run("decrypt", stdin=text)):
+            assert (code, err) == (0, "")
+            session = json.loads(out)
+            session.pop("exp", None)
+            assert session == XIA
+            assert out.startswith('{\n  "')
+
+    def test_another_cookie_name(self, run: Run) -> None:
+        text = f"Cookie: djs={dumps(XIA, KEY)}"
+        assert run("decrypt", "--cookie-name", "djs", text)[0] == 0
+        assert run("decrypt", text)[0] == 1
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("garbage", "the token is not base64"),
+            (dumps(XIA, OTHER_KEY, "jwt"), "DJAODJIN_SECRET_KEY is not the key"),
+            ("Cookie: a=b", "no token there"),
+            ("Authorization: Basic abc", "no token there"),
+            ("", "no token there"),
+        ],
+    )
+    def test_a_refused_token_is_one_line_and_exit_code_1(
+        self, text: str, said: str, run: Run
+    ) -> None:
+        code, out, err = run("decrypt", stdin=text)
+        assert (code, out) == (1, "")
+        assert said in err
+        assert err.count("\n") == 1
+        assert KEY not in err
+
+    def test_what_one_command_writes_the_other_reads(self, run: Run) -> None:
+        for format in ("openssl", "jwt"):
+            token = run("encrypt", "--format", format, stdin='{"username": "林"}')[1]
+            assert json.loads(run("decrypt", stdin=token)[1])["username"] == "林"
+
+
+class TestKeys:
+    def test_a_key_file_has_one_key_a_line_newest_first(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "keys"
+        path.write_text(f"{OTHER_KEY}\n{KEY}\n")
+        for key in (KEY, OTHER_KEY):
+            assert run("decrypt", "--key-file", str(path), dumps(XIA, key))[0] == 0
+        token = run("encrypt", "--key-file", str(path), stdin="{}")[1].strip()
+        assert loads(token, OTHER_KEY) == {}
+
+    def test_no_key_is_a_wrong_use(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("DJAODJIN_SECRET_KEY")
+        code, out, err = run("decrypt", dumps(XIA, KEY))
+        assert (code, out) == (2, "")
+        assert "DJAODJIN_SECRET_KEY" in err
+        assert err.count("\n") == 1
+
+    def test_a_broken_key_file_is_explained(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        for text, said in (("", "no secret key"), (f'"{KEY}"\n', "a quote or white space")):
+            path.write_text(text)
+            code, _, err = run("decrypt", "--key-file", str(path), "x")
+            assert code == 2
+            assert said in err
+            assert KEY not in err
+
+    def test_no_option_takes_a_key(self, run: Run) -> None:
+        assert run("decrypt", "--key", KEY, "x")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("encrypt", "--format", "jwe"),
+        ("serve",),
+        ("serve", "a:b", "--port", "x"),
+        ("serve", "a:b", "--port", "65536"),
+    ],
+)
+def test_a_wrong_use_is_exit_code_2(arguments: tuple[str, ...], run: Run) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "usage: djsession" in err
+
+
+def test_help_names_every_command(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in ("keygen", "encrypt", "decrypt", "serve", "DJAODJIN_SECRET_KEY"):
+        assert name in out
+
+
+def test_it_runs_as_a_module_and_in_a_pipe() -> None:
+    result = subprocess.run(
+        f"echo '{{}}' | {sys.executable} -m djsession encrypt"
+        f" | {command('openssl')} enc -d -aes-256-cbc -md md5 -a -A"
+        " -pass env:DJAODJIN_SECRET_KEY 2>/dev/null",
+        shell=True,
+        capture_output=True,
+        env=environment(DJAODJIN_SECRET_KEY=KEY),
+        check=True,
+    )
+    assert result.stdout == b"{}"
+
+
+def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
+    result = subprocess.run(
+        f"{sys.executable} -m djsession --help | true; {sys.executable} -m djsession decrypt"
+        f" {dumps({'a': 'x' * 30_000}, KEY)} | head -c 1",
+        shell=True,
+        capture_output=True,
+        env=environment(DJAODJIN_SECRET_KEY=KEY),
+        check=False,
+    )
+    assert b"Traceback" not in result.stderr
+
+
+class TestServe:
+    def start(self, *arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "djsession", "serve", *arguments, "--port", "0"],
+            cwd=cwd,
+            env=environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        # A test that waits for a line in vain ends when the server does.
+        guard = threading.Timer(60, self.signal, (process, signal.SIGKILL))
+        guard.daemon = True
+        guard.start()
+        return process
+
+    def read_until(self, process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+        assert process.stdout is not None
+        seen = ""
+        for line in process.stdout:
+            seen += line
+            match = re.search(pattern, line)
+            if match:
+                return match
+        pytest.fail(f"{pattern} was not in:\n{seen}")
+
+    def port(self, process: subprocess.Popen[str]) -> int:
+        return int(self.read_until(process, r" at http://127\.0\.0\.1:(\d+)/")[1])
+
+    def stop(self, process: subprocess.Popen[str]) -> str:
+        # As Ctrl+C in a terminal: to all of its processes.
+        self.signal(process, signal.SIGINT)
+        out, _ = process.communicate(timeout=10)
+        return out
+
+    def signal(self, process: subprocess.Popen[str], number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+    def test_it_prints_the_address_the_users_and_that_it_made_a_key(self) -> None:
+        process = self.start("examples.hello:application", "--mockup", "examples/sessions.yaml")
+        try:
+            port = self.port(process)
+            self.read_until(process, "DJAODJIN_SECRET_KEY is not set: using a new one for this run")
+            address = rf"Sign in at http://127\.0\.0\.1:{port}/login/ as one of: alice, xia, dana$"
+            self.read_until(process, address)
+            self.read_until(process, "Ctrl")
+            assert http(port)[0] == 403
+            status, headers, _ = http(port, "/a?b", Accept="text/html")
+            assert (status, headers["location"]) == (303, "/login/?next=%2Fa%3Fb")
+            status, headers, _ = raw_http(
+                port,
+                f"POST /login/ HTTP/1.0\nHost: 127.0.0.1:{port}\n"
+                "Content-Type: application/x-www-form-urlencoded\nContent-Length: 8\n\nuser=xia",
+            )
+            assert status == 303
+            status, _, body = http(port, Cookie=headers["set-cookie"].partition(";")[0])
+            assert status == 200
+            assert b"<h1>Hello, xia</h1>" in body
+        finally:
+            out = self.stop(process)
+        assert process.returncode == 0
+        assert "Traceback" not in out
+
+    def test_it_serves_several_requests_at_a_time(self, tmp_path: Path) -> None:
+        (tmp_path / "slow.py").write_text(
+            "import threading\n"
+            "both = threading.Barrier(2, timeout=10)\n"
+            "def application(environ, start_response):\n"
+            "    both.wait()\n"
+            "    start_response('200 OK', [])\n"
+            "    return [b'both']\n"
+        )
+        process = self.start("slow", cwd=tmp_path)
+        try:
+            port = self.port(process)
+            with ThreadPoolExecutor(2) as pool:
+                answers = list(pool.map(lambda _: http(port)[2], range(2)))
+            assert answers == [b"both", b"both"]
+        finally:
+            self.stop(process)
+
+    def test_it_uses_the_key_it_is_given(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        path.write_text(KEY + "\n")
+        for arguments, variables in (
+            (("--key-file", str(path)), {}),
+            ((), {"DJAODJIN_SECRET_KEY": KEY}),
+        ):
+            process = self.start("examples.hello:application", *arguments, **variables)
+            try:
+                port = self.port(process)
+                assert http(port, Cookie=f"sessionid={dumps(XIA, KEY)}")[0] == 200
+            finally:
+                out = self.stop(process)
+            assert "using a new one" not in out
+
+    def test_it_starts_again_when_a_file_has_changed(self, tmp_path: Path) -> None:
+        def write(answer: str) -> None:
+            (tmp_path / "hi.py").write_text(
+                "def application(environ, start_response):\n"
+                "    start_response('200 OK', [])\n"
+                f"    return [{answer}]\n"
+            )
+
+        write("b'one'")
+        process = self.start("hi:application", "--reload", cwd=tmp_path)
+        try:
+            port = self.port(process)
+            assert http(port)[2] == b"one"
+            time.sleep(1)
+            write("b'two")  # a mistake: it waits for the next change
+            self.read_until(process, "hi.py has changed")
+            self.read_until(process, "Waiting for a change")
+            write("b'two'")
+            assert http(self.port(process))[2] == b"two"
+        finally:
+            self.stop(process)
+        assert process.returncode == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "said"),
+        [
+            (("nowhere:application",), 2, "there is no module nowhere here"),
+            (("examples.nowhere",), 2, "there is no module examples.nowhere here"),
+            (("examples.hello:nothing",), 2, "examples.hello has no application called nothing"),
+            ((":x",), 2, "is no MODULE:APP"),
+            (("examples.hello", "--mockup", "nowhere.yaml"), 1, "nowhere.yaml:1: cannot be read"),
+            (("examples.hello", "--host", "256.0.0.1"), 1, "cannot listen on 256.0.0.1"),
+        ],
+    )
+    def test_what_cannot_be_served_is_said_in_one_line(
+        self, arguments: tuple[str, ...], code: int, said: str
+    ) -> None:
+        process = self.start(*arguments)
+        out, _ = process.communicate(timeout=30)
+        assert process.returncode == code
+        assert said in out
+        assert "Traceback" not in out
+
+    def test_a_port_in_use_is_said_in_one_line(self, serve: Callable[..., int]) -> None:
+        port = serve("-m", "djsession", "serve", "examples.hello", "--port", "{port}")
+        result = subprocess.run(
+            [sys.executable, "-m", "djsession", "serve", "examples.hello", "--port", str(port)],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 1
+        assert result.stderr == (
+            f"djsession: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+        )
+
+    def test_an_error_inside_the_application_is_shown_whole(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
+        process = self.start("broken", cwd=tmp_path)
+        out, _ = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert "Traceback" in out
+        assert "nothing_of_that_name" in out
+
+
+def test_an_edited_file_of_mockups_is_picked_up_while_serving(
+    tmp_path: Path, serve: Callable[..., int]
+) -> None:
+    path = tmp_path / "sessions.yaml"
+    path.write_text("alice: {}\n")
+    arguments = ("-m", "djsession", "serve", "examples.hello", "--mockup", str(path))
+    port = serve(*arguments, "--port", "{port}")
+    assert b"zoe" not in http(port, "/login/")[2]
+    path.write_text("alice: {}\nzoe: {}\n")
+    assert b"zoe" in http(port, "/login/")[2]
+    os.unlink(path)
+    assert b"cannot be read" in http(port, "/login/")[2]

@@ -1,0 +1,176 @@
+"""The example under real servers, with the requests that the real proxy sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from djsession import dumps
+
+from .conftest import (
+    CAPTURES,
+    KEY,
+    OTHER_KEY,
+    ROOT,
+    XIA,
+    Capture,
+    environment,
+    http,
+    load_capture,
+    raw_http,
+)
+
+Serve = Callable[..., int]
+
+GUNICORN = ("-m", "gunicorn", "-c", "examples/gunicorn.conf.py", "-b", "127.0.0.1:{port}")
+SERVERS = {
+    "gunicorn-sync": (*GUNICORN, "-k", "sync"),
+    "gunicorn-gthread": (*GUNICORN, "-k", "gthread"),
+    "waitress": ("-m", "waitress", "--listen=127.0.0.1:{port}"),
+}
+
+
+def shown_session(body: bytes) -> Any:
+    match = re.search(r"<pre>(.*)</pre>", body.decode(), re.DOTALL)
+    assert match
+    return json.loads(unescape(match[1]))
+
+
+def replay(port: int, captured: Capture) -> tuple[int, dict[str, str], bytes]:
+    """Send a captured request again, header for header."""
+    headers = "".join(
+        f"{name[5:].replace('_', '-').title()}: {value}\n"
+        for name, value in captured.environ.items()
+        if name.startswith("HTTP_")
+    )
+    return raw_http(port, f"GET {captured.environ['PATH_INFO']} HTTP/1.1\n{headers}\n")
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return SERVERS[request.param]
+
+
+def test_it_answers_as_the_session_says(server: tuple[str, ...], serve: Serve) -> None:
+    port = serve(*server, "examples.hello:application", DJAODJIN_SECRET_KEY=KEY)
+    with_session = {"Cookie": f'_ga=1; sessionid="{dumps(XIA, KEY)}"; theme="dark mode"'}
+
+    status, headers, body = http(port, "/app/", **with_session)
+    assert status == 200
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert b"<h1>Hello, xia</h1>" in body
+    assert b"manager of Xia Lee" in body
+    assert b"<li>basic</li>" in body
+    assert shown_session(body) == XIA
+
+    status, _, body = http(port, "/app/", Cookie=f"sessionid={dumps({}, KEY)}")
+    assert status == 200
+    assert b"Hello, visitor" in body
+
+    refusals = [
+        http(port, "/app/"),
+        http(port, "/app/", Cookie="sessionid=garbage"),
+        http(port, "/app/", Cookie=f"sessionid={dumps(XIA, OTHER_KEY)}"),
+        http(port, "/app/", Authorization="Bearer garbage"),
+        http(port, "/app/", Remote_User="root", djsession_session="{}"),
+    ]
+    for status, headers, body in refusals:
+        assert (status, body) == (403, b"Forbidden\n")
+        assert headers["cache-control"] == "no-store"
+
+    large = {**XIA, "bio": "x" * 6000}
+    status, _, body = http(port, "/app/", Cookie=f"sessionid={dumps(large, KEY)}")
+    assert status == 200
+    assert shown_session(body) == large
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in CAPTURES if path.stem.startswith("cookie")],
+    ids=lambda path: path.stem,
+)
+def test_gunicorn_answers_each_captured_request_of_the_proxy(path: Path, serve: Serve) -> None:
+    captured = load_capture(path)
+    port = serve(*GUNICORN, "examples.hello:application", DJAODJIN_SECRET_KEY=captured.secret_key)
+    status, _, body = replay(port, captured)
+    assert status == 200
+    assert shown_session(body) == captured.session
+
+
+def test_gunicorn_refuses_the_captured_visitor_who_has_no_session(serve: Serve) -> None:
+    captured = load_capture(ROOT / "tests/captures/bearer-anonymous.json")
+    port = serve(*GUNICORN, "examples.hello:application", DJAODJIN_SECRET_KEY=captured.secret_key)
+    assert replay(port, captured)[0] == 403
+
+
+def test_gunicorn_answers_a_captured_jwt_under_the_clock_of_its_capture(
+    serve: Serve, tmp_path: Path
+) -> None:
+    captured = load_capture(ROOT / "tests/captures/bearer-authenticated.json")
+    (tmp_path / "clock.py").write_text(
+        "import time\n"
+        f"time.time = lambda: {captured.captured_at}\n"
+        "from examples.hello import application\n"
+    )
+    port = serve(
+        "-m",
+        "gunicorn",
+        "-b",
+        "127.0.0.1:{port}",
+        "--pythonpath",
+        str(tmp_path),
+        "clock:application",
+        DJAODJIN_SECRET_KEY=captured.secret_key,
+    )
+    status, _, body = replay(port, captured)
+    assert status == 200
+    assert shown_session(body) == captured.session
+
+
+def test_credentials_are_not_for_the_page(serve: Serve) -> None:
+    port = serve(*SERVERS["waitress"], "examples.hello:application", DJAODJIN_SECRET_KEY=KEY)
+    session = {**XIA, "access_key": "AKIA", "secret_key": "s3cret"}
+    _, _, body = http(port, Cookie=f"sessionid={dumps(session, KEY)}")
+    assert b"AKIA" not in body
+    assert b"s3cret" not in body
+
+
+def test_names_are_escaped(serve: Serve) -> None:
+    port = serve(*SERVERS["waitress"], "examples.hello:application", DJAODJIN_SECRET_KEY=KEY)
+    evil = "<script>alert(1)</script>"
+    organization = {"slug": evil, "printable_name": evil, "subscriptions": [{"plan": evil}]}
+    session = {"username": evil, "roles": {evil: [organization]}, "site": {"printable_name": evil}}
+    _, _, body = http(port, Cookie=f"sessionid={dumps(session, KEY)}")
+    assert b"<script" not in body
+    assert shown_session(body) == session
+
+
+def test_a_header_past_the_limit_of_gunicorn_is_why_the_example_raises_it(serve: Serve) -> None:
+    large = {**XIA, "bio": "x" * 6500}
+    headers = {"Cookie": f"sessionid={dumps(large, KEY)}"}
+    plain = ("-m", "gunicorn", "-b", "127.0.0.1:{port}", "examples.hello:application")
+    port = serve(*plain, DJAODJIN_SECRET_KEY=KEY)
+    assert http(port, **headers)[0] == 400
+    port = serve(*GUNICORN, "examples.hello:application", DJAODJIN_SECRET_KEY=KEY)
+    assert http(port, **headers)[0] == 200
+
+
+def test_without_a_key_the_example_does_not_start() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", "import examples.hello"],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "no secret key: set DJAODJIN_SECRET_KEY" in result.stderr
