@@ -7,7 +7,7 @@ worker_class = "gthread"
 workers = 2
 threads = 4
 
-# gunicorn refuses a header over 8,190 bytes by default, with 400 and before any application sees
+# gunicorn refuses a header over 8,190 bytes by default, with 400 or 431 before any application sees
 # it. The session travels in one header: 6 KB of its JSON are past that as base64. This takes
 # some 24 KB, for users with a role in a hundred organizations.
 limit_request_field_size = 32_768

@@ -158,7 +158,7 @@ def test_a_header_past_the_limit_of_gunicorn_is_why_the_example_raises_it(serve:
     headers = {"Cookie": f"sessionid={dumps(large, KEY)}"}
     plain = ("-m", "gunicorn", "-b", "127.0.0.1:{port}", "examples.hello:application")
     port = serve(*plain, DJAODJIN_SECRET_KEY=KEY)
-    assert http(port, **headers)[0] == 400
+    assert http(port, **headers)[0] in (400, 431)  # by its version
     port = serve(*GUNICORN, "examples.hello:application", DJAODJIN_SECRET_KEY=KEY)
     assert http(port, **headers)[0] == 200
 

@@ -1,0 +1,87 @@
+"""The project's checks: ``nox`` runs them all, ``nox -s NAME`` one, ``nox -l`` lists them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "types", "tests", "build"]
+nox.options.default_venv_backend = "virtualenv"
+
+
+def interpreters() -> list[str]:
+    """Return the versions of Python from 3.10 on that this machine has, oldest first.
+
+    Those in pyenv's folder count without being activated: they are put on PATH.
+    """
+    found = []
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    for minor in range(10, 20):
+        name = f"python3.{minor}"
+        candidates = [shutil.which(name), *map(str, pyenv.glob(f"3.{minor}.*/bin/{name}"))]
+        if sys.version_info[:2] == (3, minor):
+            candidates.append(sys.executable)
+        for path in filter(None, candidates):
+            # A shim of pyenv is there, and fails, for versions that are not activated.
+            if subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
+                os.environ["PATH"] = os.pathsep.join([str(Path(path).parent), os.environ["PATH"]])
+                found.append(f"3.{minor}")
+                break
+    return found
+
+
+@nox.session(python=interpreters())
+def tests(session: nox.Session) -> None:
+    """Run the tests, on every interpreter found."""
+    session.install("--editable", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install("ruff>=0.17,<0.18")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the package, strictly."""
+    session.install("--editable", ".[jwt]")
+    session.install("mypy>=2", "types-PyYAML", "types-WebOb")
+    session.run("mypy")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build, then install and import what was built, in an empty environment each."""
+    session.install("build", "docutils")
+    session.run("python", "-m", "docutils", "--halt=warning", "README.rst", os.devnull)
+    session.run("python", "-m", "docutils", "--halt=warning", "CHANGELOG.rst", os.devnull)
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--outdir", folder)
+        for package in sorted(Path(folder).iterdir()):
+            environment = Path(folder) / f"venv-{package.suffix[1:]}"
+            session.run("python", "-m", "venv", str(environment))
+            python = str(environment / "bin" / "python")
+            session.run(python, "-m", "pip", "install", "--quiet", str(package), external=True)
+            with session.chdir(folder):
+                # The schema and the style sheet are in it too: MockupApp reads the latter.
+                code = "import djsession, djsession.mockup; print(djsession.__file__)"
+                session.run(python, "-c", code, external=True)
+                session.run(python, "-m", "djsession", "keygen", external=True, silent=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print what decoding costs, beside djaodjin-deployutils."""
+    session.install("--editable", ".[jwt]", "djaodjin-deployutils")
+    session.run("python", "tests/benchmarks/bench_decode.py")
