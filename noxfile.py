@@ -63,7 +63,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build, then install and import what was built, in an empty environment each."""
-    session.install("build", "docutils")
+    session.install("build", "docutils", "Pygments")
     session.run("python", "-m", "docutils", "--halt=warning", "README.rst", os.devnull)
     session.run("python", "-m", "docutils", "--halt=warning", "CHANGELOG.rst", os.devnull)
     with tempfile.TemporaryDirectory() as folder:

@@ -47,9 +47,9 @@ def generate_key() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with its arguments (default: ``sys.argv``) and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    arguments = _parser().parse_args(argv)
-    arguments.argv = argv
     try:
+        arguments = _parser().parse_args(argv)
+        arguments.argv = argv
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
