@@ -55,7 +55,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of the package, strictly."""
-    session.install("--editable", ".[jwt]")
+    session.install("--editable", ".[all]")
     session.install("mypy>=2", "types-PyYAML", "types-WebOb")
     session.run("mypy")
 

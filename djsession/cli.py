@@ -1,4 +1,4 @@
-"""The djsession command: keygen, encrypt, decrypt and serve.
+"""The djsession command: keygen, encrypt, decrypt, doctor and serve.
 
 The key comes from the environment or from a file, never from the command line, which other
 users of the machine can see. Exit codes: 0; 1 for a refused token or bad input, with one line on
@@ -16,20 +16,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from .codec import SessionCodec
+from . import trace
+from .codec import Format, SessionCodec
 from .errors import ConfigurationError, DjsessionError, MockupError, SessionError
 from .settings import KEY_NAME, Settings
 from .transport import candidates
 
-__all__ = ["generate_key", "main"]
+__all__ = ["InputError", "decrypt", "encrypt", "examine", "generate_key", "main"]
 
 # What the proxy draws keys from: 46 characters, 5.5 bits each.
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789!@#$%^*-_=+"
 _KEY_LENGTH = 32
 
 
-class _InputError(Exception):
-    """One line for stderr and exit code 1."""
+class InputError(Exception):
+    """What was given to the command cannot be used: one line for stderr, exit code 1."""
 
 
 class _CommandParser(argparse.ArgumentParser):
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"djsession: {error}", file=sys.stderr)
         return 2
-    except (DjsessionError, _InputError) as error:
+    except (DjsessionError, InputError) as error:
         print(f"djsession: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -113,23 +114,28 @@ def _parser() -> argparse.ArgumentParser:
         help="turn a token into JSON",
         description="Print the session in a token as JSON.",
     )
-    decrypt.add_argument(
-        "token",
-        nargs="?",
-        default="-",
-        metavar="TOKEN",
-        help="a token, or a whole Cookie: or Authorization: header (default: stdin)",
-    )
-    decrypt.add_argument("--cookie-name", metavar="NAME", help="default: sessionid")
-    _add_key_file(decrypt)
+    _add_token(decrypt)
     decrypt.set_defaults(run=_decrypt)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="say why a token is refused",
+        description="Show what becomes of a token under each key, secrets masked, and say why it"
+        " is refused. The exit code is 0 when the session decodes, else 1.",
+    )
+    _add_token(doctor)
+    doctor.set_defaults(run=_doctor)
 
     serve = commands.add_parser(
         "serve",
         help="serve a WSGI application on this machine, for development",
         description="Serve a WSGI application on this machine, for development.",
     )
-    serve.add_argument("app", metavar="MODULE:APP", help="such as examples.hello:application")
+    serve.add_argument(
+        "app",
+        metavar="MODULE:APP",
+        help="such as examples.hello:application, or an ini file of Pyramid's",
+    )
     serve.add_argument(
         "--mockup", metavar="FILE", help="put mockup logins in front: a YAML file of sessions"
     )
@@ -149,6 +155,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_key_file(serve)
     serve.set_defaults(run=_serve)
     return parser
+
+
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "token",
+        nargs="?",
+        default="-",
+        metavar="TOKEN",
+        help="a token, or a whole Cookie: or Authorization: header (default: stdin)",
+    )
+    parser.add_argument("--cookie-name", metavar="NAME", help="default: sessionid")
+    _add_key_file(parser)
 
 
 def _add_key_file(parser: argparse.ArgumentParser) -> None:
@@ -180,9 +198,9 @@ def _read_text(path: str, stdin: TextIO | None = None) -> str:
             return stdin.read()
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise _InputError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise _InputError(f"{path}: not UTF-8") from None
+        raise InputError(f"{path}: not UTF-8") from None
 
 
 def _codec(settings: Settings) -> SessionCodec:
@@ -196,57 +214,101 @@ def _keygen(_: argparse.Namespace) -> int:
 
 def _encrypt(arguments: argparse.Namespace) -> int:
     settings = Settings.from_environ(secret_key=_secret_keys(arguments.key_file))
-    text = _read_text(arguments.file, sys.stdin)
-    try:
-        session = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _InputError(f"not JSON: line {error.lineno}, column {error.colno}") from None
-    except (ValueError, RecursionError):
-        raise _InputError("not JSON that can be read") from None
-    if not isinstance(session, dict):
-        raise _InputError("a session is a JSON object, in braces")
-    try:
-        print(_codec(settings).dumps(session, arguments.format))
-    except ValueError:
-        raise _InputError("NaN and Infinity are not JSON") from None
+    print(encrypt(_read_text(arguments.file, sys.stdin), settings, arguments.format))
     return 0
 
 
 def _decrypt(arguments: argparse.Namespace) -> int:
-    settings = Settings.from_environ(
+    print(decrypt(_token_text(arguments), _token_settings(arguments)))
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    report, decodes = examine(_token_text(arguments), _token_settings(arguments))
+    print(report)
+    return 0 if decodes else 1
+
+
+def _token_text(arguments: argparse.Namespace) -> str:
+    text: str = sys.stdin.read() if arguments.token == "-" else arguments.token
+    return text
+
+
+def _token_settings(arguments: argparse.Namespace) -> Settings:
+    return Settings.from_environ(
         secret_key=_secret_keys(arguments.key_file), cookie_name=arguments.cookie_name
     )
-    text = sys.stdin.read() if arguments.token == "-" else arguments.token
-    codec = _codec(settings)
-    tokens = _tokens(text.strip(), settings.cookie_name)
-    error: SessionError | None = None
-    for token in tokens:
+
+
+def encrypt(text: str, settings: Settings, format: Format = "openssl") -> str:
+    """Return the token of a session in JSON. Raises InputError for anything else."""
+    try:
+        session = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON: line {error.lineno}, column {error.colno}") from None
+    except (ValueError, RecursionError):
+        raise InputError("not JSON that can be read") from None
+    if not isinstance(session, dict):
+        raise InputError("a session is a JSON object, in braces")
+    try:
+        return _codec(settings).dumps(session, format)
+    except ValueError:
+        raise InputError("NaN and Infinity are not JSON") from None
+
+
+def decrypt(text: str, settings: Settings) -> str:
+    """Return, as JSON, the session of the first token that decodes in a token or a header.
+
+    Raises InputError when there is no token in it, and the SessionError of the first.
+    """
+    codec, error = _codec(settings), None
+    for _, token in _tokens(text, settings):
         try:
-            session = codec.loads(token)
+            return json.dumps(codec.loads(token), indent=2)
         except SessionError as refused:
             error = error or refused
-        else:
-            print(json.dumps(session, indent=2))
-            return 0
-    if error:
-        raise error
-    raise _InputError(
-        f"no token there, expected a token, a Cookie header with {settings.cookie_name}, or an"
-        " Authorization: Bearer header"
-    )
+    assert error is not None  # there is at least one token
+    raise error
 
 
-def _tokens(text: str, cookie_name: str) -> list[str]:
-    """Return the tokens in a header line, or the text itself, its quotes removed."""
+def examine(text: str, settings: Settings) -> tuple[str, bool]:
+    """Return what became of each token in a token or a header, and whether one decodes.
+
+    Raises InputError when there is no token in it.
+    """
+    codec, lines, decodes = _codec(settings), [], False
+    for transport, token in _tokens(text, settings):
+        lines.append(
+            trace.describe(transport, token, settings.secret_key or (), settings.max_token_size)
+        )
+        try:
+            codec.loads(token)
+            decodes = True
+        except SessionError as error:
+            lines += [f"refused: {error.reason}", f"remedy:  {error.remedy}"]
+    return "\n".join([*lines, "the session decodes" if decodes else "no session"]), decodes
+
+
+def _tokens(text: str, settings: Settings) -> list[tuple[str, str]]:
+    """Return transport and token of all in a header line, or of the text itself."""
+    text = text.strip()
     name, colon, value = text.partition(":")
     header = name.strip().lower() if colon else ""
-    if header == "cookie" or f"{cookie_name}=" in text:
+    if header == "cookie" or f"{settings.cookie_name}=" in text:
         environ = {"HTTP_COOKIE": value if header == "cookie" else text}
     elif header == "authorization" or text.lower().startswith("bearer "):
         environ = {"HTTP_AUTHORIZATION": value if header == "authorization" else text}
+    elif text:
+        return [("unknown", text.strip('"'))]
     else:
-        return [text.strip('"')] if text else []
-    return [token for _, token in candidates(environ, cookie_name)]
+        environ = {}
+    found: list[tuple[str, str]] = list(candidates(environ, settings.cookie_name))
+    if not found:
+        raise InputError(
+            f"no token there, expected a token, a Cookie header with {settings.cookie_name}, or"
+            " an Authorization: Bearer header"
+        )
+    return found
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -257,7 +319,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     if keys is not None:
         # By the environment, where the application that is about to be imported looks.
         if any("," in key for key in keys):
-            raise _InputError(f"{arguments.key_file}: a comma, which separates keys, is in a key")
+            raise InputError(f"{arguments.key_file}: a comma, which separates keys, is in a key")
         os.environ[KEY_NAME] = ",".join(keys)
     made = not os.environ.get(KEY_NAME)
     if made:

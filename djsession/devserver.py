@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from configparser import InterpolationError
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -42,9 +43,12 @@ class _IPv6Server(_Server):
 def load_application(spec: str) -> WSGIApplication:
     """Return the WSGI application of ``MODULE:APP``; ``:application`` when APP is left out.
 
-    Raises ConfigurationError when there is no such module, or nothing callable of that name in
-    it. What the module itself raises passes through.
+    Takes an ini file of Pyramid's as well, such as ``development.ini``. Raises ConfigurationError
+    when there is no such module or file, or nothing callable of that name in it. What the module
+    itself raises passes through.
     """
+    if spec.endswith(".ini"):
+        return _load_ini(spec)
     module_name, _, name = spec.partition(":")
     name = name or "application"
     try:
@@ -62,6 +66,25 @@ def load_application(spec: str) -> WSGIApplication:
     if not callable(app):
         raise ConfigurationError(f"{module_name} has no application called {name}")
     return app  # type: ignore[no-any-return]
+
+
+def _load_ini(path: str) -> WSGIApplication:
+    try:
+        from pyramid.paster import get_app
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            'an ini file needs Pyramid: pip install "djsession[pyramid]"'
+        ) from None
+    try:
+        return get_app(path)  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file") from None
+    except InterpolationError as error:
+        # Python's own message quotes what follows the sign: the rest of a key.
+        raise ConfigurationError(
+            f"{path}: a '%' in {error.option} has to be written '%%': a single one starts an"
+            " interpolation in an ini file"
+        ) from None
 
 
 def run(

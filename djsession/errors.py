@@ -25,6 +25,7 @@ __all__ = [
     "MalformedJWT",
     "MockupError",
     "NotAnObject",
+    "ProxiedKeyError",
     "SessionError",
     "TokenTooLarge",
     "UnsupportedAlgorithm",
@@ -60,6 +61,13 @@ class AccessDenied(DjsessionError):
 
     def __init__(self) -> None:
         super().__init__("Forbidden")
+
+
+class ProxiedKeyError(DjsessionError, TypeError):
+    """The application wrote a key of a framework's session that is the proxy's to say."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key!r} comes from the session proxy and is read-only: use another key")
 
 
 class SessionError(DjsessionError):

@@ -7,10 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .codec import MAX_TOKEN_SIZE, check_secret_keys
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["KEY_NAME", "PREFIX", "Settings"]
 
@@ -64,13 +67,34 @@ class Settings:
         mapping: Mapping[str, Any],
         prefix: str = PREFIX,
         key_name: str = KEY_NAME,
+        *,
+        environ: Mapping[str, str] | None = None,
         **explicit: Any,
-    ) -> Settings:
+    ) -> Self:
         """Return the settings of a mapping whose keys are ``prefix`` + name, in any case.
 
-        The secret key is under ``key_name``. ``explicit`` values that are not None win. Raises
-        ConfigurationError for a name that starts with the prefix and is not known.
+        The secret key is under ``key_name``. What is not there, or None, is looked for in
+        ``environ``, as :meth:`from_environ` does; ``explicit`` values that are not None win over
+        both. Raises ConfigurationError for a name that starts with the prefix and is not known.
         """
+        values = cls._environ_values(environ or {})
+        for source in (cls._mapping_values(mapping, prefix, key_name), explicit):
+            values.update({name: value for name, value in source.items() if value is not None})
+        return cls(**values)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None, **explicit: Any) -> Self:
+        """Return the settings of the environment (default: ``os.environ``).
+
+        Lists are separated by commas; no comma is in the proxy's alphabet for keys. ``explicit``
+        values that are not None win.
+        """
+        return cls.from_mapping({}, environ=os.environ if environ is None else environ, **explicit)
+
+    @classmethod
+    def _mapping_values(
+        cls, mapping: Mapping[str, Any], prefix: str, key_name: str
+    ) -> dict[str, Any]:
         known = {item.name for item in fields(cls)}
         values: dict[str, Any] = {}
         for key, value in mapping.items():
@@ -83,26 +107,16 @@ class Settings:
                 if name not in known:
                     raise ConfigurationError(_unknown(key, name, known, prefix))
                 values[name] = value
-        values.update({name: value for name, value in explicit.items() if value is not None})
-        return cls(**values)
+        return values
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str] | None = None, **explicit: Any) -> Settings:
-        """Return the settings of the environment (default: ``os.environ``).
-
-        Lists are separated by commas; no comma is in the proxy's alphabet for keys. ``explicit``
-        values that are not None win.
-        """
-        environ = os.environ if environ is None else environ
-        return cls.from_mapping(
-            {
-                name: _parse(name, value)
-                for name, value in environ.items()
-                if name == KEY_NAME
-                or (name.startswith(PREFIX) and not name.startswith(_TEST_PREFIX))
-            },
-            **explicit,
-        )
+    def _environ_values(cls, environ: Mapping[str, str]) -> dict[str, Any]:
+        parsed = {
+            name: _parse(name, value)
+            for name, value in environ.items()
+            if name == KEY_NAME or (name.startswith(PREFIX) and not name.startswith(_TEST_PREFIX))
+        }
+        return cls._mapping_values(parsed, PREFIX, KEY_NAME)
 
 
 def _parse(name: str, value: str) -> str | list[str] | int:

@@ -151,18 +151,19 @@ Serve = Callable[..., int]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server command, with ``{port}`` in its arguments, and return its port.
+    """Start a server command, with ``{port}`` in its arguments or a port that it has from
+    elsewhere, and return the port.
 
     The server is stopped when the test ends. Its output is in the message of a failure.
     """
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(*arguments: str, cwd: Path = ROOT, **variables: str) -> int:
-        port = free_port()
+    def start(*arguments: str, cwd: Path = ROOT, port: int = 0, **variables: str) -> int:
+        port = port or free_port()
         output = tmp_path / f"server-{len(running)}.log"
         with output.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, *(item.format(port=port) for item in arguments)],
+                [sys.executable, *(item.replace("{port}", str(port)) for item in arguments)],
                 cwd=cwd,
                 env=environment(**variables),
                 stdout=log,

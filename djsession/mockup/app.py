@@ -118,34 +118,49 @@ class MockupApp:
         )
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        if not is_local(environ.get("HTTP_HOST", ""), self._hosts):
-            logger.warning(
-                "mockup logins answer only to a host name of this machine; another has to be"
-                " listed in hosts"
-            )
-            return forbidden(environ, start_response)
-        page = self._pages.get(environ.get("PATH_INFO", "").rstrip("/"))
-        if page is not None:
-            return self._answer(page(Request(environ)), environ, start_response)
-        if self.app is None:
-            response = _text(404, "Not found")
+        response = self.respond(environ)
+        if response is not None:
             return self._answer(response, environ, start_response)
-        session = self.gate.decode(environ)
-        if session is None and is_browser(environ) and not self.gate.admits(environ):
-            return self._answer(self._to_login(environ), environ, start_response)
+        assert self.app is not None  # respond() has an answer to everything without one
         try:
             self.gate.open(environ)
         except AccessDenied:
             return forbidden(environ, start_response)
         return self.app(environ, start_response)
 
-    def _answer(
-        self, response: Response, environ: dict[str, Any], start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def respond(self, environ: dict[str, Any]) -> Response | None:
+        """Return the answer to a request that is the mockups' own to answer, or None.
+
+        None leaves the request to the application behind, whose gate has yet to be opened. For
+        adapters that mount the mockups inside of a framework.
+        """
+        if not is_local(environ.get("HTTP_HOST", ""), self._hosts):
+            logger.warning(
+                "mockup logins answer only to a host name of this machine; another has to be"
+                " listed in hosts"
+            )
+            response = _text(403, "Forbidden")
+        elif page := self._pages.get(environ.get("PATH_INFO", "").rstrip("/")):
+            response = page(Request(environ))
+        elif self.app is None:
+            response = _text(404, "Not found")
+        elif (
+            self.gate.decode(environ) is None
+            and is_browser(environ)
+            and not self.gate.admits(environ)
+        ):
+            response = self._to_login(environ)
+        else:
+            return None
         response.headers["Cache-Control"] = "no-store"
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    def _answer(
+        self, response: Response, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
         # Not response(environ, start_response): that makes Location absolute, by a scheme and a
         # host that a proxy in between may know otherwise.
         start_response(response.status, response.headerlist)

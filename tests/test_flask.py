@@ -1,0 +1,604 @@
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flask_login
+import flask_session
+import flask_wtf
+import pytest
+from cachelib.simple import SimpleCache
+from flask import Blueprint, Flask, Response, flash, get_flashed_messages, request, session
+from flask.testing import FlaskClient
+
+from djsession import ConfigurationError, SessionMiddleware, dumps, loads
+from djsession.errors import MockupError, ProxiedKeyError
+from djsession.flask import (
+    DjSession,
+    current_session,
+    current_user,
+    plan_required,
+    role_required,
+)
+
+from .conftest import CAPTURES, KEY, OTHER_KEY, ROOT, XIA, Capture, environment, http, load_capture
+from .test_examples import GUNICORN, replay
+
+DANA = {"username": "dana", "roles": {"contributor": [{"slug": "cowork"}]}}
+
+
+def make_app(**config: Any) -> Flask:
+    app = Flask("tests.test_flask", root_path=str(ROOT / "tests"), static_folder="captures")
+    app.config.update(SECRET_KEY="s", DJAODJIN_SECRET_KEY=KEY)
+    app.config.update(config)
+
+    @app.route("/me")
+    def me() -> Any:
+        return {"username": current_user.username, "session": dict(current_session)}
+
+    return app
+
+
+@pytest.fixture
+def app() -> Flask:
+    app = make_app()
+    DjSession(app)
+    return app
+
+
+def client(app: Flask, data: Any = XIA, key: str = KEY) -> FlaskClient:
+    client = app.test_client()
+    if data is not None:
+        client.set_cookie("sessionid", dumps(data, key))
+    return client
+
+
+class TestGate:
+    def test_a_session_is_the_current_one(self, app: Flask) -> None:
+        assert client(app).get("/me").json == {"username": "xia", "session": XIA}
+
+    def test_every_capture_is_read(self, capture: Capture) -> None:
+        app = make_app(DJAODJIN_SECRET_KEY=capture.secret_key)
+        DjSession(app)
+        headers = {k[5:].replace("_", "-"): v for k, v in capture.environ.items() if "HTTP_" in k}
+        answer = app.test_client(use_cookies=False).get("/me", headers=headers)
+        if capture.session is None:
+            assert answer.status_code == 403
+        else:
+            assert answer.json is not None
+            assert answer.json["session"] == capture.session
+
+    @pytest.mark.parametrize(
+        "token", ["garbage", dumps(XIA, OTHER_KEY), dumps(XIA, OTHER_KEY, "jwt"), "[]", ""]
+    )
+    def test_all_others_are_refused(self, token: str, app: Flask) -> None:
+        for headers in ({"Cookie": f"sessionid={token}"}, {"Authorization": f"Bearer {token}"}):
+            answer = app.test_client(use_cookies=False).get("/me", headers=headers)
+            assert answer.status_code == 403
+
+    @pytest.mark.parametrize(
+        "path", ["/me", "/nowhere", "/static/cookie-first-visit.json", "/blue/", "/me/"]
+    )
+    def test_nothing_of_the_application_runs_before_a_refusal(self, path: str) -> None:
+        app = make_app()
+        ran: list[str] = []
+        blueprint = Blueprint("blue", __name__, url_prefix="/blue")
+        blueprint.add_url_rule("/", view_func=lambda: ran.append("view") or "")
+        blueprint.before_request(lambda: ran.append("blueprint"))
+        app.register_blueprint(blueprint)
+        app.before_request(lambda: ran.append("before"))
+        app.url_value_preprocessor(lambda endpoint, values: ran.append("preprocessor"))
+        DjSession(app)
+        app.before_request_funcs[None].insert(0, lambda: ran.append("first"))  # type: ignore[arg-type]
+        assert client(app, None).get(path).status_code == 403
+        assert client(app, None).post(path).status_code == 403
+        assert ran == []
+        assert client(app).get(path).status_code in (200, 404)
+        assert "before" in ran
+
+    def test_the_refusal_is_rendered_by_the_application(self, app: Flask) -> None:
+        app.register_error_handler(403, lambda error: ("our own page", 403))
+        answer = client(app, None).get("/nowhere")
+        assert (answer.status_code, answer.text) == (403, "our own page")
+
+    def test_open_paths_pass_with_an_empty_session(self) -> None:
+        app = make_app(DJSESSION_ALLOWED_NO_SESSION=["/me"])
+        DjSession(app)
+        assert client(app, None).get("/me").json == {"username": None, "session": {}}
+
+    def test_a_visitor_of_the_proxy_passes(self, app: Flask) -> None:
+        assert client(app, {}).get("/me").json == {"username": None, "session": {}}
+
+    def test_behind_the_middleware_nothing_is_decoded_twice(
+        self, app: Flask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = app.extensions["djsession"]
+        monkeypatch.setattr(gate.codec, "loads", lambda token: pytest.fail("decoded again"))
+        app.wsgi_app = SessionMiddleware(app.wsgi_app, secret_key=KEY)  # type: ignore[method-assign]
+        assert client(app).get("/me").status_code == 200
+
+    def test_a_refused_token_is_warned_about_once(
+        self, app: Flask, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client(app, XIA, OTHER_KEY).get("/me")
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+    def test_remote_user_is_set(self, app: Flask) -> None:
+        app.add_url_rule("/remote", view_func=lambda: str(request.remote_user))
+        assert client(app).get("/remote").text == "xia"
+        assert client(app, {}).get("/remote", environ_base={"REMOTE_USER": "root"}).text == "None"
+
+
+class TestSettings:
+    def test_keywords_win_over_the_configuration_and_that_over_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DJAODJIN_SECRET_KEY", "environment")
+        monkeypatch.setenv("DJSESSION_COOKIE_NAME", "environment")
+        app = make_app(DJAODJIN_SECRET_KEY=None)
+        DjSession(app)
+        assert app.extensions["djsession"].settings.secret_key == ("environment",)
+        app = make_app(DJSESSION_COOKIE_NAME="config")
+        DjSession(app, secret_key="keyword")
+        settings = app.extensions["djsession"].settings
+        assert (settings.secret_key, settings.cookie_name) == (("keyword",), "config")
+
+    def test_two_applications_keep_theirs_apart(self) -> None:
+        extension = DjSession()
+        one, two = make_app(), make_app(DJAODJIN_SECRET_KEY=OTHER_KEY)
+        extension.init_app(one)
+        extension.init_app(two)
+        for app, key in ((one, KEY), (two, OTHER_KEY)):
+            assert client(app, XIA, key).get("/me").status_code == 200
+            other = OTHER_KEY if key == KEY else KEY
+            assert client(app, XIA, other).get("/me").status_code == 403
+
+    def test_an_application_is_not_kept_alive(self) -> None:
+        extension = DjSession()
+        app = make_app()
+        extension.init_app(app)
+        client(app).get("/me")
+        reference = weakref.ref(app)
+        del app
+        gc.collect()
+        assert reference() is None
+
+    @pytest.mark.parametrize(
+        ("config", "said"),
+        [
+            ({"DJAODJIN_SECRET_KEY": ""}, "DJAODJIN_SECRET_KEY"),
+            ({"DJAODJIN_SECRET_KEY": None}, "DJAODJIN_SECRET_KEY"),
+            ({"DJSESSION_COOKIE_NAMES": "x"}, "did you mean DJSESSION_COOKIE_NAME?"),
+            ({"DJSESSION_ALLOWED_NO_SESSION": "/a"}, "allowed_no_session must be a list"),
+            ({"DJSESSION_ALLOWED_NO_SESSION": ["static/"]}, "must start with '/'"),
+            ({"SESSION_COOKIE_NAME": "sessionid"}, "SESSION_COOKIE_NAME"),
+        ],
+    )
+    def test_a_wrong_setting_stops_it(self, config: dict[str, Any], said: str) -> None:
+        with pytest.raises(ConfigurationError, match=said):
+            DjSession(make_app(**config))
+
+    def test_installing_it_twice_is_an_error(self, app: Flask) -> None:
+        with pytest.raises(ConfigurationError, match="already"):
+            DjSession(app)
+
+    def test_an_interface_set_afterwards_is_an_error(self, app: Flask) -> None:
+        app.session_interface = Flask("other").session_interface
+        assert client(app).get("/me").status_code == 500
+        app.testing = True
+        with pytest.raises(ConfigurationError, match="initialise DjSession last"):
+            client(app).get("/me")
+
+    def test_without_the_extension_the_current_session_is_an_error(self) -> None:
+        app = make_app()
+        with app.test_request_context(), pytest.raises(RuntimeError, match="not installed"):
+            current_session.get("username")
+
+
+def with_views(app: Flask) -> Flask:
+    @app.route("/get/<key>")
+    def get(key: str) -> Any:
+        return {"value": session.get(key)}
+
+    @app.route("/set/<key>/<value>")
+    def set(key: str, value: str) -> Any:
+        session[key] = value
+        return ""
+
+    @app.route("/clear")
+    def clear() -> Any:
+        session.clear()
+        return ""
+
+    @app.route("/permanent")
+    def permanent() -> Any:
+        session.permanent = True
+        session["a"] = "b"
+        return ""
+
+    @app.route("/nested")
+    def nested() -> Any:
+        session.setdefault("list", []).append(1)
+        session.modified = True
+        return {"value": session["list"]}
+
+    @app.route("/flash")
+    def flash_view() -> Any:
+        flash("hello")
+        return ""
+
+    @app.route("/flashed")
+    def flashed() -> Any:
+        return {"value": get_flashed_messages()}
+
+    @app.route("/untouched")
+    def untouched() -> str:
+        return ""
+
+    return app
+
+
+class TestSession:
+    def test_what_the_proxy_sent_is_read_and_nothing_is_set(self, app: Flask) -> None:
+        answer = client(with_views(app)).get("/get/username")
+        assert answer.json == {"value": "xia"}
+        assert "Set-Cookie" not in answer.headers
+        assert {"Cookie", "Authorization"} <= {item.strip() for item in answer.vary}
+
+    def test_a_view_that_looks_at_nothing_varies_by_nothing(self, app: Flask) -> None:
+        answer = client(with_views(app)).get("/untouched")
+        assert "Vary" not in answer.headers
+
+    def test_writing_a_proxied_key_is_an_error(self, app: Flask) -> None:
+        browser = client(with_views(app))
+        app.testing = True
+        for key in ("username", "roles", "last_visited"):
+            with pytest.raises(ProxiedKeyError, match=key):
+                browser.get(f"/set/{key}/root")
+
+    def test_what_the_application_writes_is_kept_in_a_cookie_of_its_own(self, app: Flask) -> None:
+        browser = client(with_views(app))
+        answer = browser.get("/set/cart/7")
+        assert answer.headers["Set-Cookie"].startswith("session=")
+        assert browser.get("/get/cart").json == {"value": "7"}
+        browser.get("/clear")
+        assert browser.get_cookie("session") is None
+        assert browser.get("/get/cart").json == {"value": None}
+        assert browser.get("/get/username").json == {"value": "xia"}
+
+    def test_another_user_on_the_same_browser_finds_nothing(self, app: Flask) -> None:
+        browser = client(with_views(app))
+        browser.get("/set/cart/7")
+        for other in (DANA, {}):
+            browser.set_cookie("sessionid", dumps(other, KEY))
+            assert browser.get("/get/cart").json == {"value": None}
+        browser.set_cookie("sessionid", dumps(DANA, KEY))
+        browser.get("/set/cart/8")
+        browser.set_cookie("sessionid", dumps(XIA, KEY))
+        assert browser.get("/get/cart").json == {"value": None}
+
+    def test_a_local_session_says_nothing_of_the_user(self, app: Flask) -> None:
+        # One that was written before djsession was there, by whoever the browser was then.
+        browser = client(with_views(app), {})
+        with browser.session_transaction() as local:
+            local["cart"] = "7"
+        serializer = app.session_interface._inner.get_signing_serializer(app)  # type: ignore[attr-defined]
+        browser.set_cookie("session", serializer.dumps({"username": "root", "roles": {}}))
+        assert browser.get("/get/username").json == {"value": None}
+
+    def test_nested_changes_are_kept_when_marked(self, app: Flask) -> None:
+        browser = client(with_views(app))
+        assert browser.get("/nested").json == {"value": [1]}
+        assert browser.get("/nested").json == {"value": [1, 1]}
+
+    def test_flash_works(self, app: Flask) -> None:
+        browser = client(with_views(app))
+        browser.get("/flash")
+        assert browser.get("/flashed").json == {"value": ["hello"]}
+        assert browser.get("/flashed").json == {"value": []}
+
+    def test_a_permanent_session_is_renewed_with_each_answer(self, app: Flask) -> None:
+        browser = client(with_views(app))
+        assert "Expires=" in browser.get("/permanent").headers["Set-Cookie"]
+        assert "Expires=" in browser.get("/untouched").headers["Set-Cookie"]
+
+    def test_without_a_secret_key_reading_works_and_writing_raises_what_flask_raises(self) -> None:
+        app = with_views(make_app(SECRET_KEY=None, TESTING=True))
+        DjSession(app)
+        assert client(app).get("/get/username").json == {"value": "xia"}
+        assert client(app).get("/get/cart").json == {"value": None}
+        with pytest.raises(RuntimeError, match="secret key"):
+            client(app).get("/set/cart/7")
+
+    def test_the_test_client_changes_it(self, app: Flask) -> None:
+        browser = client(with_views(app))
+        with browser.session_transaction() as local:
+            local["cart"] = "7"
+        assert browser.get("/get/cart").json == {"value": "7"}
+
+    def test_a_server_side_store_is_wrapped(self) -> None:
+        app = with_views(make_app())
+        store = SimpleCache()
+        app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=store)
+        flask_session.Session(app)
+        DjSession(app)
+        browser = client(app)
+        assert "Set-Cookie" not in browser.get("/untouched").headers
+        browser.get("/set/cart/7")
+        assert browser.get("/get/cart").json == {"value": "7"}
+        [data] = store._cache
+        assert data.startswith("session:")
+        browser.set_cookie("sessionid", dumps(DANA, KEY))
+        assert browser.get("/get/cart").json == {"value": None}
+
+    def test_flask_wtf_protects_forms(self) -> None:
+        app = make_app()
+        flask_wtf.CSRFProtect(app)
+        DjSession(app)
+        app.add_url_rule("/token", view_func=flask_wtf.csrf.generate_csrf)
+        app.add_url_rule("/post", view_func=lambda: "posted", methods=["POST"])
+        browser = client(app)
+        token = browser.get("/token").text
+        assert browser.post("/post").status_code == 400
+        assert browser.post("/post", data={"csrf_token": token}).text == "posted"
+        # Another user's token is no good.
+        browser.set_cookie("sessionid", dumps(DANA, KEY))
+        assert browser.post("/post", data={"csrf_token": token}).status_code == 400
+
+
+class TestUser:
+    def test_it_is_what_flask_login_expects(self, app: Flask) -> None:
+        with app.test_request_context(headers={"Cookie": f"sessionid={dumps(XIA, KEY)}"}):
+            assert current_user.username == current_user.get_id() == "xia"
+            assert current_user.is_authenticated
+            assert current_user.is_active
+            assert not current_user.is_anonymous
+            assert current_user.session == XIA
+            assert "xia" not in repr(current_user._get_current_object())  # type: ignore[attr-defined]
+        with app.test_request_context(headers={"Cookie": f"sessionid={dumps({}, KEY)}"}):
+            assert current_user.get_id() is None
+            assert current_user.is_anonymous
+            assert not current_user.is_authenticated
+            assert not current_user.is_active
+
+    def test_flask_login_knows_it(self, app: Flask) -> None:
+        manager = flask_login.LoginManager(app)
+        DjSession.init_login_manager(manager)
+
+        @app.route("/private")
+        @flask_login.login_required  # type: ignore[untyped-decorator]
+        def private() -> str:
+            return str(flask_login.current_user.username)
+
+        answer = client(app).get("/private")
+        assert answer.text == "xia"
+        assert "Set-Cookie" not in answer.headers
+        assert client(app, {}).get("/private").status_code == 401
+
+    def test_flask_login_needs_no_secret_key(self) -> None:
+        app = make_app(SECRET_KEY=None)
+        DjSession(app)
+        DjSession.init_login_manager(flask_login.LoginManager(app))
+        app.add_url_rule("/who", view_func=lambda: str(flask_login.current_user.is_authenticated))
+        assert client(app).get("/who").text == "True"
+        assert client(app, {}).get("/who").text == "False"
+
+    def test_both_are_in_templates(self, app: Flask) -> None:
+        from flask import render_template_string
+
+        text = "{{ current_user.username }} {{ current_session.managed_accounts[0] }}"
+        app.add_url_rule("/page", view_func=lambda: render_template_string(text))
+        assert client(app).get("/page").text == "xia xia"
+
+
+class TestDecorators:
+    @pytest.fixture
+    def app(self) -> Flask:
+        app = make_app()
+        DjSession(app)
+
+        @app.route("/any")
+        @role_required("manager")
+        def any_manager() -> str:
+            return "yes"
+
+        @app.route("/of/<slug>")
+        @role_required("manager", "contributor", account="slug")
+        def of(slug: str) -> str:
+            return slug
+
+        @app.route("/wrong/<slug>")
+        @role_required("manager", account="account")
+        def wrong(slug: str) -> str:
+            return slug
+
+        @app.route("/plan")
+        @plan_required("basic", "other")
+        def plan() -> str:
+            return "yes"
+
+        @app.route("/none")
+        @plan_required("other")
+        def none() -> str:
+            return "yes"
+
+        return app
+
+    @pytest.mark.parametrize(
+        ("path", "session", "code"),
+        [
+            ("/any", XIA, 200),
+            ("/any", DANA, 403),
+            ("/any", {}, 403),
+            ("/of/xia", XIA, 200),
+            ("/of/cowork", XIA, 403),
+            ("/of/cowork", DANA, 200),
+            ("/of/cowork", {}, 403),
+            ("/plan", XIA, 200),
+            ("/plan", DANA, 403),
+            ("/plan", {}, 403),
+            ("/none", XIA, 403),
+            ("/wrong/xia", XIA, 500),
+        ],
+    )
+    def test_they_allow_who_has_it(self, path: str, session: Any, code: int, app: Flask) -> None:
+        assert client(app, session).get(path).status_code == code
+
+    def test_they_need_a_name(self) -> None:
+        for decorator in (role_required, plan_required):
+            with pytest.raises(ConfigurationError):
+                decorator()
+            with pytest.raises(ConfigurationError):
+                decorator(lambda: "the parentheses were forgotten")  # type: ignore[arg-type]
+
+
+class TestMockups:
+    def make(self, tmp_path: Path, debug: bool, text: str = "xia: {}\n") -> Flask:
+        path = tmp_path / "sessions.yaml"
+        path.write_text(text)
+        app = make_app(DEBUG=debug, DJSESSION_ALLOWED_NO_SESSION=["/static/"])
+        DjSession(app, mockup=path)
+        return app
+
+    def test_in_debug_mode_one_can_sign_in(self, tmp_path: Path) -> None:
+        browser = self.make(tmp_path, True).test_client()
+        html = {"Accept": "text/html"}
+        assert browser.get("/me", headers=html).headers["Location"].endswith("/login/?next=%2Fme")
+        assert browser.get("/me").status_code == 403
+        answer = browser.post("/login/", data={"user": "xia", "next": "/me"})
+        assert answer.status_code == 303
+        assert browser.get("/me").json == {"username": "xia", "session": {"username": "xia"}}
+        assert browser.get("/logout/").status_code == 303
+        assert browser.get("/me").status_code == 403
+
+    def test_otherwise_there_is_no_login_page(self, tmp_path: Path) -> None:
+        app = self.make(tmp_path, False)
+        for path in ("/login/", "/api/auth", "/me"):
+            assert app.test_client().get(path).status_code == 403
+            assert client(app).get("/login/").status_code == 404
+
+    def test_debug_mode_may_be_switched_on_later(self, tmp_path: Path) -> None:
+        app = self.make(tmp_path, False)
+        app.debug = True
+        assert app.test_client().get("/login/").status_code == 200
+        app.debug = False
+        assert app.test_client().get("/login/").status_code == 403
+
+    def test_mistakes_in_the_file_show_at_start_up(self, tmp_path: Path) -> None:
+        with pytest.raises(MockupError, match="expected a session"):
+            self.make(tmp_path, True, "xia: 1\n")
+        self.make(tmp_path, False, "xia: 1\n")
+
+
+class TestCommands:
+    def test_encrypt_and_decrypt_use_the_key_of_the_application(self, app: Flask) -> None:
+        run = app.test_cli_runner().invoke
+        token = run(args=["djsession", "encrypt"], input=json.dumps(XIA)).output.strip()
+        assert loads(token, KEY) == XIA
+        jwt = run(args=["djsession", "encrypt", "--format", "jwt"], input="{}").output.strip()
+        assert loads(jwt, KEY).username is None
+        assert json.loads(run(args=["djsession", "decrypt", token]).output) == XIA
+        header = f"Cookie: sessionid={token}"
+        assert json.loads(run(args=["djsession", "decrypt"], input=header).output) == XIA
+
+    def test_a_refused_token_is_exit_code_1(self, app: Flask) -> None:
+        run = app.test_cli_runner().invoke
+        for command, token in (("decrypt", dumps(XIA, OTHER_KEY, "jwt")), ("decrypt", "")):
+            result = run(args=["djsession", command, token])
+            assert result.exit_code == 1
+            assert "Error: " in result.output
+        assert run(args=["djsession", "encrypt"], input="[]").exit_code == 1
+
+    def test_the_doctor_says_why(self, app: Flask) -> None:
+        run = app.test_cli_runner().invoke
+        result = run(args=["djsession", "doctor", dumps(XIA, OTHER_KEY, "jwt")])
+        assert result.exit_code == 1
+        assert "refused: the signature of the jwt does not verify" in result.output
+        assert "remedy:  most likely DJAODJIN_SECRET_KEY is not the key" in result.output
+        result = run(args=["djsession", "doctor", dumps(XIA, KEY)])
+        assert result.exit_code == 0
+        assert "the session decodes" in result.output
+        assert KEY not in result.output
+        assert run(args=["djsession", "doctor", " "]).exit_code == 1
+
+    def test_they_run_by_the_flask_command(self) -> None:
+        result = subprocess.run(
+            [sys.executable, "-m", "flask", "--app", "examples.flask_app", "djsession", "encrypt"],
+            input="{}",
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=environment(DJAODJIN_SECRET_KEY=KEY),
+            check=True,
+        )
+        assert loads(result.stdout.strip(), KEY) == {}
+
+
+class TestExample:
+    APP = "examples.flask_app:create_app()"
+
+    @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
+    def test_gunicorn_answers_each_captured_request(
+        self, path: Path, serve: Callable[..., int], tmp_path: Path
+    ) -> None:
+        captured = load_capture(path)
+        (tmp_path / "clock.py").write_text(
+            f"import time\ntime.time = lambda: {captured.captured_at}\n"
+            "from examples.flask_app import create_app\napplication = create_app()\n"
+        )
+        port = serve(
+            *GUNICORN,
+            "--pythonpath",
+            str(tmp_path),
+            "clock",
+            DJAODJIN_SECRET_KEY=captured.secret_key,
+            SECRET_KEY="s",
+        )
+        status, _, body = replay(port, captured)
+        name = (captured.session or {}).get("username", "visitor")
+        assert status == (403 if captured.session is None else 200)
+        assert (f"<h1>Hello, {name}</h1>".encode() in body) == (status == 200)
+        captured.environ["PATH_INFO"] = "/session"
+        status, _, body = replay(port, captured)
+        if captured.session is not None:
+            assert json.loads(body) == captured.session
+
+    def test_it_refuses_without_a_session_and_keeps_visits_apart(
+        self, serve: Callable[..., int]
+    ) -> None:
+        port = serve(*GUNICORN, self.APP, DJAODJIN_SECRET_KEY=KEY, SECRET_KEY="s")
+        assert http(port, "/")[0] == 403
+        assert http(port, "/nowhere")[0] == 403
+        assert http(port, "/about")[2] == b"open to anyone"
+        # The mockups are for debug mode alone.
+        assert http(port, "/login/")[0] == 403
+        cookie = f"sessionid={dumps(XIA, KEY)}"
+        _, headers, body = http(port, "/", Cookie=cookie)
+        assert b"1 times" in body
+        local = headers["set-cookie"].partition(";")[0]
+        assert b"2 times" in http(port, "/", Cookie=f"{cookie}; {local}")[2]
+        other = f"sessionid={dumps(DANA, KEY)}; {local}"
+        assert b"1 times" in http(port, "/", Cookie=other)[2]
+        assert http(port, "/manage/xia", Cookie=cookie)[2] == b"xia manages xia"
+        assert http(port, "/manage/cowork", Cookie=cookie)[0] == 403
+        assert http(port, "/course", Cookie=cookie)[0] == 200
+        assert http(port, "/course", Cookie=other)[0] == 403
+
+    def test_async_views_are_decorated_too(self) -> None:
+        app = make_app()
+        DjSession(app)
+
+        @app.route("/async")
+        @role_required("manager")
+        async def view() -> Response:
+            return Response("yes")
+
+        assert client(app).get("/async").text == "yes"
+        assert client(app, DANA).get("/async").status_code == 403

@@ -1,0 +1,665 @@
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyramid.authorization import Allow, Authenticated, Everyone
+from pyramid.config import Configurator
+from pyramid.exceptions import ConfigurationConflictError
+from pyramid.interfaces import ISecurityPolicy, ISession
+from pyramid.paster import get_app
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.session import SignedCookieSessionFactory
+from webtest import TestApp
+from zope.interface.verify import verifyObject
+
+from djsession import ConfigurationError, Session, SessionMiddleware, dumps
+from djsession.errors import MockupError, ProxiedKeyError
+from djsession.merged import MergedSession
+from djsession.pyramid import PyramidSession, SecurityPolicy, principals_of
+
+from .conftest import (
+    CAPTURES,
+    KEY,
+    OTHER_KEY,
+    ROOT,
+    XIA,
+    Capture,
+    environment,
+    free_port,
+    http,
+    load_capture,
+)
+from .test_examples import GUNICORN, replay
+
+DANA = {"username": "dana", "roles": {"contributor": [{"slug": "cowork"}]}}
+
+Configure = Callable[[Configurator], None]
+
+
+def me(request: Request) -> Any:
+    return {"username": request.authenticated_userid, "session": request.djsession}
+
+
+def make_app(configure: Configure | None = None, wsgi: bool = False, **settings: Any) -> Any:
+    """An application with a view of every kind that the tests need."""
+    settings = {"djsession.secret_key": KEY, "djsession.local_secret": "s", **settings}
+    config = Configurator(settings={k: v for k, v in settings.items() if v is not None})
+    config.include("djsession.pyramid")
+    config.add_route("me", "/me")
+    config.add_view(me, route_name="me", renderer="json")
+    config.add_static_view("static", str(ROOT / "tests/captures"))
+
+    def view(name: str, function: Callable[[Request], Any]) -> None:
+        config.add_route(name, f"/{name}/{{key}}")
+        config.add_view(
+            lambda request: {"value": function(request)}, route_name=name, renderer="json"
+        )
+
+    view("get", lambda request: request.session.get(request.matchdict["key"]))
+    view("set", lambda request: request.session.update({request.matchdict["key"]: "7"}))
+    view("flash", lambda request: request.session.flash(request.matchdict["key"]))
+    view("peek", lambda request: request.session.peek_flash())
+    view("pop", lambda request: request.session.pop_flash())
+    view("csrf", lambda request: request.session.get_csrf_token())
+    view("newcsrf", lambda request: request.session.new_csrf_token())
+    view("invalidate", lambda request: request.session.invalidate())
+    view("nothing", lambda request: None)
+    if configure is not None:
+        configure(config)
+    app = config.make_wsgi_app()
+    return app if wsgi else TestApp(app)
+
+
+def cookie(session: Any = XIA, key: str = KEY) -> dict[str, str]:
+    return {"Cookie": f"sessionid={dumps(session, key)}"}
+
+
+class Browser:
+    """A client that keeps the cookie of the local session, signed in as the test says."""
+
+    def __init__(self, app: Any) -> None:
+        self.app, self.local, self.session = app, "", XIA
+
+    def get(self, path: str) -> Any:
+        headers = cookie(self.session)
+        if self.local:
+            headers["Cookie"] += f"; {self.local}"
+        self.answer = self.app.get(path, headers=headers)
+        # The test client's own jar stays out of it.
+        self.app.reset()
+        if "Set-Cookie" in self.answer.headers:
+            self.local = self.answer.headers["Set-Cookie"].partition(";")[0]
+        return self.answer.json["value"]
+
+
+class TestGate:
+    def test_a_session_is_the_requests(self) -> None:
+        assert make_app().get("/me", headers=cookie()).json == {"username": "xia", "session": XIA}
+
+    def test_every_capture_is_read(self, capture: Capture) -> None:
+        app = make_app(**{"djsession.secret_key": capture.secret_key})
+        headers = {
+            name[5:].replace("_", "-"): value
+            for name, value in capture.environ.items()
+            if name.startswith("HTTP_")
+        }
+        answer = app.get("/me", headers=headers, expect_errors=True)
+        assert answer.status_code == (403 if capture.session is None else 200)
+        if capture.session is not None:
+            assert answer.json["session"] == capture.session
+
+    @pytest.mark.parametrize(
+        "path", ["/me", "/nowhere", "/static/cookie-first-visit.json", "/get/a", "/"]
+    )
+    @pytest.mark.parametrize("token", ["", "garbage", dumps(XIA, OTHER_KEY)])
+    def test_all_others_are_refused_before_routing(self, path: str, token: str) -> None:
+        ran = []
+
+        def watching(config: Configurator) -> None:
+            config.add_subscriber(lambda event: ran.append(event), "pyramid.events.BeforeTraversal")
+            config.add_subscriber(lambda event: ran.append(event), "pyramid.events.ContextFound")
+
+        app = make_app(watching)
+        headers = {"Cookie": f"sessionid={token}"} if token else {}
+        answer = app.get(path, headers=headers, status=403)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert ran == []
+
+    def test_the_refusal_is_rendered_by_the_application(self) -> None:
+        def with_a_page(config: Configurator) -> None:
+            def forbidden(request: Request) -> Response:
+                assert request.djsession == {}
+                assert request.identity is None
+                request.session.get("anything")
+                return Response("our own page", 403)
+
+            config.add_forbidden_view(forbidden)
+
+        assert make_app(with_a_page).get("/nowhere", status=403).text == "our own page"
+
+    def test_open_paths_pass_with_an_empty_session(self) -> None:
+        app = make_app(**{"djsession.allowed_no_session": "/static/\n  /me"})
+        assert app.get("/me").json == {"username": None, "session": {}}
+        assert app.get("/static/cookie-first-visit.json").json["proxy"]
+        app.get("/get/a", status=403)
+
+    def test_a_visitor_of_the_proxy_passes(self) -> None:
+        answer = make_app().get("/me", headers=cookie({}))
+        assert answer.json == {"username": None, "session": {}}
+
+    def test_behind_the_middleware_nothing_is_decoded_twice(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        app = make_app(wsgi=True)
+        gate = app.registry["djsession.installed"].gate
+        monkeypatch.setattr(gate.codec, "loads", lambda token: pytest.fail("decoded again"))
+        stacked = TestApp(SessionMiddleware(app, secret_key=KEY))
+        assert stacked.get("/me", headers=cookie()).json["username"] == "xia"
+
+    def test_a_refused_token_is_warned_about_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        make_app().get("/me", headers=cookie(XIA, OTHER_KEY), status=403)
+        assert [item.levelno for item in caplog.records if item.name == "djsession"] == [
+            logging.WARNING
+        ]
+
+    def test_explicit_tweens_work(self) -> None:
+        tweens = "pyramid.tweens.excview_tween_factory\ndjsession.pyramid.tween_factory"
+        app = make_app(**{"pyramid.tweens": tweens})
+        assert app.get("/me", headers=cookie()).json["username"] == "xia"
+        app.get("/me", status=403)
+
+    def test_explicit_tweens_without_the_gate_do_not_start(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"djsession\.pyramid\.tween_factory is not"):
+            make_app(**{"pyramid.tweens": "pyramid.tweens.excview_tween_factory"})
+
+    def test_a_subrequest_has_no_session_of_its_own(self) -> None:
+        def nested(config: Configurator) -> None:
+            def outer(request: Request) -> Response:
+                return request.invoke_subrequest(Request.blank("/me"))
+
+            config.add_route("outer", "/outer")
+            config.add_view(outer, route_name="outer")
+
+        assert make_app(nested).get("/outer", headers=cookie()).json["username"] is None
+
+
+class TestSettings:
+    def test_lists_are_in_pyramids_way(self) -> None:
+        keys = f"{OTHER_KEY}\n   {KEY}"
+        app = make_app(**{"djsession.secret_key": keys, "djsession.max_token_size": "1000"})
+        for key in (KEY, OTHER_KEY):
+            assert app.get("/me", headers=cookie(XIA, key)).json["username"] == "xia"
+        app.get("/me", headers=cookie({**XIA, "bio": "x" * 900}), status=403)
+
+    def test_the_environment_fills_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DJAODJIN_SECRET_KEY", OTHER_KEY)
+        app = make_app(**{"djsession.secret_key": None})
+        app.get("/me", headers=cookie(XIA, OTHER_KEY))
+        app = make_app()
+        app.get("/me", headers=cookie())
+        app.get("/me", headers=cookie(XIA, OTHER_KEY), status=403)
+
+    def test_the_directive_wins_over_the_ini_file(self) -> None:
+        app = make_app(lambda config: config.add_djsession(secret_key=OTHER_KEY))
+        app.get("/me", headers=cookie(XIA, OTHER_KEY))
+        app.get("/me", headers=cookie(), status=403)
+
+    def test_two_directives_conflict(self) -> None:
+        def twice(config: Configurator) -> None:
+            for key in (KEY, OTHER_KEY):
+                config.add_djsession(secret_key=key)
+
+        with pytest.raises(ConfigurationConflictError):
+            make_app(twice)
+
+    @pytest.mark.parametrize(
+        ("settings", "said"),
+        [
+            ({"djsession.secret_key": None}, "DJAODJIN_SECRET_KEY"),
+            ({"djsession.secret_key": ""}, "DJAODJIN_SECRET_KEY"),
+            ({"djsession.secret_key": f'"{KEY}"'}, "quote or white space"),
+            ({"djsession.max_token_size": "64K"}, "max_token_size"),
+            ({"djsession.cookie": "x"}, "unknown setting djsession.cookie"),
+            ({"djsession.allowed_no_session": "static"}, "must start with '/'"),
+            ({"djsession.local_session_factory": "nowhere.at_all"}, "local_session_factory"),
+            ({"djsession.local_session_factory": "sys.path"}, "local_session_factory"),
+            ({"djsession.local_cookie_name": "sessionid"}, "local_cookie_name"),
+        ],
+    )
+    def test_a_wrong_setting_stops_it(self, settings: dict[str, Any], said: str) -> None:
+        with pytest.raises(ConfigurationError, match=said):
+            make_app(**settings)
+
+    def test_two_applications_keep_theirs_apart(self) -> None:
+        one, two = make_app(), make_app(**{"djsession.secret_key": OTHER_KEY})
+        for app, key in ((one, KEY), (two, OTHER_KEY)):
+            app.get("/me", headers=cookie(XIA, key))
+            app.get("/me", headers=cookie(XIA, OTHER_KEY if key == KEY else KEY), status=403)
+
+    def test_a_key_with_a_doubled_percent_sign_is_explained(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        make_app(**{"djsession.secret_key": "a%%b"})
+        assert "written twice in an ini file alone" in caplog.text
+        caplog.clear()
+        make_app(**{"djsession.secret_key": "a%b"})
+        assert caplog.text == ""
+
+
+class TestSession:
+    def test_it_is_an_isession(self) -> None:
+        request = Request.blank("/")
+        local = SignedCookieSessionFactory("s")(request)
+        session = PyramidSession(Session(XIA), lambda: local)
+        assert verifyObject(ISession, session)
+        assert session.new is True
+        assert session.created == local.created
+        assert isinstance(session, MergedSession)
+
+    def test_what_the_proxy_sent_is_read_and_nothing_is_set(self) -> None:
+        answer = make_app().get("/get/username", headers=cookie())
+        assert answer.json == {"value": "xia"}
+        assert "Set-Cookie" not in answer.headers
+        answer = make_app().get("/get/nothing", headers=cookie())
+        assert answer.json == {"value": None}
+        assert "Set-Cookie" not in answer.headers
+
+    @pytest.mark.parametrize("key", ["username", "roles", "site"])
+    def test_writing_a_proxied_key_is_an_error(self, key: str) -> None:
+        with pytest.raises(ProxiedKeyError, match=key):
+            make_app().get(f"/set/{key}", headers=cookie())
+
+    def test_what_the_application_writes_is_kept_in_a_cookie_of_its_own(self) -> None:
+        browser = Browser(make_app())
+        browser.get("/set/cart")
+        assert browser.local.startswith("djsession_local=")
+        assert "HttpOnly" in browser.answer.headers["Set-Cookie"]
+        assert browser.get("/get/cart") == "7"
+        browser.get("/invalidate/x")
+        assert browser.get("/get/cart") is None
+        assert browser.get("/get/username") == "xia"
+
+    def test_another_user_on_the_same_browser_finds_nothing(self) -> None:
+        browser = Browser(make_app())
+        browser.get("/set/cart")
+        browser.get("/flash/hello")
+        token = browser.get("/csrf/x")
+        kept = browser.local
+        for other in (DANA, {}):
+            browser.local, browser.session = kept, other
+            assert browser.get("/get/cart") is None
+            browser.local = kept
+            assert browser.get("/peek/x") == []
+            browser.local = kept
+            assert browser.get("/csrf/x") != token
+        browser.local, browser.session = kept, XIA
+        assert browser.get("/get/cart") == "7"
+        assert browser.get("/csrf/x") == token
+
+    def test_flash_queues_work(self) -> None:
+        browser = Browser(make_app())
+        browser.get("/flash/one")
+        browser.get("/flash/two")
+        assert browser.get("/peek/x") == ["one", "two"]
+        assert browser.get("/pop/x") == ["one", "two"]
+        assert browser.get("/pop/x") == []
+
+    def test_csrf_tokens_work(self) -> None:
+        browser = Browser(make_app())
+        token = browser.get("/csrf/x")
+        assert browser.get("/csrf/x") == token
+        assert browser.get("/newcsrf/x") != token
+
+    def test_mutable_values_are_kept_when_marked(self) -> None:
+        def nested(config: Configurator) -> None:
+            def append(request: Request) -> Any:
+                request.session.setdefault("list", []).append(1)
+                request.session.changed()
+                return {"value": request.session["list"]}
+
+            config.add_route("nested", "/nested")
+            config.add_view(append, route_name="nested", renderer="json")
+
+        browser = Browser(make_app(nested))
+        assert browser.get("/nested") == [1]
+        assert browser.get("/nested") == [1, 1]
+
+    @pytest.mark.parametrize("path", ["/set/a", "/flash/a", "/csrf/a", "/newcsrf/a"])
+    def test_without_a_secret_a_write_names_the_setting(self, path: str) -> None:
+        app = make_app(**{"djsession.local_secret": None})
+        for session in (XIA, {}):
+            with pytest.raises(ConfigurationError, match=r"djsession\.local_secret"):
+                app.get(path, headers=cookie(session))
+
+    def test_without_a_secret_reading_works(self) -> None:
+        app = make_app(**{"djsession.local_secret": None})
+        for path, value in (
+            ("/get/username", "xia"),
+            ("/get/cart", None),
+            ("/peek/x", []),
+            ("/pop/x", []),
+            ("/invalidate/x", None),
+        ):
+            assert app.get(path, headers=cookie()).json == {"value": value}
+
+    def test_the_application_may_name_a_factory(self) -> None:
+        stores: list[Any] = []
+
+        def factory(request: Request) -> Any:
+            stores.append(SignedCookieSessionFactory("t", cookie_name="named")(request))
+            return stores[-1]
+
+        app = make_app(lambda config: config.add_djsession(local_session_factory=factory))
+        app.get("/get/username", headers=cookie())
+        assert stores == []
+        answer = app.get("/set/cart", headers=cookie())
+        assert answer.headers["Set-Cookie"].startswith("named=")
+        assert stores[0]["cart"] == "7"
+
+    def test_an_own_session_factory_wins(self) -> None:
+        factory = SignedCookieSessionFactory("t", cookie_name="own")
+        app = make_app(lambda config: config.set_session_factory(factory))
+        assert app.get("/get/username", headers=cookie()).json == {"value": None}
+
+
+class Root:
+    __acl__ = (
+        (Allow, "manager:xia", "manage"),
+        (Allow, "role:contributor", "contribute"),
+        (Allow, "plan:basic", "learn"),
+        (Allow, "dana", "be dana"),
+        (Allow, Authenticated, "enter"),
+        (Allow, Everyone, "look"),
+    )
+
+    def __init__(self, request: Request) -> None:
+        pass
+
+
+PERMISSIONS = ["manage", "contribute", "learn", "be dana", "enter", "look"]
+
+
+class TestSecurity:
+    def test_it_is_a_security_policy(self) -> None:
+        assert verifyObject(ISecurityPolicy, SecurityPolicy())
+
+    @pytest.mark.parametrize(
+        ("session", "allowed"),
+        [
+            (XIA, ["manage", "learn", "enter", "look"]),
+            (DANA, ["contribute", "be dana", "enter", "look"]),
+            ({}, ["look"]),
+        ],
+    )
+    @pytest.mark.parametrize("traversal", [False, True])
+    def test_permissions_follow_roles_plans_and_names(
+        self, session: Any, allowed: list[str], traversal: bool
+    ) -> None:
+        def permitted(config: Configurator) -> None:
+            if traversal:
+                config.set_root_factory(Root)
+            for number, permission in enumerate(PERMISSIONS):
+                name = f"p{number}"
+                if not traversal:
+                    config.add_route(name, f"/{name}", factory=Root)
+                config.add_view(
+                    lambda request: Response("yes"),
+                    permission=permission,
+                    **({"name": name} if traversal else {"route_name": name}),
+                )
+
+        app = make_app(permitted)
+        answers = [
+            app.get(f"/p{number}", headers=cookie(session), expect_errors=True).status_code
+            for number in range(len(PERMISSIONS))
+        ]
+        assert answers == [200 if item in allowed else 403 for item in PERMISSIONS]
+
+    def test_the_principals_of_a_user(self) -> None:
+        assert principals_of(Session(XIA)) == [
+            "system.Everyone",
+            "system.Authenticated",
+            "xia",
+            "role:manager",
+            "manager:xia",
+            "plan:basic",
+        ]
+        assert principals_of(Session()) == ["system.Everyone"]
+        # Roles of a session without a user are nobody's.
+        assert principals_of(Session(roles=XIA["roles"])) == ["system.Everyone"]
+
+    @pytest.mark.parametrize(
+        "username", ["role:manager", "manager:xia", "plan:basic", "system.Everyone", "system.x"]
+    )
+    def test_no_username_is_taken_for_another_principal(self, username: str) -> None:
+        assert principals_of(Session(username=username)) == [Everyone, Authenticated]
+
+    def test_no_role_or_slug_is_taken_for_another_principal(self) -> None:
+        session = Session(
+            username="x",
+            roles={
+                "role": [{"slug": "manager"}],
+                "plan": [{"slug": "basic"}],
+                "manager:xia": [{"slug": "y"}],
+                "empty": [],
+            },
+        )
+        assert principals_of(session)[2:] == ["x", "role:role", "role:plan"]
+
+    def test_identity_and_userid(self) -> None:
+        seen: list[Any] = []
+
+        def looking(config: Configurator) -> None:
+            def look(request: Request) -> Response:
+                seen.append((request.identity, request.authenticated_userid))
+                return Response("")
+
+            config.add_route("look", "/look")
+            config.add_view(look, route_name="look")
+
+        app = make_app(looking)
+        app.get("/look", headers=cookie())
+        app.get("/look", headers=cookie({}))
+        assert seen == [(XIA, "xia"), (None, None)]
+        assert type(seen[0][0]) is Session
+
+    def test_an_own_policy_wins(self) -> None:
+        class Own(SecurityPolicy):
+            def authenticated_userid(self, request: Request) -> str | None:
+                return "own"
+
+        app = make_app(lambda config: config.set_security_policy(Own()))
+        assert app.get("/me", headers=cookie()).json["username"] == "own"
+
+    @pytest.mark.parametrize(
+        ("predicate", "session", "code"),
+        [
+            ({"djsession_role": "manager"}, XIA, 200),
+            ({"djsession_role": "manager"}, DANA, 404),
+            ({"djsession_role": ["manager", "contributor"]}, DANA, 200),
+            ({"djsession_role": "manager"}, {}, 404),
+            ({"djsession_plan": "basic"}, XIA, 200),
+            ({"djsession_plan": ["other", "basic"]}, XIA, 200),
+            ({"djsession_plan": "other"}, XIA, 404),
+            ({"djsession_plan": "basic"}, {}, 404),
+            ({"djsession_plan": "basic", "djsession_role": "contributor"}, XIA, 404),
+        ],
+    )
+    def test_view_predicates(self, predicate: dict[str, Any], session: Any, code: int) -> None:
+        def viewed(config: Configurator) -> None:
+            config.add_route("view", "/view")
+            config.add_view(lambda request: Response("yes"), route_name="view", **predicate)
+
+        make_app(viewed).get("/view", headers=cookie(session), status=code)
+
+    @pytest.mark.parametrize("value", ["", [], [1], [""]])
+    def test_a_predicate_needs_a_name(self, value: Any) -> None:
+        def viewed(config: Configurator) -> None:
+            config.add_route("view", "/view")
+            config.add_view(lambda request: None, route_name="view", djsession_role=value)
+
+        with pytest.raises(Exception, match="djsession_role takes a name"):
+            make_app(viewed)
+
+
+class TestMockups:
+    def make(self, tmp_path: Path, text: str = "xia: {}\n") -> Any:
+        path = tmp_path / "sessions.yaml"
+        path.write_text(text)
+        return make_app(**{"djsession.mockup": str(path)})
+
+    def test_one_can_sign_in(self, tmp_path: Path) -> None:
+        app = self.make(tmp_path)
+        app.extra_environ["HTTP_HOST"] = "localhost"
+        answer = app.get("/me", headers={"Accept": "text/html"}, status=303)
+        assert answer.headers["Location"].endswith("/login/?next=%2Fme")
+        app.get("/me", status=403)
+        page = app.get("/login/")
+        assert "xia" in page
+        assert "style-src 'sha256-" in page.headers["Content-Security-Policy"]
+        answer = app.post("/login/", {"user": "xia", "next": "/me"}, status=303)
+        token = answer.headers["Set-Cookie"].partition(";")[0]
+        answer = app.get("/me", headers={"Cookie": token})
+        assert answer.json == {"username": "xia", "session": {"username": "xia"}}
+
+    def test_another_host_gets_nothing(self, tmp_path: Path) -> None:
+        app = self.make(tmp_path)
+        app.extra_environ["HTTP_HOST"] = "example.com"
+        for path in ("/login/", "/me"):
+            app.get(path, headers=cookie(), status=403)
+
+    def test_without_the_setting_there_is_no_login_page(self) -> None:
+        make_app().get("/login/", headers=cookie(), status=404)
+
+    def test_mistakes_in_the_file_show_at_start_up(self, tmp_path: Path) -> None:
+        with pytest.raises(MockupError, match="expected a session"):
+            self.make(tmp_path, "xia: 1\n")
+
+
+def test_it_works_with_the_debug_toolbar() -> None:
+    app = make_app(
+        lambda config: config.include("pyramid_debugtoolbar"),
+        **{"debugtoolbar.hosts": "127.0.0.1"},
+    )
+    app.extra_environ.update(REMOTE_ADDR="127.0.0.1")
+    assert app.get("/me", headers=cookie()).json["username"] == "xia"
+    app.get("/me", status=403)
+    answer = app.get("/get/username", headers=cookie())
+    assert answer.json == {"value": "xia"}
+
+
+class TestExample:
+    APP = "examples.pyramid_app:main({})"
+
+    @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
+    def test_gunicorn_answers_each_captured_request(
+        self, path: Path, serve: Callable[..., int], tmp_path: Path
+    ) -> None:
+        captured = load_capture(path)
+        (tmp_path / "clock.py").write_text(
+            f"import time\ntime.time = lambda: {captured.captured_at}\n"
+            "from examples.pyramid_app import main\napplication = main({})\n"
+        )
+        port = serve(
+            *GUNICORN,
+            "--pythonpath",
+            str(tmp_path),
+            "clock",
+            DJAODJIN_SECRET_KEY=captured.secret_key,
+            DJSESSION_LOCAL_SECRET="s",
+        )
+        status, _, body = replay(port, captured)
+        name = (captured.session or {}).get("username", "visitor")
+        assert status == (403 if captured.session is None else 200)
+        assert (f"Hello, {name}\n".encode() in body) == (status == 200)
+        captured.environ["PATH_INFO"] = "/session"
+        status, _, body = replay(port, captured)
+        if captured.session is not None:
+            assert json.loads(body) == captured.session
+        else:
+            assert body == b"This page is not for you.\n"
+
+    def test_it_refuses_without_a_session_and_keeps_visits_apart(
+        self, serve: Callable[..., int]
+    ) -> None:
+        port = serve(
+            *GUNICORN,
+            self.APP,
+            DJAODJIN_SECRET_KEY=KEY,
+            DJSESSION_LOCAL_SECRET="s",
+            DJSESSION_ALLOWED_NO_SESSION="/about",
+        )
+        assert http(port, "/")[0] == http(port, "/nowhere")[0] == 403
+        assert http(port, "/about")[2] == b"open to anyone"
+        header = f"sessionid={dumps(XIA, KEY)}"
+        _, headers, body = http(port, "/", Cookie=header)
+        assert b"visits: 1" in body
+        local = headers["set-cookie"].partition(";")[0]
+        assert b"visits: 2" in http(port, "/", Cookie=f"{header}; {local}")[2]
+        other = f"sessionid={dumps(DANA, KEY)}; {local}"
+        assert b"visits: 1" in http(port, "/", Cookie=other)[2]
+        assert http(port, "/manage/xia", Cookie=header)[2] == b"xia manages xia"
+        assert http(port, "/manage/cowork", Cookie=header)[0] == 403
+        assert http(port, "/course", Cookie=header)[0] == 200
+        assert http(port, "/course", Cookie=other)[0] == 404
+
+    def test_pserve_serves_development_ini_with_mockup_logins(
+        self, serve: Callable[..., int], tmp_path: Path
+    ) -> None:
+        port = free_port()
+        ini = development_ini(tmp_path, port)
+        serve("-m", "pyramid.scripts.pserve", str(ini), port=port)
+        status, headers, _ = http(port, "/", Accept="text/html")
+        assert (status, headers["location"].endswith("/login/?next=%2F")) == (303, True)
+        assert b"xia" in http(port, "/login/")[2]
+        assert http(port, "/about")[0] == 200
+        token = dumps(XIA, "only-for-development")
+        assert http(port, "/", Cookie=f"sessionid={token}")[0] == 200
+
+    def test_djsession_serves_development_ini_too(
+        self, serve: Callable[..., int], tmp_path: Path
+    ) -> None:
+        ini = development_ini(tmp_path)
+        port = serve("-m", "djsession", "serve", str(ini), "--port", "{port}")
+        assert b"xia" in http(port, "/login/")[2]
+        assert http(port, "/about")[2] == b"open to anyone"
+
+    def test_a_key_broken_by_interpolation_is_explained(self, tmp_path: Path) -> None:
+        ini = development_ini(tmp_path, key="k3y!@#$%^*-_=+ab")
+        result = subprocess.run(
+            [sys.executable, "-m", "djsession", "serve", str(ini)],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 2
+        assert result.stderr == (
+            f"djsession: {ini}: a '%' in djsession.secret_key has to be written '%%': a single one"
+            " starts an interpolation in an ini file\n"
+        )
+        ini = development_ini(tmp_path, key="k3y!@#$%%^*-_=+ab")
+        app = TestApp(get_app(str(ini)))
+        app.extra_environ["HTTP_HOST"] = "localhost"
+        assert app.get("/session", headers=cookie()).json == XIA
+
+
+def development_ini(folder: Path, port: int = 0, key: str = "only-for-development") -> Path:
+    """Write the example's development.ini with another port and key, and mockups beside it."""
+    text = (ROOT / "examples/pyramid_app/development.ini").read_text()
+    text = text.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    text = text.replace("secret_key = only-for-development\n", f"secret_key = {key}\n")
+    (folder / "app").mkdir(exist_ok=True)
+    (folder / "sessions.yaml").write_text("xia: {}\n")
+    path = folder / "app/development.ini"
+    path.write_text(text)
+    return path
