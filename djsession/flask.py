@@ -282,7 +282,10 @@ class _MergedSessionInterface(SessionInterface):
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         assert isinstance(session, FlaskSession)
         if session.accessed:
-            response.vary.update(("Cookie", "Authorization"))
+            if "Vary" in response.headers:
+                response.vary.update(("Cookie", "Authorization"))
+            else:
+                response.headers["Vary"] = "Cookie, Authorization"
         # Not opened and no cookie: there is nothing to keep. With one, Flask may want to renew it.
         if session.is_local_open or self._may_have_local(app):
             local = session.local
@@ -291,7 +294,8 @@ class _MergedSessionInterface(SessionInterface):
                 self._inner.save_session(app, local, response)
 
     def _may_have_local(self, app: Flask) -> bool:
-        return self._inner.get_cookie_name(app) in request.environ.get("HTTP_COOKIE", "")
+        # "session=" is not in "sessionid=...". Parsing the header would cost more than all else.
+        return f"{self._inner.get_cookie_name(app)}=" in request.environ.get("HTTP_COOKIE", "")
 
 
 class _DebugMockups:

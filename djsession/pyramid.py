@@ -17,13 +17,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pyramid.authorization import ACLHelper, Authenticated, Everyone
 from pyramid.config import Configurator
-from pyramid.events import ApplicationCreated
 from pyramid.httpexceptions import HTTPForbidden
 from pyramid.interfaces import ISecurityPolicy, ISession
 from pyramid.registry import Registry
@@ -62,6 +61,7 @@ _TWEEN = "djsession.pyramid.tween_factory"
 _MOCKUP_TWEEN = "djsession.pyramid.mockup_tween_factory"
 
 Handler = Callable[[Request], Any]
+View = Callable[[Any, Request], Any]
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,15 @@ class PyramidSettings(Settings):
 
 def includeme(config: Configurator) -> None:
     """Install everything, with the settings of the ini file. For ``config.include``."""
+    _check_tweens(config.registry.settings)
     config.add_directive("add_djsession", _add_djsession)
-    config.add_request_method(_djsession, "djsession", reify=True)
     config.add_tween(_MOCKUP_TWEEN, over=EXCVIEW)
     config.add_tween(_TWEEN, under=EXCVIEW)
     config.set_session_factory(_session_factory)
     config.set_security_policy(SecurityPolicy())
     config.add_view_predicate("djsession_role", _RolePredicate)
     config.add_view_predicate("djsession_plan", _PlanPredicate)
-    config.add_subscriber(_check_tweens, ApplicationCreated)
+    config.add_view_deriver(_djsession_deriver, "djsession")
     config.add_djsession()
 
 
@@ -174,11 +174,36 @@ def _installed(registry: Registry) -> _Installed:
     return installed
 
 
-def _djsession(request: Request) -> Session:
-    """``request.djsession``: the Session of the request; empty when nobody is signed in."""
-    _installed(request.registry).gate.decode(request.environ)
-    session: Session = request.environ[SESSION_KEY]
+def _session_of(request: Request) -> Session:
+    """Return the Session of a request, whatever the gate says; empty when it carries none."""
+    environ = request.environ
+    if SESSION_KEY not in environ:
+        _installed(request.registry).gate.decode(environ)
+    session: Session = environ[SESSION_KEY]
     return session
+
+
+def _djsession_deriver(view: View, info: Any) -> View:
+    """Set ``request.djsession`` for a view where the tween has not: in a subrequest."""
+
+    # Neither a request property, for which Pyramid makes a class with each request, nor a
+    # subscriber, which makes it look for more of them four times: either costs more than the
+    # decryption.
+    def derived(context: Any, request: Request) -> Any:
+        if not hasattr(request, "djsession"):
+            request.djsession = _session_of(request)
+        return view(context, request)
+
+    return derived
+
+
+def _check_tweens(settings: Mapping[str, Any]) -> None:
+    explicit = aslist(settings.get("pyramid.tweens", []))
+    if explicit and _TWEEN not in explicit:
+        raise ConfigurationError(
+            f"{_TWEEN} is not among pyramid.tweens: without it no request would be refused. List"
+            " it below pyramid.tweens.excview_tween_factory."
+        )
 
 
 def tween_factory(handler: Handler, registry: Registry) -> Handler:
@@ -189,12 +214,14 @@ def tween_factory(handler: Handler, registry: Registry) -> Handler:
     ``pyramid.tweens.excview_tween_factory``; an application without it does not start.
     """
     gate = _installed(registry).gate
-    registry[_TWEEN] = True
 
     def tween(request: Request) -> Any:
+        environ = request.environ
         try:
-            gate.open(request.environ)
+            request.djsession = gate.open(environ)
         except AccessDenied:
+            # For the view that renders the refusal.
+            request.djsession = environ[SESSION_KEY]
             raise HTTPForbidden(headers=[("Cache-Control", "no-store")]) from None
         return handler(request)
 
@@ -226,14 +253,6 @@ def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
         )
 
     return tween
-
-
-def _check_tweens(event: ApplicationCreated) -> None:
-    if not event.app.registry.get(_TWEEN):
-        raise ConfigurationError(
-            f"{_TWEEN} is not among pyramid.tweens: without it no request would be refused. List"
-            " it below pyramid.tweens.excview_tween_factory."
-        )
 
 
 @implementer(ISession)
@@ -280,8 +299,10 @@ class PyramidSession(MergedSession[Any]):
 
 
 def _session_factory(request: Request) -> PyramidSession:
-    factory = _installed(request.registry).local_factory
-    return PyramidSession(request.djsession, lambda: factory(request))
+    def open_local() -> Any:
+        return _installed(request.registry).local_factory(request)
+
+    return PyramidSession(_session_of(request), open_local)
 
 
 class _NoLocal(dict[str, Any]):
@@ -320,17 +341,16 @@ class SecurityPolicy:
 
     def identity(self, request: Request) -> Session | None:
         """Return the Session of the signed-in user, or None."""
-        session: Session = request.djsession
+        session = _session_of(request)
         return session if session.is_authenticated else None
 
     def authenticated_userid(self, request: Request) -> str | None:
         """Return the username of the signed-in user, or None."""
-        session: Session = request.djsession
-        return session.username
+        return _session_of(request).username
 
     def permits(self, request: Request, context: Any, permission: str) -> Any:
         """Return whether an ACL of the context's lineage allows a permission to the user."""
-        return self._acl.permits(context, principals_of(request.djsession), permission)
+        return self._acl.permits(context, principals_of(_session_of(request)), permission)
 
     def remember(self, request: Request, userid: str, **options: Any) -> list[tuple[str, str]]:
         """Return no headers: signing in is the proxy's."""
@@ -386,11 +406,11 @@ class _RolePredicate(_Predicate):
     name = "djsession_role"
 
     def __call__(self, context: Any, request: Request) -> bool:
-        return bool(request.djsession.accessibles(self.wanted))
+        return bool(_session_of(request).accessibles(self.wanted))
 
 
 class _PlanPredicate(_Predicate):
     name = "djsession_plan"
 
     def __call__(self, context: Any, request: Request) -> bool:
-        return any(request.djsession.subscribed_to(plan) for plan in self.wanted)
+        return any(_session_of(request).subscribed_to(plan) for plan in self.wanted)
