@@ -162,6 +162,37 @@ class TestDecrypt:
             assert json.loads(run("decrypt", stdin=token)[1])["username"] == "林"
 
 
+class TestDoctor:
+    def test_a_session_that_decodes_is_exit_code_0(self, run: Run) -> None:
+        for text in (dumps(XIA, KEY), f"Cookie: a=b; sessionid={dumps(XIA, KEY)}"):
+            code, out, err = run("doctor", text)
+            assert (code, err) == (0, "")
+            assert out.endswith("the session decodes\n")
+            assert '"username": "xia"' in out
+            assert KEY not in out
+
+    def test_a_refused_token_is_explained_with_exit_code_1(self, run: Run) -> None:
+        code, out, err = run("doctor", stdin=dumps({"secret_key": "AKIA"}, OTHER_KEY, "jwt"))
+        assert (code, err) == (1, "")
+        assert "refused: the signature of the jwt does not verify" in out
+        assert "remedy:  most likely DJAODJIN_SECRET_KEY is not the key" in out
+        assert out.endswith("no session\n")
+
+    def test_the_key_that_decodes_is_named(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "keys"
+        path.write_text(f"{OTHER_KEY}\n{KEY}\n")
+        out = run("doctor", "--key-file", str(path), dumps({"secret_key": "AKIA"}, KEY))[1]
+        first, _, second = out.partition("secret key 2 of 2")
+        assert "refused:" in first
+        assert '"secret_key": "********"' in second
+        assert "AKIA" not in out
+
+    def test_what_holds_no_token_is_bad_input(self, run: Run) -> None:
+        code, out, err = run("doctor", "Cookie: a=b")
+        assert (code, out) == (1, "")
+        assert "no token there" in err
+
+
 class TestKeys:
     def test_a_key_file_has_one_key_a_line_newest_first(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "keys"
@@ -211,7 +242,7 @@ def test_a_wrong_use_is_exit_code_2(arguments: tuple[str, ...], run: Run) -> Non
 def test_help_names_every_command(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("keygen", "encrypt", "decrypt", "serve", "DJAODJIN_SECRET_KEY"):
+    for name in ("keygen", "encrypt", "decrypt", "doctor", "serve", "DJAODJIN_SECRET_KEY"):
         assert name in out
 
 
