@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
 from time import time
@@ -129,10 +130,13 @@ class SessionCodec:
         for passphrase in self._passphrases:
             padded = openssl.decrypt(salt, ciphertext, passphrase)
             plaintext = openssl.unpad(padded)
-            document, failure = _parse(padded if plaintext is None else plaintext)
-            if plaintext is not None and failure is None:
+            if plaintext is None:
+                document, failure = _parse(padded, InvalidPadding)
+            else:
+                document, failure = _parse(plaintext)
+            if failure is None:
                 return Session(document)
-            error = _furthest(error, InvalidPadding if plaintext is None else failure)
+            error = _furthest(error, failure)
         assert error is not None  # there is at least one key
         raise error
 
@@ -221,27 +225,42 @@ _decode_document: Callable[[str], tuple[Any, int]] = json.JSONDecoder(
 ).raw_decode
 
 
-def _parse(plaintext: bytes) -> tuple[Any, type[SessionError] | None]:
+def _parse(
+    plaintext: bytes, failure: type[SessionError] | None = None
+) -> tuple[Any, type[SessionError] | None]:
     """Return the JSON object in a plaintext, or the error that says what it is instead.
 
-    The error is returned, not raised: Python's own exceptions for this hold the plaintext.
+    ``failure`` is what has failed before: it stays. The error is returned, not raised: Python's
+    own exceptions for this hold the plaintext. Every failure takes what all of them take
+    together, so that the time does not tell which it was.
     """
-    failure: type[SessionError] | None = None
+    not_text = not_json = False
+    document = None
     try:
         text = plaintext.decode()
     except UnicodeDecodeError:
-        failure = InvalidEncoding
+        not_text = True
         text = plaintext.decode(errors="replace")
     text = text.strip(_WHITESPACE)
+    end = -1
     try:
         document, end = _decode_document(text)
     except (ValueError, RecursionError):
-        return None, failure or InvalidJSON
-    if end != len(text):
-        return None, failure or InvalidJSON
-    if type(document) is not dict:
-        return None, failure or NotAnObject
-    return document, failure
+        not_json = True
+    if not (failure or not_text or not_json) and end == len(text) and type(document) is dict:
+        return document, None
+    if not not_text:
+        with suppress(UnicodeDecodeError):
+            b"\xff".decode()
+        plaintext.decode(errors="replace")
+    if not not_json:
+        with suppress(ValueError):
+            _decode_document("{")
+    if failure is not None:
+        return None, failure
+    if not_text:
+        return None, InvalidEncoding
+    return None, InvalidJSON if end != len(text) else NotAnObject
 
 
 # How far decoding got: the key that got furthest is the one whose error helps.
