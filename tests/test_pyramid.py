@@ -643,7 +643,10 @@ class TestExample:
             check=False,
         )
         assert result.returncode == 2
-        assert result.stderr == (
+        # Before it, with some versions, what Pyramid's own imports warn about.
+        assert "Traceback" not in result.stderr
+        assert "k3y" not in result.stderr
+        assert result.stderr.endswith(
             f"djsession: {ini}: a '%' in djsession.secret_key has to be written '%%': a single one"
             " starts an interpolation in an ini file\n"
         )
