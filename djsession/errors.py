@@ -66,8 +66,8 @@ class AccessDenied(DjsessionError):
 class ProxiedKeyError(DjsessionError, TypeError):
     """The application wrote a key of a framework's session that is the proxy's to say."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"{key!r} comes from the session proxy and is read-only: use another key")
+    def __init__(self, key: str, remedy: str = "use another key") -> None:
+        super().__init__(f"{key!r} comes from the session proxy and is read-only: {remedy}")
 
 
 class SessionError(DjsessionError):

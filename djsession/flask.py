@@ -29,6 +29,7 @@ from . import cli
 from .errors import AccessDenied, ConfigurationError, SessionError
 from .gate import SESSION_KEY, Gate
 from .merged import MergedSession
+from .requirements import Requirement, plan_requirement, role_requirement
 from .session import Session
 from .settings import KEY_NAME, Settings
 
@@ -201,33 +202,19 @@ def role_required(
     ``account`` names the argument of the view that is the slug of the organization to have the
     role for; without it any organization will do.
     """
-    if not roles or not all(isinstance(role, str) for role in roles):
-        raise ConfigurationError('role_required takes names of roles: role_required("manager")')
-
-    def allowed(session: Session, arguments: dict[str, Any]) -> bool:
-        if account is None:
-            return bool(session.accessibles(roles))
-        if account not in arguments:
-            raise ConfigurationError(f"role_required: the view has no argument {account!r}")
-        return session.has_role(arguments[account], roles)
-
-    return _required(allowed)
+    return _required(role_requirement(roles, account))
 
 
 def plan_required(*plans: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a view to answer 403 unless an organization of the user has one of ``plans``."""
-    if not plans or not all(isinstance(plan, str) for plan in plans):
-        raise ConfigurationError('plan_required takes slugs of plans: plan_required("basic")')
-    return _required(lambda session, _: any(session.subscribed_to(plan) for plan in plans))
+    return _required(plan_requirement(plans))
 
 
-def _required(
-    allowed: Callable[[Session, dict[str, Any]], bool],
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def _required(is_met: Requirement) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            if not allowed(_session(), kwargs):
+            if not is_met(_session(), kwargs):
                 abort(403)
             return cast(R, current_app.ensure_sync(view)(*args, **kwargs))
 

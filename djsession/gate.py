@@ -54,16 +54,17 @@ class Gate:
         self._cookie_name = settings.cookie_name
         self._paths, self._prefixes = _open_paths(settings.allowed_no_session)
 
-    def open(self, environ: dict[str, Any]) -> Session:
+    def open(self, environ: dict[str, Any], path: str | None = None) -> Session:
         """Return the session of a request that may go on, or raise AccessDenied.
 
         ``environ`` is that of WSGI (PEP 3333). The session is empty where none is needed and
-        none was sent. Changes the environ as :meth:`decode` does, also when it raises.
+        none was sent. Changes the environ as :meth:`decode` does, also when it raises. A
+        ``path``, as :meth:`admits` takes it, counts in place of the environ's.
         """
         session = self.decode(environ)
         if session is not None:
             return session
-        if self.admits(environ):
+        if self.admits(environ, path):
             empty: Session = environ[SESSION_KEY]
             return empty
         *_, refused_token = environ[_OPENING_KEY]
@@ -108,18 +109,20 @@ class Gate:
             environ["REMOTE_USER"] = username
         return session
 
-    def admits(self, environ: dict[str, Any]) -> bool:
+    def admits(self, environ: dict[str, Any], path: str | None = None) -> bool:
         """Whether a request may go on without a session: its path is under an open entry.
 
         The path is SCRIPT_NAME + PATH_INFO as the server passes them, decoded once, bytes as
-        latin-1. One that could be read in two ways is under no entry.
+        latin-1; or ``path``, in the same form, where a framework has another one. One that could
+        be read in two ways is under no entry.
         """
         if not self._paths:
             return False
-        script_name, path_info = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
-        if path_info and path_info[0] != "/":
-            return False
-        path = script_name + path_info or "/"
+        if path is None:
+            script_name, path_info = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+            if path_info and path_info[0] != "/":
+                return False
+            path = script_name + path_info or "/"
         if _AMBIGUOUS.search(path) or not _is_utf8(path):
             return False
         return path in self._paths or path.startswith(self._prefixes)

@@ -12,13 +12,13 @@ from typing import Any, Generic, TypeVar
 from .errors import ProxiedKeyError
 from .session import Session
 
-__all__ = ["MergedSession"]
+__all__ = ["OWNER", "PROXIED_KEYS", "MergedSession"]
 
 #: Whom the local part belongs to: a key in it, hidden from the application.
 OWNER = "_djsession_user"
 
-# What only the proxy says of a user: not to be written either when it says nothing.
-_PROXIED = frozenset(("username", "roles", "site", "last_visited"))
+#: What only the proxy says of a user: not to be written either when it says nothing.
+PROXIED_KEYS = frozenset(("username", "roles", "site", "last_visited"))
 
 # A flag of Flask's about the cookie itself; nobody's data.
 _NOBODYS = "_permanent"
@@ -66,7 +66,7 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
     def __getitem__(self, key: str) -> Any:
         if key in self.proxied:
             return self.proxied[key]
-        if key in _PROXIED or key == OWNER:
+        if key in PROXIED_KEYS or key == OWNER:
             raise KeyError(key)
         return self.local[key]
 
@@ -81,7 +81,7 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
     def __iter__(self) -> Iterator[str]:
         yield from self.proxied
         for key in self.local:
-            if not (key in self.proxied or key in _PROXIED or key == OWNER):
+            if not (key in self.proxied or key in PROXIED_KEYS or key == OWNER):
                 yield key
 
     def __len__(self) -> int:
@@ -103,5 +103,5 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
         raise KeyError("the session has nothing local")
 
     def _check_local(self, key: str) -> None:
-        if key in self.proxied or key in _PROXIED or key == OWNER:
+        if key in self.proxied or key in PROXIED_KEYS or key == OWNER:
             raise ProxiedKeyError(key)

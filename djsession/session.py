@@ -97,9 +97,15 @@ class Subscription(_Document):
 
 
 class Organization(_Document):
-    """An organization, also called account or profile, that a user has a role for."""
+    """An organization, also called account or profile, that a user has a role for.
+
+    ``str(organization)`` is its slug.
+    """
 
     __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.slug or ""
 
     @property
     def slug(self) -> str | None:
@@ -215,18 +221,23 @@ class Session(_Document):
         """Whether the user is a manager of ``account``: ``str(account)`` is its slug."""
         return self.has_role(account, MANAGER)
 
-    def accessible_plans(self, at_time: datetime | None = None) -> list[str]:
+    def accessible_plans(
+        self, at_time: datetime | None = None, account: object = None
+    ) -> list[str]:
         """Return the slugs of the plans that an organization of the user is subscribed to.
 
-        Only subscriptions active at ``at_time`` (default: now; naive: UTC) count. Each plan
+        Only subscriptions active at ``at_time`` (default: now; naive: UTC) count, and of one
+        organization alone where ``account`` is given: ``str(account)`` is its slug. Each plan
         comes once, in the order sent.
         """
         moment = _moment(at_time)
+        slug = None if account is None else str(account)
         return list(
             dict.fromkeys(
                 plan
                 for organizations in self.roles.values()
                 for organization in organizations
+                if slug is None or organization.slug == slug
                 for subscription in organization.subscriptions
                 if (plan := subscription.plan) and subscription.is_active(moment)
             )

@@ -111,25 +111,31 @@ class Settings:
 
     @classmethod
     def _environ_values(cls, environ: Mapping[str, str]) -> dict[str, Any]:
+        types = {PREFIX + item.name.upper(): str(item.type) for item in fields(cls)}
+        types[KEY_NAME] = "key"
         parsed = {
-            name: _parse(name, value)
+            name: _parse(name, value, types.get(name, ""))
             for name, value in environ.items()
             if name == KEY_NAME or (name.startswith(PREFIX) and not name.startswith(_TEST_PREFIX))
         }
         return cls._mapping_values(parsed, PREFIX, KEY_NAME)
 
 
-def _parse(name: str, value: str) -> str | list[str] | int:
+def _parse(name: str, value: str, kind: str) -> str | list[str] | int:
     """Return the value of an environment variable as the type that its setting takes."""
-    if name == KEY_NAME:
+    if kind == "key":
         return value.split(",") if value else []
-    if name == PREFIX + "ALLOWED_NO_SESSION":
-        return [path for item in value.split(",") if (path := item.strip())]
-    if name == PREFIX + "MAX_TOKEN_SIZE":
+    if kind == "Sequence[str]":
+        return [item for part in value.split(",") if (item := part.strip())]
+    if kind == "int":
         try:
             return int(value)
         except ValueError:
-            raise ConfigurationError(f"{name} must be a whole number: characters") from None
+            raise ConfigurationError(f"{name} must be a whole number") from None
+    if kind == "bool":
+        if value.lower() not in ("true", "false", "1", "0"):
+            raise ConfigurationError(f"{name} must be true or false")
+        return value.lower() in ("true", "1")
     return value
 
 

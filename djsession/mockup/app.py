@@ -241,10 +241,18 @@ class MockupApp:
             return _json(501, {"detail": f"No jwt can be made: {error.remedy}"})
         return _json(status, {"token": token})
 
+    def login_page(self, environ: dict[str, Any], **context: Any) -> str:
+        """Return the HTML of the login page. ``context`` is what ``pages.login_page`` takes.
+
+        For an adapter that renders the page by means of its framework.
+        """
+        return login_page(**context)
+
     def _page(self, request: Request, next_url: str, error: str = "") -> Response:
         signed_in = self._signed_in(request)
-        html = login_page(
-            self.sessions.by_name,
+        html = self.login_page(
+            request.environ,
+            sessions=self.sessions.by_name,
             login_url=script_url(request.environ) + self._login_path,
             logout_url=script_url(request.environ) + self._logout_path,
             next_url=self._next(request, next_url),

@@ -1,0 +1,15 @@
+"""The Django adapter. Django 5.2 and later.
+
+In ``settings.py``::
+
+    INSTALLED_APPS = [..., "djsession.django"]
+    MIDDLEWARE = [..., "djsession.django.middleware.SessionMiddleware", ...]  # for Django's own
+    SESSION_ENGINE = "djsession.django.backends.encrypted_cookies"
+    AUTHENTICATION_BACKENDS = ["djsession.django.backends.auth.ProxyUserBackend"]
+    DJAODJIN_SECRET_KEY = "the key of the site"
+    DJSESSION = {"ALLOWED_NO_SESSION": [STATIC_URL]}
+
+``DEPLOYUTILS`` of a project that comes from djaodjin-deployutils is read as it is.
+"""
+
+from __future__ import annotations

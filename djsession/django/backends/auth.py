@@ -1,0 +1,286 @@
+"""ProxyUserBackend: ``request.user`` from the username that the proxy sends."""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model, load_backend
+from django.contrib.auth.backends import ModelBackend, RemoteUserBackend
+from django.contrib.auth.hashers import make_password
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+
+from ...session import Session
+from ..conf import get_settings, is_test_environment
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+__all__ = ["ProxyUserBackend", "auser_of", "hand_over", "user_of"]
+
+logger = logging.getLogger("djsession")
+
+# The user that a session has just loaded, for the get_user() that Django calls next. There is no
+# other way from one to the other, and a second query otherwise.
+_handed_over: ContextVar[Any] = ContextVar("djsession_user", default=None)
+
+
+def hand_over(user: Any) -> None:
+    """Leave a user for the next :meth:`ProxyUserBackend.get_user` in this context."""
+    _handed_over.set(user)
+
+
+class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
+    """Trusts the proxy's word on who the user is, as RemoteUserBackend a web server's.
+
+    Its attributes and methods ``create_unknown_user``, ``configure_user``, ``clean_username`` and
+    ``user_can_authenticate`` are those that Django documents for RemoteUserBackend. A new user
+    gets what the session says of ``email``, ``first_name``, ``last_name`` and ``full_name``, as
+    far as the model has such fields, and a password that nobody can use.
+
+    With ``USER_SOURCE = "session"`` the user is an instance that was never saved, without
+    permissions, and no database is asked.
+    """
+
+    def authenticate(
+        self,
+        request: HttpRequest | None,
+        remote_user: str | None = None,
+        **credentials: Any,
+    ) -> Any:
+        """Return the user named ``remote_user``, or None.
+
+        ``request`` has what else the session says. A password is looked at in tests alone, for
+        ``client.login``: in front of the application it is the proxy that asks for one.
+        """
+        if remote_user is None:
+            return self._by_password(request, credentials)
+        name = self._usable(self.clean_username(remote_user))
+        if name is None:
+            return None
+        session = _session_of(request, remote_user)
+        if get_settings().user_source == "session":
+            user, created = self._unsaved(name, session), False
+        else:
+            user, created = self._from_database(name, session)
+        if user is None:
+            return None
+        return self._admitted(self.configure_user(request, user, created=created))
+
+    async def aauthenticate(
+        self,
+        request: HttpRequest | None,
+        remote_user: str | None = None,
+        **credentials: Any,
+    ) -> Any:
+        """See :meth:`authenticate`."""
+        if remote_user is None:
+            return await self._aby_password(request, credentials)
+        name = self._usable(self.clean_username(remote_user))
+        if name is None:
+            return None
+        session = _session_of(request, remote_user)
+        if get_settings().user_source == "session":
+            user, created = self._unsaved(name, session), False
+        else:
+            user, created = await self._afrom_database(name, session)
+        if user is None:
+            return None
+        # Django's own would go to a thread with it.
+        if type(self).configure_user is not RemoteUserBackend.configure_user or (
+            type(self).aconfigure_user is not RemoteUserBackend.aconfigure_user
+        ):
+            user = await self.aconfigure_user(request, user, created=created)
+        return self._admitted(user)
+
+    def get_user(self, user_id: Any) -> Any:
+        """Return the user with a primary key, or None."""
+        user = _take(user_id)
+        if user is not None:
+            return user
+        return None if get_settings().user_source == "session" else super().get_user(user_id)
+
+    async def aget_user(self, user_id: Any) -> Any:
+        """See :meth:`get_user`."""
+        user = _take(user_id)
+        if user is not None:
+            return user
+        return None if get_settings().user_source == "session" else await super().aget_user(user_id)
+
+    def _by_password(self, request: HttpRequest | None, credentials: dict[str, Any]) -> Any:
+        if is_test_environment():
+            return ModelBackend.authenticate(self, request, **credentials)
+        return None
+
+    async def _aby_password(self, request: HttpRequest | None, credentials: dict[str, Any]) -> Any:
+        if is_test_environment():
+            return await ModelBackend.aauthenticate(self, request, **credentials)
+        return None
+
+    def _from_database(self, name: str, session: Session) -> tuple[Any, bool]:
+        model = get_user_model()
+        manager = model._default_manager
+        created = False
+        if self.create_unknown_user:
+            user, created = manager.get_or_create(
+                **{model.USERNAME_FIELD: name}, defaults=_defaults(model, session)
+            )
+        else:
+            try:
+                user = manager.get_by_natural_key(name)
+            except model.DoesNotExist:
+                _log_unknown()
+                return None, False
+        changed = [] if created else _update(user, session)
+        if changed:
+            user.save(update_fields=changed)
+        return user, created
+
+    async def _afrom_database(self, name: str, session: Session) -> tuple[Any, bool]:
+        model = get_user_model()
+        manager = model._default_manager
+        created = False
+        if self.create_unknown_user:
+            user, created = await manager.aget_or_create(
+                **{model.USERNAME_FIELD: name}, defaults=_defaults(model, session)
+            )
+        else:
+            try:
+                user = await manager.aget_by_natural_key(name)
+            except model.DoesNotExist:
+                _log_unknown()
+                return None, False
+        changed = [] if created else _update(user, session)
+        if changed:
+            await user.asave(update_fields=changed)
+        return user, created
+
+    def _unsaved(self, name: str, session: Session) -> Any:
+        model = get_user_model()
+        user = model(**{**_fields_of(model, session), model.USERNAME_FIELD: name})
+        # Where ModelBackend keeps what it has read, this one's or another in the list: it has
+        # nothing to read for a user without a row.
+        user._perm_cache = user._user_perm_cache = user._group_perm_cache = set()
+        return user
+
+    def _usable(self, name: str) -> str | None:
+        """Return a username, or None for one that no row could have: a database would raise."""
+        model = get_user_model()
+        longest = model._meta.get_field(model.USERNAME_FIELD).max_length
+        if name and "\x00" not in name and (longest is None or len(name) <= longest):
+            return name
+        logger.warning("the session has a username that the user model cannot hold")
+        return None
+
+    def _admitted(self, user: Any) -> Any:
+        if self.user_can_authenticate(user):
+            return user
+        logger.info("the user of the session is not active: request.user is anonymous")
+        return None
+
+
+def user_of(request: HttpRequest | None, session: Session) -> Any:
+    """Return the user of a session, by the first backend that knows one, or None."""
+    if session.username is None:
+        return None
+    for path, backend in _backends():
+        try:
+            user = backend.authenticate(request, remote_user=session.username)
+        except PermissionDenied:
+            return None
+        if user is not None:
+            user.backend = path
+            return user
+    return None
+
+
+async def auser_of(request: HttpRequest | None, session: Session) -> Any:
+    """See :func:`user_of`."""
+    if session.username is None:
+        return None
+    for path, backend in _backends():
+        try:
+            user = await backend.aauthenticate(request, remote_user=session.username)
+        except PermissionDenied:
+            return None
+        if user is not None:
+            user.backend = path
+            return user
+    return None
+
+
+def _backends() -> list[tuple[str, Any]]:
+    backends = [(path, load_backend(path)) for path in settings.AUTHENTICATION_BACKENDS]
+    found = [item for item in backends if isinstance(item[1], RemoteUserBackend)]
+    if not found:
+        logger.warning(
+            "request.user is anonymous: AUTHENTICATION_BACKENDS lacks"
+            " djsession.django.backends.auth.ProxyUserBackend"
+        )
+    return found
+
+
+def _take(user_id: Any) -> Any:
+    user = _handed_over.get()
+    if user is None:
+        return None
+    _handed_over.set(None)
+    # A user without a row was announced as 0.
+    pk = user._meta.pk.to_python(0) if user.pk is None else user.pk
+    return user if pk == user_id else None
+
+
+def _session_of(request: HttpRequest | None, username: str) -> Session:
+    session = getattr(request, "djsession", None)
+    if isinstance(session, Session) and session.username == username:
+        return session
+    return Session(username=username)
+
+
+def _log_unknown() -> None:
+    logger.info("the user of the session is not in the database: request.user is anonymous")
+
+
+def _fields_of(model: Any, session: Session) -> dict[str, str]:
+    """Return what a session says of the fields that a user model has."""
+    said = {
+        name: value
+        for name in ("email", "first_name", "last_name", "full_name")
+        if isinstance(value := session.get(name), str)
+    }
+    if "full_name" in said and not ("first_name" in said or "last_name" in said):
+        said["first_name"], _, said["last_name"] = said["full_name"].strip().partition(" ")
+    found = {}
+    for name, value in said.items():
+        try:
+            longest = getattr(model._meta.get_field(name), "max_length", None)
+        except FieldDoesNotExist:
+            continue
+        value = value.replace("\x00", "").strip()
+        if longest is None or len(value) <= longest:
+            found[name] = value
+        elif name != "email":
+            found[name] = value[:longest]
+    found.pop(model.USERNAME_FIELD, None)
+    return found
+
+
+def _defaults(model: Any, session: Session) -> dict[str, Any]:
+    defaults: dict[str, Any] = _fields_of(model, session)
+    if hasattr(model, "set_unusable_password"):
+        # Called when a row is made: it costs a random number.
+        defaults["password"] = lambda: make_password(None)
+    return defaults
+
+
+def _update(user: Any, session: Session) -> list[str]:
+    """Bring a user in step with the session where the project wants it; return what changed."""
+    if not get_settings().update_user:
+        return []
+    fields = _fields_of(type(user), session)
+    changed = [name for name, value in fields.items() if getattr(user, name) != value]
+    for name in changed:
+        setattr(user, name, fields[name])
+    return changed

@@ -1,0 +1,430 @@
+"""SessionStore: Django's session object over what the proxy sent and what the application keeps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.cache import SessionStore as CacheSessionStore
+from django.core.cache.backends.locmem import LocMemCache
+
+from ...errors import ProxiedKeyError, SessionError
+from ...merged import OWNER, PROXIED_KEYS
+from ...session import Session
+from .. import conf
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from ...codec import Format
+
+__all__ = ["SessionStore"]
+
+logger = logging.getLogger("djsession")
+
+_AUTH_KEYS = frozenset((SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY))
+
+# In a token that a test client writes: where its local part is kept.
+_TEST_KEY = "_djsession_test"
+
+_HIDDEN = frozenset((OWNER, _TEST_KEY))
+
+_NOT_LOADED = object()
+_NOT_GIVEN = object()
+
+# The key of a user without a row. Not None, for which Django looks no further.
+_NO_ROW = 0
+
+
+class SessionStore(SessionBase):  # type: ignore[misc]
+    """``request.session``.
+
+    What the proxy sent is read-only: writing such a key raises ProxiedKeyError. Whatever else
+    the application writes goes to the local session, one of Django's, which is opened when it is
+    first asked for and belongs to one user.
+
+    SessionMiddleware makes one with ``request`` and what the gate found, ``proxied``. Anything
+    else that makes one, a test client above all, gives a token as ``session_key``, or nothing.
+    """
+
+    #: What a token is written in.
+    token_format: Format = "openssl"
+
+    def __init__(
+        self,
+        session_key: str | None = None,
+        *,
+        proxied: Session | None = None,
+        request: HttpRequest | None = None,
+    ) -> None:
+        self._local: SessionBase | None = None
+        super().__init__()
+        self._token = session_key
+        self._sent = proxied
+        self._request = request
+        self._user: Any = _NOT_LOADED
+
+    # What the two parts are.
+
+    @property
+    def proxied(self) -> Session:
+        """The Session of the proxy; empty where there is none."""
+        session = self._sent
+        if session is None:
+            session = Session()
+            if self._token:
+                try:
+                    session = conf.get_codec().loads(self._token)
+                except SessionError as error:
+                    logger.info("session token refused: %s", error)
+            self._sent = session
+        return session
+
+    @property
+    def local(self) -> SessionBase:
+        """The session that the application writes to, of this user alone."""
+        if self._local is None:
+            self._local = self._owned(local := self._stored(), local.get(OWNER))
+        return self._local
+
+    async def aopen_local(self) -> SessionBase:
+        """Open ``local`` without blocking, and return it."""
+        if self._local is None:
+            self._local = self._owned(local := self._stored(), await local.aget(OWNER))
+        return self._local
+
+    @property
+    def is_local_open(self) -> bool:
+        """Whether the local session was asked for."""
+        return self._local is not None
+
+    @property
+    def is_of_test_client(self) -> bool:
+        """Whether the local session is where a test client looks, and needs no cookie."""
+        return isinstance(self._local, _TestStore)
+
+    def _stored(self) -> SessionBase:
+        """Return the local session that the request names, whoever's it is."""
+        if conf.is_test_environment():
+            key = self.proxied.get(_TEST_KEY)
+            if isinstance(key, str) or self._request is None:
+                return _TestStore(key if isinstance(key, str) else None)
+        store = conf.local_store_class()
+        if self._request is None:
+            return store()
+        return store(self._request.COOKIES.get(conf.get_settings().local_session_cookie_name))
+
+    def _owned(self, local: SessionBase, owner: str | None) -> SessionBase:
+        if owner == self.proxied.username:
+            return local
+        # Another user's, or nobody's: as if there were none. It is not emptied, for this user
+        # has no say in it.
+        return _TestStore() if isinstance(local, _TestStore) else type(local)()
+
+    def _to_write(self) -> SessionBase:
+        """Return the open local session, the name of its user in it."""
+        local, username = self.local, self.proxied.username
+        if username is not None and local.get(OWNER) != username:
+            local[OWNER] = username
+        return local
+
+    # Reading.
+
+    def __getitem__(self, key: str) -> Any:
+        self.accessed = True
+        if key in self.proxied and key not in _HIDDEN:
+            return self.proxied[key]
+        if key in _AUTH_KEYS:
+            return self._auth_value(key)
+        if key in PROXIED_KEYS or key in _HIDDEN:
+            raise KeyError(key)
+        return self.local[key]
+
+    def __contains__(self, key: object) -> bool:
+        try:
+            self[key]  # type: ignore[index]
+        except KeyError:
+            return False
+        return True
+
+    def get(self, key: str, default: Any = None) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def has_key(self, key: str) -> bool:
+        return key in self
+
+    def _dict(self) -> dict[str, Any]:
+        """Return all that can be read, but for Django's own three keys of the user."""
+        self.accessed = True
+        local = {key: value for key, value in self.local.items() if key not in PROXIED_KEYS}
+        merged = {**local, **self.proxied}
+        return {key: value for key, value in merged.items() if key not in _HIDDEN}
+
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        return self._dict()
+
+    _session = property(_get_session)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._dict())
+
+    def keys(self) -> KeysView[str]:
+        return self._dict().keys()
+
+    def values(self) -> ValuesView[Any]:
+        return self._dict().values()
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._dict().items()
+
+    def is_empty(self) -> bool:
+        return not self.proxied and bool(self.local.is_empty())
+
+    def __bool__(self) -> bool:
+        return not self.is_empty()
+
+    # Writing.
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in _AUTH_KEYS:
+            self._check_auth_value(key, value)
+            return
+        self._check_local(key)
+        self._to_write()[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        self._check_local(key)
+        del self.local[key]
+
+    def pop(self, key: str, default: Any = _NOT_GIVEN) -> Any:
+        self._check_local(key)
+        return self.local.pop(key, *(() if default is _NOT_GIVEN else (default,)))
+
+    def setdefault(self, key: str, value: Any) -> Any:
+        if key not in self:
+            self[key] = value
+        return self[key]
+
+    def update(self, dict_: Any) -> None:
+        changes = dict(dict_)
+        for key in changes:
+            self._check_local(key)
+        self._to_write().update(changes)
+
+    def clear(self) -> None:
+        """Forget what is local."""
+        self.local.clear()
+
+    @property
+    def modified(self) -> bool:
+        """Whether the local session has changed."""
+        return self._local is not None and bool(self._local.modified)
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        if value:
+            self._to_write().modified = True
+        elif self._local is not None:
+            self._local.modified = False
+
+    def _check_local(self, key: str) -> None:
+        if key in _AUTH_KEYS:
+            raise ProxiedKeyError(key, "signing in and out is for the proxy to do")
+        if key in self.proxied or key in PROXIED_KEYS or key in _HIDDEN:
+            raise ProxiedKeyError(key)
+
+    # The user.
+
+    def _auth_value(self, key: str) -> Any:
+        """Return what Django keeps of the user in a session. Raises KeyError for nobody."""
+        from .auth import hand_over, user_of
+
+        if self._user is _NOT_LOADED:
+            self._user = user_of(self._request, self.proxied)
+        user = self._user
+        if user is None:
+            raise KeyError(key)
+        if key == BACKEND_SESSION_KEY:
+            return user.backend
+        if key == HASH_SESSION_KEY:
+            # Django compares it with that of the user it gets.
+            hashes = getattr(user, "get_session_auth_hash", None)
+            return hashes() if hashes else ""
+        hand_over(user)
+        return _NO_ROW if user.pk is None else user._meta.pk.value_to_string(user)
+
+    def _check_auth_value(self, key: str, value: Any) -> None:
+        # Django's login() writes the three. Where there is no request it is a test client's, and
+        # the signal at the end of login() says for whom.
+        if self._request is not None and (
+            SESSION_KEY not in self or (key == SESSION_KEY and str(value) != str(self[key]))
+        ):
+            raise ProxiedKeyError(key, "signing in and out is for the proxy to do")
+
+    def sign_in(self, user: Any) -> None:
+        """Make this the session of a user, where there is no request: in a test client."""
+        username = user.get_username()
+        if self.proxied.username != username:
+            local = self.local
+            self._sent = Session(username=username)
+            if local.get(OWNER) is not None or not local.is_empty():
+                local[OWNER] = username
+        self._user = user
+
+    # Storing.
+
+    @property
+    def session_key(self) -> str | None:
+        """The key of the local session; where there is no request, a token of the whole."""
+        if self._request is not None:
+            key: str | None = self.local.session_key
+            return key
+        document = dict(self.proxied)
+        if self._local is not None and self.is_of_test_client and self._local.session_key:
+            document[_TEST_KEY] = self._local.session_key
+        return conf.get_codec().dumps(document, self.token_format)
+
+    def exists(self, session_key: str) -> bool:
+        return bool(self.local.exists(session_key))
+
+    def create(self) -> None:
+        self.local.create()
+        self._to_write()
+
+    def save(self, must_create: bool = False) -> None:
+        self._to_write().save(must_create=must_create)
+
+    def delete(self, session_key: str | None = None) -> None:
+        self.local.delete(session_key)
+
+    def load(self) -> dict[str, Any]:
+        return self._dict()
+
+    def flush(self) -> None:
+        """Forget what is local, in the store as well. What the proxy sent stays."""
+        self.local.flush()
+        self._forget_user()
+
+    def cycle_key(self) -> None:
+        """Give the local session a new key."""
+        if not self.local.is_empty():
+            self.local.cycle_key()
+
+    def _forget_user(self) -> None:
+        if self._request is None:
+            self._sent, self._token, self._user = Session(), None, _NOT_LOADED
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        conf.local_store_class().clear_expired()
+
+    # The same, without blocking: what the method needs is loaded first.
+
+    async def _aload_for(self, key: str) -> None:
+        if key in _AUTH_KEYS:
+            from .auth import auser_of
+
+            if self._user is _NOT_LOADED:
+                self._user = await auser_of(self._request, self.proxied)
+        elif key not in self.proxied:
+            await self.aopen_local()
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        await self._aload_for(key)
+        return self.get(key, default)
+
+    async def ahas_key(self, key: str) -> bool:
+        await self._aload_for(key)
+        return key in self
+
+    async def aset(self, key: str, value: Any) -> None:
+        if self._request is not None or key not in _AUTH_KEYS:
+            await self._aload_for(key)
+        self[key] = value
+
+    async def apop(self, key: str, default: Any = _NOT_GIVEN) -> Any:
+        self._check_local(key)
+        await self.aopen_local()
+        return self.pop(key, default)
+
+    async def asetdefault(self, key: str, value: Any) -> Any:
+        await self._aload_for(key)
+        return self.setdefault(key, value)
+
+    async def aupdate(self, dict_: Any) -> None:
+        await self.aopen_local()
+        self.update(dict_)
+
+    async def adelete_test_cookie(self) -> None:
+        await self.apop(self.TEST_COOKIE_NAME)
+
+    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
+        await self.aopen_local()
+        return self._dict()
+
+    async def akeys(self) -> KeysView[str]:
+        return (await self._aget_session()).keys()
+
+    async def avalues(self) -> ValuesView[Any]:
+        return (await self._aget_session()).values()
+
+    async def aitems(self) -> ItemsView[str, Any]:
+        return (await self._aget_session()).items()
+
+    async def aexists(self, session_key: str) -> bool:
+        return bool(await (await self.aopen_local()).aexists(session_key))
+
+    async def acreate(self) -> None:
+        await (await self.aopen_local()).acreate()
+        self._to_write()
+
+    async def asave(self, must_create: bool = False) -> None:
+        await self.aopen_local()
+        await self._to_write().asave(must_create=must_create)
+
+    async def adelete(self, session_key: str | None = None) -> None:
+        await (await self.aopen_local()).adelete(session_key)
+
+    async def aload(self) -> dict[str, Any]:
+        return await self._aget_session()
+
+    async def aflush(self) -> None:
+        await (await self.aopen_local()).aflush()
+        self._forget_user()
+
+    async def acycle_key(self) -> None:
+        local = await self.aopen_local()
+        if not local.is_empty():
+            await local.acycle_key()
+
+    @classmethod
+    async def aclear_expired(cls) -> None:
+        await conf.local_store_class().aclear_expired()
+
+
+class _TestStore(CacheSessionStore):  # type: ignore[misc]
+    """The local session of a test client, in the memory of the process.
+
+    A test client knows one cookie, that of the proxy, and makes a session of what is in it: there
+    the key of this one is. Only Django's test environment asks for it.
+    """
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self._cache = LocMemCache("djsession", {"OPTIONS": {"MAX_ENTRIES": 100_000}})
+
+
+def _sign_in(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+    session = getattr(request, "session", None)
+    if isinstance(session, SessionStore) and session._request is None:
+        session.sign_in(user)
+
+
+user_logged_in.connect(_sign_in, dispatch_uid="djsession")

@@ -1,0 +1,173 @@
+"""System checks: what is wrong with the settings of a project, before a request shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.backends import RemoteUserBackend
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.core.checks import CheckMessage, Error, Warning
+from django.middleware.cache import FetchFromCacheMiddleware
+from django.utils.module_loading import import_string
+
+from ..errors import ConfigurationError
+from .backends.base import SessionStore
+from .conf import DjangoSettings, debug_of_project, get_settings, local_store_class
+from .middleware import SessionMiddleware
+
+__all__ = ["check_settings"]
+
+_MIDDLEWARE = "djsession.django.middleware.SessionMiddleware"
+_KEY_HINT = (
+    "Set DJAODJIN_SECRET_KEY, in settings.py or in the environment, to the key that the settings"
+    " of the site show at DjaoDjin."
+)
+# As long as the keys that the proxy makes.
+_KEY_LENGTH = 16
+_DISTINCT = 6
+
+
+def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Return what is wrong with the settings, each with an id ``djsession.…`` and a hint."""
+    try:
+        found = get_settings()
+    except ConfigurationError as error:
+        is_key = "secret key" in str(error) or "secret_key" in str(error)
+        return [
+            Error(
+                str(error),
+                hint=_KEY_HINT if is_key else "Correct DJSESSION or DEPLOYUTILS in settings.py.",
+                id="djsession.E001" if is_key else "djsession.E002",
+            )
+        ]
+    return [
+        *_check_key(found),
+        *_check_middleware(),
+        *_check_engines(found),
+        *_check_backends(),
+        *_check_mockup(found),
+    ]
+
+
+def _check_key(found: DjangoSettings) -> Iterator[CheckMessage]:
+    for key in found.secret_key or ():
+        if len(key) < _KEY_LENGTH or len(set(key)) < _DISTINCT:
+            yield Warning(
+                f"DJAODJIN_SECRET_KEY is weak: shorter than {_KEY_LENGTH} characters, or of fewer"
+                f" than {_DISTINCT} different ones.",
+                hint="Generate a new key at DjaoDjin. For mockup logins: djsession keygen.",
+                id="djsession.W001",
+            )
+            return
+
+
+def _check_middleware() -> Iterator[CheckMessage]:
+    classes: list[Any] = []
+    for path in settings.MIDDLEWARE:
+        try:
+            classes.append(import_string(path))
+        except ImportError:
+            classes.append(None)  # for Django to say
+    ours = _first(classes, SessionMiddleware)
+    if ours is None:
+        yield Error(
+            f"{_MIDDLEWARE} is not in MIDDLEWARE: no request is refused.",
+            hint="Put it in place of django.contrib.sessions.middleware.SessionMiddleware.",
+            id="djsession.E003",
+        )
+    for found in classes:
+        if _is(found, DjangoSessionMiddleware) and not _is(found, SessionMiddleware):
+            yield Error(
+                "Django's own SessionMiddleware is in MIDDLEWARE: it replaces request.session.",
+                hint=f"Remove it; {_MIDDLEWARE} is there in its place.",
+                id="djsession.E004",
+            )
+    for other, why in (
+        (AuthenticationMiddleware, "it reads request.session"),
+        (MessageMiddleware, "it reads request.session"),
+        (FetchFromCacheMiddleware, "it would answer from the cache those whom the gate refuses"),
+    ):
+        place = _first(classes, other)
+        if ours is not None and place is not None and place < ours:
+            yield Error(
+                f"{other.__name__} comes before SessionMiddleware in MIDDLEWARE: {why}.",
+                hint=f"Put {_MIDDLEWARE} before it.",
+                id="djsession.E005",
+            )
+
+
+def _check_engines(found: DjangoSettings) -> Iterator[CheckMessage]:
+    try:
+        engine = import_string(settings.SESSION_ENGINE + ".SessionStore")
+    except ImportError:
+        engine = None
+    if not _is(engine, SessionStore):
+        yield Error(
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE}, which knows nothing of the proxy.",
+            hint="Set it to djsession.django.backends.encrypted_cookies or"
+            " djsession.django.backends.jwt_session_store, and Django's to"
+            ' DJSESSION["LOCAL_SESSION_ENGINE"].',
+            id="djsession.E006",
+        )
+    try:
+        local_store_class()
+    except ConfigurationError as error:
+        yield Error(
+            str(error),
+            hint='Set DJSESSION["LOCAL_SESSION_ENGINE"] to a session engine of Django, and add'
+            " django.contrib.sessions to INSTALLED_APPS for those with a table.",
+            id="djsession.E007",
+        )
+    if found.cookie_name != settings.SESSION_COOKIE_NAME:
+        yield Warning(
+            f"SESSION_COOKIE_NAME is {settings.SESSION_COOKIE_NAME}, the cookie of the proxy"
+            f" {found.cookie_name}: Django's test client sets the former.",
+            hint="Set both to the same name.",
+            id="djsession.W002",
+        )
+
+
+def _check_backends() -> Iterator[CheckMessage]:
+    backends = []
+    for path in settings.AUTHENTICATION_BACKENDS:
+        try:
+            backends.append(import_string(path))
+        except ImportError:
+            continue
+    if _first(backends, RemoteUserBackend) is None:
+        yield Error(
+            "AUTHENTICATION_BACKENDS has none for the users of the proxy: request.user is always"
+            " anonymous.",
+            hint="Add djsession.django.backends.auth.ProxyUserBackend.",
+            id="djsession.E008",
+        )
+
+
+def _check_mockup(found: DjangoSettings) -> Iterator[CheckMessage]:
+    if found.mockup is None or debug_of_project():
+        return
+    if found.mockup_without_debug:
+        yield Warning(
+            "Mockup logins are allowed although DEBUG is off: whoever reaches them can sign in as"
+            " anybody.",
+            hint='Remove "MOCKUP_WITHOUT_DEBUG" from DJSESSION.',
+            id="djsession.W003",
+        )
+    else:
+        yield Warning(
+            "Mockup sessions are configured although DEBUG is off.",
+            hint="Move them to the settings for development.",
+            id="djsession.W004",
+        )
+
+
+def _is(found: Any, base: type) -> bool:
+    return isinstance(found, type) and issubclass(found, base)
+
+
+def _first(classes: Sequence[Any], base: type) -> int | None:
+    return next((index for index, found in enumerate(classes) if _is(found, base)), None)

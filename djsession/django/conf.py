@@ -1,0 +1,211 @@
+"""The settings of Django as djsession's, and the gate that goes by them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings as django_settings
+from django.core import mail
+from django.core.signals import setting_changed
+from django.urls import get_script_prefix
+from django.utils.functional import Promise
+from django.utils.module_loading import import_string
+
+from ..codec import SessionCodec
+from ..errors import ConfigurationError
+from ..gate import Gate
+from ..settings import KEY_NAME, Settings
+
+if TYPE_CHECKING:
+    from django.contrib.sessions.backends.base import SessionBase
+
+__all__ = [
+    "DjangoSettings",
+    "debug_of_project",
+    "get_codec",
+    "get_gate",
+    "get_settings",
+    "is_test_environment",
+    "local_store_class",
+]
+
+# What djaodjin-deployutils calls it, and what it is called here.
+_NAMES = {
+    "SESSION_COOKIE_NAME": "COOKIE_NAME",
+    "MOCKUP_SESSIONS": "MOCKUP",
+}
+
+
+@dataclass(frozen=True)
+class DjangoSettings(Settings):
+    """The settings, read from ``DJSESSION``, then ``DEPLOYUTILS``, then the environment.
+
+    Entries of ``allowed_no_session`` may be lazy, such as ``reverse_lazy("login")``, or relative
+    to the script prefix, as Django's ``STATIC_URL``. ``DJSESSION`` takes the names of both.
+    """
+
+    #: Where the application keeps what it writes into ``request.session``: any of Django's.
+    local_session_engine: str = "django.contrib.sessions.backends.signed_cookies"
+    #: The cookie of that session.
+    local_session_cookie_name: str = "djsession_local"
+    #: The dotted name of its class instead, as for djaodjin-deployutils.
+    backend_session_store: str | None = None
+    #: Where ``request.user`` is from: "database", or "session" for a project without users in it.
+    user_source: str = "database"
+    #: Whether email and names of a user in the database follow the session.
+    update_user: bool = False
+    #: Mockup sessions, a YAML file or a mapping, to sign in with.
+    mockup: str | os.PathLike[str] | Mapping[str, Any] | None = field(default=None, repr=False)
+    #: Host names besides localhost that mockup logins answer to.
+    mockup_hosts: Sequence[str] = ()
+    #: Have mockup logins although DEBUG is off.
+    mockup_without_debug: bool = False
+
+    def __post_init__(self) -> None:
+        entries = self.allowed_no_session
+        if isinstance(entries, Sequence) and not isinstance(entries, str):
+            # A lazy one cannot be looked at yet: the URLs are not loaded.
+            now = tuple(item for item in entries if not isinstance(item, Promise))
+            object.__setattr__(self, "allowed_no_session", now)
+        super().__post_init__()
+        if isinstance(entries, Sequence):
+            object.__setattr__(self, "allowed_no_session", tuple(entries))
+        if self.user_source not in ("database", "session"):
+            raise ConfigurationError('USER_SOURCE must be "database" or "session"')
+        for name in ("update_user", "mockup_without_debug"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name.upper()} must be True or False")
+        if self.local_session_cookie_name == self.cookie_name:
+            raise ConfigurationError(
+                "LOCAL_SESSION_COOKIE_NAME is that of the proxy's cookie, which the proxy drops"
+                " from every response: choose another"
+            )
+
+    def with_urls(self, script_prefix: str) -> DjangoSettings:
+        """Return the settings with the paths that lazy and relative entries stand for."""
+        paths = []
+        for entry in map(str, self.allowed_no_session):
+            if not entry:
+                raise ConfigurationError("ALLOWED_NO_SESSION has an empty entry")
+            # On another host, such as a STATIC_URL on a CDN: no path of this site.
+            if not entry.startswith(("http://", "https://", "//")):
+                paths.append(entry if entry.startswith("/") else script_prefix + entry)
+        return replace(self, allowed_no_session=paths)
+
+
+@cache
+def get_settings() -> DjangoSettings:
+    """Return the settings of the project. Raises ConfigurationError."""
+    known = {item.name.upper() for item in fields(DjangoSettings)}
+    values: dict[str, Any] = {}
+    for name in ("DEPLOYUTILS", "DJSESSION"):
+        source = getattr(django_settings, name, {})
+        if not isinstance(source, Mapping):
+            raise ConfigurationError(f"{name} must be a dict")
+        for key, value in source.items():
+            known_as = str(_NAMES.get(key, key))
+            # Most of what deployutils is told is not for here.
+            if name == "DJSESSION" or known_as in known or key == KEY_NAME:
+                values[known_as] = value
+    secret_key = getattr(django_settings, KEY_NAME, None)
+    if secret_key is not None:
+        values[KEY_NAME] = secret_key
+    if isinstance(values.get("MOCKUP"), (str, os.PathLike)):
+        values["MOCKUP"] = Path(getattr(django_settings, "BASE_DIR", ""), values["MOCKUP"])
+    return DjangoSettings.from_mapping(values, "", KEY_NAME, environ=os.environ)
+
+
+def get_gate() -> Gate:
+    """Return the gate, its open paths below the current script prefix."""
+    return _gate(get_script_prefix())
+
+
+# A server has one script prefix, rarely a few.
+@lru_cache(maxsize=16)
+def _gate(script_prefix: str) -> Gate:
+    settings = get_settings().with_urls(script_prefix)
+    paths = [*settings.allowed_no_session, *_mockup_paths(script_prefix)]
+    return Gate(replace(settings, allowed_no_session=paths))
+
+
+def _mockup_paths(script_prefix: str) -> list[str]:
+    """Return where a project has its mockup logins: open to people who are not signed in."""
+    if get_settings().mockup is None:
+        return []
+    from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+
+    paths = []
+    for name in ("login", "logout", "api_login"):
+        try:
+            path = reverse(name)
+            view = resolve("/" + path.removeprefix(script_prefix)).func
+        except (NoReverseMatch, Resolver404):
+            continue
+        if view.__module__ == "djsession.django.mockup.views":
+            paths.append(path)
+    return paths
+
+
+@cache
+def get_codec() -> SessionCodec:
+    """Return what reads and writes tokens under the keys of the project."""
+    settings = get_settings()
+    return SessionCodec(settings.secret_key or (), max_token_size=settings.max_token_size)
+
+
+@cache
+def local_store_class() -> type[SessionBase]:
+    """Return the class of the local sessions. Raises ConfigurationError."""
+    from .backends.base import SessionStore
+
+    settings = get_settings()
+    name = settings.backend_session_store
+    try:
+        if name is not None:
+            found = import_string(name)
+        else:
+            name = settings.local_session_engine
+            found = import_module(name).SessionStore
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise ConfigurationError(f"the local session engine {name} cannot be used: {error}") from (
+            error
+        )
+    if not isinstance(found, type) or issubclass(found, SessionStore):
+        raise ConfigurationError(
+            f"the local session engine {name} must be one of Django's own, such as"
+            " django.contrib.sessions.backends.db"
+        )
+    return found
+
+
+def is_test_environment() -> bool:
+    """Whether Django's test environment is set up, by whichever test runner."""
+    return hasattr(mail, "outbox")
+
+
+def debug_of_project() -> bool:
+    """Return DEBUG as the project has it: test runners switch it off."""
+    if is_test_environment():
+        from django.test.utils import _TestState
+
+        saved = getattr(_TestState, "saved_data", None)
+        return bool(django_settings.DEBUG or getattr(saved, "debug", False))
+    return bool(django_settings.DEBUG)
+
+
+_CACHED: tuple[Callable[..., Any], ...] = (get_settings, _gate, get_codec, local_store_class)
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    """Read the settings again, for tests that override them."""
+    for function in _CACHED:
+        function.cache_clear()  # type: ignore[attr-defined]
+
+
+setting_changed.connect(_forget, dispatch_uid="djsession")

@@ -1,0 +1,60 @@
+"""Decorators for function views: what the user's roles and plans have to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar, cast
+
+from django.core.exceptions import PermissionDenied
+
+from ..requirements import Requirement, plan_requirement, role_requirement
+from .requests import session_of
+
+__all__ = ["plan_required", "role_required"]
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def role_required(*roles: str, account: str | None = None) -> Callable[[View], View]:
+    """Decorate a view to raise PermissionDenied unless the user has one of ``roles``.
+
+    ``account`` names the argument of the view that is the slug of the organization to have the
+    role for; without it any organization will do. Views may be asynchronous; for a class-based
+    one use ``method_decorator``.
+    """
+    return _required(role_requirement(roles, account))
+
+
+def plan_required(*plans: str) -> Callable[[View], View]:
+    """Decorate a view to raise PermissionDenied unless the user is subscribed to one of ``plans``.
+
+    An active subscription of any organization of the user counts.
+    """
+    return _required(plan_requirement(plans))
+
+
+def _required(is_met: Requirement) -> Callable[[View], View]:
+    def decorate(view: View) -> View:
+        def check(request: Any, arguments: dict[str, Any]) -> None:
+            if not is_met(session_of(request), arguments):
+                raise PermissionDenied
+
+        if iscoroutinefunction(view):
+
+            @wraps(view)
+            async def awrapper(request: Any, *args: Any, **kwargs: Any) -> Any:
+                check(request, kwargs)
+                return await view(request, *args, **kwargs)
+
+            return cast(View, awrapper)
+
+        @wraps(view)
+        def wrapper(request: Any, *args: Any, **kwargs: Any) -> Any:
+            check(request, kwargs)
+            return view(request, *args, **kwargs)
+
+        return cast(View, wrapper)
+
+    return decorate

@@ -1,0 +1,31 @@
+"""``manage.py decrypt_session``: turn a token into a session."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from djsession import DjsessionError, cli
+from djsession.django.conf import get_settings
+
+
+class Command(BaseCommand):  # type: ignore[misc]
+    """See ``help``."""
+
+    help = "Turn a token, or a whole Cookie: or Authorization: header, into JSON."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take a token."""
+        parser.add_argument("token", nargs="?", default="-", help="default: stdin")
+
+    def handle(self, *args: Any, token: str, **options: Any) -> None:
+        """Print the session."""
+        try:
+            text = sys.stdin.read() if token == "-" else token
+            self.stdout.write(cli.decrypt(text, get_settings()))
+        except (cli.InputError, DjsessionError) as error:
+            raise CommandError(str(error)) from None

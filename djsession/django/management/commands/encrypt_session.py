@@ -1,0 +1,47 @@
+"""``manage.py encrypt_session``: turn a session into a token."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from djsession import DjsessionError, cli
+from djsession.django.conf import get_settings
+
+
+class Command(BaseCommand):  # type: ignore[misc]
+    """See ``help``."""
+
+    help = "Turn a session, a JSON object, into a token under DJAODJIN_SECRET_KEY."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take a session and a format."""
+        parser.add_argument(
+            "session",
+            nargs="?",
+            default="-",
+            help="a file of JSON, or the JSON itself in braces (default: stdin)",
+        )
+        parser.add_argument("--format", choices=("openssl", "jwt"), default="openssl")
+
+    def handle(self, *args: Any, session: str, format: Any, **options: Any) -> None:
+        """Print the token."""
+        try:
+            if session == "-":
+                text = sys.stdin.read()
+            elif session.lstrip().startswith("{"):
+                text = session
+            else:
+                text = Path(session).read_text(encoding="utf-8")
+            self.stdout.write(cli.encrypt(text, get_settings(), format))
+        except OSError as error:
+            raise CommandError(f"{session}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise CommandError("the session is not UTF-8") from None
+        except (cli.InputError, DjsessionError) as error:
+            raise CommandError(str(error)) from None

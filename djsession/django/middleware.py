@@ -1,0 +1,173 @@
+"""SessionMiddleware: in ``MIDDLEWARE`` in place of Django's own."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.core.exceptions import PermissionDenied
+from django.utils.cache import patch_vary_headers
+from django.utils.http import http_date
+
+from ..errors import AccessDenied, ConfigurationError
+from ..gate import SESSION_KEY
+from .backends.auth import hand_over
+from .backends.base import SessionStore
+from .conf import get_gate, get_settings, local_store_class
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.contrib.sessions.backends.base import SessionBase
+    from django.http import HttpRequest, HttpResponse
+
+__all__ = ["SessionMiddleware"]
+
+
+class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
+    """Opens the gate, or raises PermissionDenied for the project's own 403 page.
+
+    Behind it ``request.djsession`` is the Session and ``request.session`` a SessionStore. Put it
+    before AuthenticationMiddleware, MessageMiddleware, and all that answers from a cache. Neither
+    a thread nor a database is needed for a view that asks for nothing, under WSGI and ASGI.
+
+    A subclass of Django's own so that Django, which looks for that one, finds it. Raises
+    ConfigurationError when a setting is missing or wrong.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        super().__init__(get_response)
+        if not issubclass(self.SessionStore, SessionStore):
+            raise ConfigurationError(
+                "SESSION_ENGINE must be djsession.django.backends.encrypted_cookies or"
+                " djsession.django.backends.jwt_session_store"
+            )
+        # What is wrong shows at start-up.
+        local_store_class()
+        get_gate()
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if self.async_mode:
+            return self.__acall__(request)
+        self.process_request(request)
+        return self.process_response(request, self.get_response(request))
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponse:
+        # Django's own would go to a thread, twice.
+        self.process_request(request)
+        return await self.aprocess_response(request, await self.get_response(request))
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Set ``request.djsession`` and ``request.session``. Raises PermissionDenied."""
+        hand_over(None)
+        environ = request.META
+        try:
+            get_gate().open(environ, _native(request.path))
+        except AccessDenied:
+            raise PermissionDenied from None
+        finally:
+            # Also for the page that renders the refusal.
+            request.djsession = environ[SESSION_KEY]
+            request.session = self.SessionStore(proxied=request.djsession, request=request)
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Save the local session when it has changed, and set its cookie."""
+        session = request.session
+        if isinstance(session, SessionStore):
+            if _is_renewed(request):
+                session.local  # noqa: B018
+            if _is_saved(session, response):
+                options = _cookie_options(session.local)
+                try:
+                    session.save()
+                except UpdateError:
+                    raise _interrupted() from None
+                _set_cookie(request, response, session, options)
+            _finish(request, response, session)
+        return response
+
+    async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """See :meth:`process_response`."""
+        session = request.session
+        if isinstance(session, SessionStore):
+            if _is_renewed(request):
+                await session.aopen_local()
+            if _is_saved(session, response):
+                options = _cookie_options(session.local)
+                try:
+                    await session.asave()
+                except UpdateError:
+                    raise _interrupted() from None
+                _set_cookie(request, response, session, options)
+            _finish(request, response, session)
+        return response
+
+
+def _native(path: str) -> str:
+    """Return a path that Django has decoded as PEP 3333 passes one: bytes as latin-1."""
+    return path if path.isascii() else path.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def _is_renewed(request: HttpRequest) -> bool:
+    return bool(
+        settings.SESSION_SAVE_EVERY_REQUEST
+        and get_settings().local_session_cookie_name in request.COOKIES
+    )
+
+
+def _is_saved(session: SessionStore, response: HttpResponse) -> bool:
+    # As Django does: nothing is saved of a request that failed.
+    return bool(
+        session.is_local_open
+        and (session.modified or settings.SESSION_SAVE_EVERY_REQUEST)
+        and not session.local.is_empty()
+        and response.status_code < 500
+    )
+
+
+def _interrupted() -> SessionInterrupted:
+    return SessionInterrupted("the local session was deleted while the request was under way")
+
+
+def _cookie_options(local: SessionBase) -> dict[str, Any]:
+    """Return when the cookie of the local session is to expire."""
+    if local.get_expire_at_browser_close():
+        return {"max_age": None, "expires": None}
+    max_age = local.get_expiry_age()
+    return {"max_age": max_age, "expires": http_date(time.time() + max_age)}
+
+
+def _set_cookie(
+    request: HttpRequest, response: HttpResponse, session: SessionStore, options: dict[str, Any]
+) -> None:
+    if session.is_of_test_client:
+        return
+    response.set_cookie(
+        get_settings().local_session_cookie_name,
+        session.local.session_key,
+        domain=settings.SESSION_COOKIE_DOMAIN,
+        path=settings.SESSION_COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE or None,
+        httponly=settings.SESSION_COOKIE_HTTPONLY or None,
+        samesite=settings.SESSION_COOKIE_SAMESITE,
+        **options,
+    )
+
+
+def _finish(request: HttpRequest, response: HttpResponse, session: SessionStore) -> None:
+    name = get_settings().local_session_cookie_name
+    if session.modified and session.local.is_empty() and name in request.COOKIES:
+        response.delete_cookie(
+            name,
+            path=settings.SESSION_COOKIE_PATH,
+            domain=settings.SESSION_COOKIE_DOMAIN,
+            samesite=settings.SESSION_COOKIE_SAMESITE,
+        )
+    # What the view made of request.djsession is not seen here: whatever a session was sent for
+    # is this user's.
+    if session.accessed or session.proxied:
+        patch_vary_headers(response, ("Cookie", "Authorization"))

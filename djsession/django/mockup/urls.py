@@ -1,0 +1,18 @@
+"""The mockup logins, for ``include("djsession.django.mockup.urls")``.
+
+Raises ConfigurationError where DEBUG is off: whoever reaches these can be anybody.
+"""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from .views import check_allowed, mockup
+
+check_allowed()
+
+urlpatterns = [
+    path("login/", mockup, name="login"),
+    path("logout/", mockup, name="logout"),
+    path("api/auth", mockup, name="api_login"),
+]

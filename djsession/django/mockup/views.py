@@ -1,0 +1,133 @@
+"""The view that answers for the mockup logins."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from django.core.signals import setting_changed
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.safestring import mark_safe
+from django.views.decorators.csrf import csrf_exempt
+
+from ...errors import ConfigurationError
+from ...mockup import MockupApp
+from ..conf import debug_of_project, get_settings, is_test_environment
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+__all__ = ["check_allowed", "mockup"]
+
+_REQUEST_KEY = "djsession.django_request"
+
+_URLENCODED = "application/x-www-form-urlencoded"
+_CSP = "Content-Security-Policy"
+
+
+def check_allowed() -> None:
+    """Raise ConfigurationError unless this is a project in development, or asks for it."""
+    if not (debug_of_project() or get_settings().mockup_without_debug):
+        raise ConfigurationError(
+            "djsession.django.mockup.urls lets anybody sign in as anybody, and DEBUG is off:"
+            ' include them only with DEBUG, or set DJSESSION["MOCKUP_WITHOUT_DEBUG"] = True'
+        )
+
+
+# It checks by itself where a form comes from, and takes no cookie's word for anything.
+@csrf_exempt  # type: ignore[untyped-decorator]
+def mockup(request: HttpRequest) -> HttpResponse:
+    """Answer a request to the login page, the logout or the API of the mockup logins."""
+    check_allowed()
+    namespace = request.resolver_match.namespace
+    prefix = f"{namespace}:" if namespace else ""
+    paths = tuple(reverse(prefix + name) for name in ("login", "logout", "api_login"))
+    answer = _mockups(paths).respond(_environ(request))
+    assert answer is not None  # there is no application behind to leave it to
+    response = HttpResponse(answer.body, status=answer.status_code)
+    for name in list(response.headers):
+        del response.headers[name]
+    for name, value in answer.headerlist:
+        if name == "Set-Cookie":
+            response.cookies.load(value)
+        elif name != "Content-Length":
+            response.headers[name] = value
+    return response
+
+
+class _Mockups(MockupApp):
+    def login_page(self, environ: dict[str, Any], **context: Any) -> str:
+        """Render the template ``djsession/login.html``, which a project can override."""
+        page = super().login_page(environ, **context)
+        users = list(context["sessions"].items())
+        html: str = render_to_string(
+            "djsession/login.html",
+            {**context, "users": users, "page": mark_safe(page)},  # noqa: S308
+            environ[_REQUEST_KEY],
+        )
+        # The policy is made for that one page.
+        environ[_CSP] = html.strip() == page.strip()
+        return html
+
+    def respond(self, environ: dict[str, Any]) -> Any:
+        response = super().respond(environ)
+        if response is not None and not environ.get(_CSP, True):
+            del response.headers[_CSP]
+        return response
+
+
+@lru_cache(maxsize=16)
+def _mockups(paths: tuple[str, str, str]) -> _Mockups:
+    settings = get_settings()
+    if settings.mockup is None:
+        raise ConfigurationError(
+            'there are no mockup sessions: set DJSESSION["MOCKUP"] to a YAML file or a dict'
+        )
+    hosts = [*settings.mockup_hosts]
+    if is_test_environment():
+        hosts.append("testserver")  # the test client's
+    login_path, logout_path, api_path = paths
+    return _Mockups(
+        None,
+        settings.mockup,
+        secret_key=settings.secret_key,
+        cookie_name=settings.cookie_name,
+        allowed_no_session=(),
+        max_token_size=settings.max_token_size,
+        login_path=login_path,
+        logout_path=logout_path,
+        api_path=api_path,
+        hosts=hosts,
+    )
+
+
+def _forget(**kwargs: Any) -> None:
+    _mockups.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="djsession.mockup")
+
+
+def _environ(request: HttpRequest) -> dict[str, Any]:
+    """Return a WSGI environ for a request that may have come by ASGI, its body read already."""
+    if request.content_type == "multipart/form-data":
+        # What the test client makes of a form.
+        body, content_type = request.POST.urlencode().encode(), _URLENCODED
+    else:
+        body, content_type = request.body, request.META.get("CONTENT_TYPE", "")
+    return {
+        # The test client sends no Host.
+        "HTTP_HOST": request.META["SERVER_NAME"],
+        **request.META,
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": request.path,
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": BytesIO(body),
+        "wsgi.url_scheme": request.scheme,
+        _REQUEST_KEY: request,
+    }

@@ -1,0 +1,130 @@
+"""System checks and commands."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from djsession import loads
+from djsession.django.checks import check_settings
+from tests.conftest import KEY, OTHER_KEY, XIA
+
+OURS = "djsession.django.middleware.SessionMiddleware"
+QUIET: dict[str, Any] = {"DJSESSION": {}}
+
+
+def ids(**overrides: Any) -> list[str]:
+    with override_settings(**{**QUIET, **overrides}):
+        messages = check_settings()
+        assert all(message.hint and message.msg for message in messages)
+        return [message.id for message in messages]
+
+
+def test_a_project_as_documented_has_nothing_to_be_told() -> None:
+    assert ids() == []
+
+
+def test_djangos_own_checks_are_content_with_it() -> None:
+    # Those of the admin, which look for middleware and context processors, among them.
+    with override_settings(**QUIET):
+        messages = run_checks()
+    assert [message for message in messages if message.id != "djsession.W004"] == []
+
+
+def without_ours() -> list[str]:
+    return [path for path in settings.MIDDLEWARE if path != OURS]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"DJAODJIN_SECRET_KEY": None}, ["djsession.E001"]),
+        ({"DJAODJIN_SECRET_KEY": '"quoted"'}, ["djsession.E001"]),
+        ({"DJSESSION": {"UNKNOWN": 1}}, ["djsession.E002"]),
+        ({"DJAODJIN_SECRET_KEY": "short"}, ["djsession.W001"]),
+        ({"DJAODJIN_SECRET_KEY": "a" * 40}, ["djsession.W001"]),
+        ({"DJAODJIN_SECRET_KEY": [KEY, "short"]}, ["djsession.W001"]),
+        ({"SESSION_ENGINE": "django.contrib.sessions.backends.db"}, ["djsession.E006"]),
+        ({"SESSION_ENGINE": "no.such"}, ["djsession.E006"]),
+        ({"DJSESSION": {"LOCAL_SESSION_ENGINE": "no.such"}}, ["djsession.E007"]),
+        ({"SESSION_COOKIE_NAME": "other"}, ["djsession.W002"]),
+        (
+            {"AUTHENTICATION_BACKENDS": ["django.contrib.auth.backends.ModelBackend"]},
+            ["djsession.E008"],
+        ),
+        (
+            {"DJSESSION": {"MOCKUP": {"xia": XIA}, "MOCKUP_WITHOUT_DEBUG": True}},
+            ["djsession.W003"],
+        ),
+        ({"DJSESSION": {"MOCKUP": {"xia": XIA}}}, ["djsession.W004"]),
+        ({"DJSESSION": {"MOCKUP": {"xia": XIA}}, "DEBUG": True}, []),
+    ],
+    ids=str,
+)
+def test_each_mistake_has_an_id(overrides: dict[str, Any], expected: list[str]) -> None:
+    assert ids(**overrides) == expected
+
+
+def test_middleware() -> None:
+    django = "django.contrib.sessions.middleware.SessionMiddleware"
+    assert ids(MIDDLEWARE=without_ours()) == ["djsession.E003"]
+    assert ids(MIDDLEWARE=[django, *without_ours()]) == ["djsession.E003", "djsession.E004"]
+    assert ids(MIDDLEWARE=[*settings.MIDDLEWARE, django]) == ["djsession.E004"]
+    assert ids(MIDDLEWARE=[*without_ours(), OURS]) == ["djsession.E005", "djsession.E005"]
+    cache = "django.middleware.cache.FetchFromCacheMiddleware"
+    assert ids(MIDDLEWARE=[cache, *settings.MIDDLEWARE]) == ["djsession.E005"]
+    assert ids(MIDDLEWARE=[*settings.MIDDLEWARE, cache, "no.such.Middleware"]) == []
+
+
+def test_no_check_shows_a_key() -> None:
+    with override_settings(DJAODJIN_SECRET_KEY='"Zs3cret"', DJSESSION={}):
+        assert "Zs3cret" not in str([(item.msg, item.hint) for item in check_settings()])
+
+
+def command(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_encrypt_and_decrypt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = command("encrypt_session", json.dumps(XIA)).strip()
+    assert loads(token, KEY) == XIA
+    assert json.loads(command("decrypt_session", token)) == XIA
+    assert json.loads(command("decrypt_session", f'Cookie: a=b; sessionid="{token}"')) == XIA
+    file = tmp_path / "session.json"
+    file.write_text(json.dumps(XIA))
+    signed = command("encrypt_session", str(file), "--format", "jwt").strip()
+    assert loads(signed, KEY).username == "xia"
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(XIA)))
+    monkeypatch.setattr("sys.stdin", io.StringIO(command("encrypt_session")))
+    assert json.loads(command("decrypt_session")) == XIA
+
+
+def test_commands_that_fail_say_why_in_one_line() -> None:
+    token = command("encrypt_session", "{}").strip()
+    with (
+        override_settings(DJAODJIN_SECRET_KEY=OTHER_KEY),
+        pytest.raises(CommandError, match="DJAODJIN_SECRET_KEY is not the key"),
+    ):
+        command("decrypt_session", token)
+    for arguments, message in (
+        (["encrypt_session", "{not json"], "not JSON"),
+        (["encrypt_session", "/no/such/file"], "No such file"),
+        (["decrypt_session", ""], "no token"),
+    ):
+        with pytest.raises(CommandError, match=message):
+            command(*arguments)
+    with (
+        override_settings(DJAODJIN_SECRET_KEY=None),
+        pytest.raises(CommandError, match="no secret key"),
+    ):
+        command("encrypt_session", "{}")

@@ -1,0 +1,210 @@
+"""The tests that a project has go on to work: Django's test clients, and the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user, get_user_model
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.http import HttpResponse
+from django.test import AsyncClient, Client, RequestFactory, override_settings
+
+from djsession.django.middleware import SessionMiddleware
+from tests.conftest import KEY, XIA
+from tests.django.conftest import ado, as_user, cookie, do, run
+
+User = get_user_model()
+
+pytestmark = pytest.mark.django_db
+
+ENGINES = ["encrypted_cookies", "jwt_session_store"]
+
+
+@pytest.fixture(params=ENGINES, autouse=True)
+def _engine(request: pytest.FixtureRequest) -> Any:
+    with override_settings(SESSION_ENGINE=f"djsession.django.backends.{request.param}"):
+        yield
+
+
+def test_force_login() -> None:
+    client = Client()
+    client.force_login(User.objects.create(username="xia"))
+    assert client.get("/whoami").json()["user"] == "xia"
+    client.force_login(User.objects.create(username="alice"))
+    assert client.get("/whoami").json()["user"] == "alice"
+    assert User.objects.get(username="alice").last_login is not None
+    client.logout()
+    assert client.get("/whoami").status_code == 403
+
+
+def test_login_with_a_password() -> None:
+    User.objects.create_user("xia", password="secret")
+    client = Client()
+    assert client.login(username="xia", password="wrong") is False
+    assert client.login(username="xia", password="secret") is True
+    assert client.get("/whoami").json()["user"] == "xia"
+
+
+def test_login_as_a_remote_user() -> None:
+    client = Client()
+    assert client.login(remote_user="xia") is True
+    assert client.get("/whoami").json()["user"] == "xia"
+
+
+def test_what_a_test_writes_the_view_reads_and_the_other_way() -> None:
+    client = Client()
+    client.force_login(User.objects.create(username="xia"))
+    session = client.session
+    session["cart"] = ["apple"]
+    session.save()
+    assert do(client, ["get", "cart"], ["[]=", "color", "red"])[0] == ["apple"]
+    assert client.session["color"] == "red"
+    assert client.session["username"] == "xia"
+    assert "djsession_local" not in client.cookies
+    do(client, ["flush"])
+    assert client.session.get("cart") is None
+
+
+def test_the_session_of_a_visitor() -> None:
+    client = Client()
+    session = client.session
+    session["cart"] = ["apple"]
+    session.save()
+    assert do(client, ["get", "cart"], path="/open/session") == [["apple"]]
+    client.force_login(User.objects.create(username="xia"))
+    assert client.session["cart"] == ["apple"]  # as in Django
+
+
+def test_another_user_of_a_client_finds_nothing() -> None:
+    client = Client()
+    client.force_login(User.objects.create(username="xia"))
+    do(client, ["[]=", "cart", ["apple"]])
+    client.force_login(User.objects.create(username="alice"))
+    assert do(client, ["get", "cart"]) == [None]
+
+
+def test_two_clients_share_nothing() -> None:
+    user = User.objects.create(username="xia")
+    one, two = Client(), Client()
+    one.force_login(user)
+    two.force_login(user)
+    do(one, ["[]=", "cart", ["apple"]])
+    assert do(two, ["get", "cart"]) == [None]
+
+
+def test_a_user_without_a_row() -> None:
+    with override_settings(DJSESSION={"USER_SOURCE": "session", "ALLOWED_NO_SESSION": ["/open/"]}):
+        client = Client()
+        client.force_login(User(username="xia"))
+        assert client.get("/whoami").json() == {"user": "xia", "pk": None}
+        client.logout()
+    assert User.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_async_client() -> None:
+    async def scenario() -> None:
+        client = AsyncClient()
+        user = await User.objects.acreate(username="xia")
+        await client.aforce_login(user)
+        assert (await client.get("/awhoami")).json()["user"] == "xia"
+        session = await client.asession()
+        session["cart"] = ["apple"]
+        await session.asave()
+        assert await ado(client, ["aget", "cart"], ["aset", "color", "red"]) == [["apple"], None]
+        assert await (await client.asession()).aget("color") == "red"
+        await client.alogout()
+        assert (await client.get("/awhoami")).status_code == 403
+        user.set_password("secret")
+        await user.asave()
+        assert await client.alogin(username="xia", password="secret")
+        assert not await AsyncClient().alogin(username="xia", password="wrong")
+        assert (await client.get("/awhoami")).json()["user"] == "xia"
+
+    run(scenario())
+
+
+def test_request_factory_and_middleware() -> None:
+    request = RequestFactory().get("/", HTTP_COOKIE=cookie())
+    SessionMiddleware(AuthenticationMiddleware(lambda _: HttpResponse()))(request)
+    assert request.user.username == "xia"
+    request.session["a"] = 1
+    assert request.session["a"] == 1
+
+
+def test_what_is_for_test_clients_counts_in_tests_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client()
+    client.force_login(User.objects.create(username="xia"))
+    session = client.session
+    session["cart"] = ["apple"]
+    session.save()
+    token = client.cookies["sessionid"].value
+    monkeypatch.delattr("django.core.mail.outbox")
+    request = RequestFactory().get("/", HTTP_COOKIE=f"sessionid={token}")
+    SessionMiddleware(lambda _: HttpResponse())(request)
+    assert request.session.get("cart") is None
+    assert "_djsession_test" not in list(request.session.keys())
+
+
+class TestAdmin:
+    @pytest.fixture
+    def staff(self) -> Client:
+        User.objects.create(username="xia", is_staff=True, is_superuser=True)
+        client: Client = as_user(Client(enforce_csrf_checks=True))
+        return client
+
+    def test_a_staff_user_works_in_it(self, staff: Client) -> None:
+        assert b"Site administration" in staff.get("/admin/").content
+        page = staff.get("/admin/auth/group/add/")
+        token = page.context["csrf_token"]
+        data = {"name": "editors", "csrfmiddlewaretoken": str(token)}
+        response = staff.post("/admin/auth/group/add/", data, follow=True)
+        assert b"was added successfully" in response.content
+
+    def test_a_change_of_a_password(self, staff: Client) -> None:
+        user = User.objects.get()
+        user.set_password("old-password-1")
+        user.save()
+        token = str(staff.get("/admin/password_change/").context["csrf_token"])
+        data = {
+            "old_password": "old-password-1",
+            "new_password1": "another-Pa55word",
+            "new_password2": "another-Pa55word",
+            "csrfmiddlewaretoken": token,
+        }
+        response = staff.post("/admin/password_change/", data, follow=True)
+        assert response.status_code == 200
+        assert b"Your password was changed" in response.content
+
+    def test_signing_out_of_it_is_no_error(self, staff: Client) -> None:
+        token = str(staff.get("/admin/auth/group/add/").context["csrf_token"])
+        response = staff.post("/admin/logout/", {"csrfmiddlewaretoken": token})
+        assert response.status_code == 200
+
+    def test_others_are_sent_away(self) -> None:
+        response = as_user(Client(), {**XIA, "username": "alice"}).get("/admin/")
+        assert response.status_code == 302
+        assert "/admin/login/" in response.headers["Location"]
+        assert Client().get("/admin/").status_code == 403
+
+    def test_its_login_form_signs_nobody_in(
+        self, staff: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        user = User.objects.get()
+        user.set_password("secret")
+        user.save()
+        monkeypatch.delattr("django.core.mail.outbox")
+        client = as_user(Client(), {**XIA, "username": "alice"})
+        response = client.post("/admin/login/", {"username": "xia", "password": "secret"})
+        assert response.status_code == 200
+        assert b"Please enter the correct" in response.content
+
+
+def test_get_user_of_a_store_from_a_token() -> None:
+    from djsession import dumps
+    from djsession.django.backends.encrypted_cookies import SessionStore
+
+    request = RequestFactory().get("/")
+    request.session = SessionStore(dumps(XIA, KEY))
+    assert get_user(request).username == "xia"

@@ -1,0 +1,35 @@
+"""The URLs of the project for the tests."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from . import views
+
+urlpatterns = [
+    path("", views.nothing),
+    path("whoami", views.whoami),
+    path("awhoami", views.awhoami),
+    path("anothing", views.anothing),
+    path("session", views.session),
+    path("asession", views.asession),
+    path("about/", views.nothing, name="about"),
+    path("open/nothing", views.nothing),
+    path("open/whoami", views.whoami),
+    path("open/session", views.session),
+    path("open/日本", views.nothing),
+    path("messages", views.with_messages),
+    path("form", views.form),
+    path("logout-view", views.sign_out),
+    path("account/<slug:slug>/", views.AccountView.as_view()),
+    path("app/", views.AppView.as_view()),
+    path("manage/<slug:slug>/", views.manage),
+    path("amanage/<slug:slug>/", views.amanage),
+    path("course/", views.course),
+    path("api/me", views.Me.as_view()),
+    path("api/bearer", views.BearerMe.as_view()),
+    path("open/bearer", views.BearerMe.as_view()),
+    path("admin/", admin.site.urls),
+    path("", include("djsession.django.mockup.urls")),
+]

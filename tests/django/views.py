@@ -1,0 +1,139 @@
+"""The views of the project for the tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.generic import TemplateView, View
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from djsession.django.authentication import BearerAuthentication
+from djsession.django.decorators import plan_required, role_required
+from djsession.django.mixins import AccessiblesMixin, AccountMixin
+
+
+def nothing(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("nothing")
+
+
+async def anothing(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("nothing")
+
+
+def whoami(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"user": request.user.get_username(), "pk": request.user.pk})
+
+
+async def awhoami(request: HttpRequest) -> HttpResponse:
+    user = await request.auser()
+    return JsonResponse({"user": user.get_username(), "pk": user.pk})
+
+
+def session(request: HttpRequest) -> HttpResponse:
+    """Do to the session what the body says: a list of [method, arguments...]."""
+    answers = []
+    for name, *arguments in json.loads(request.body or "[]"):
+        if name == "[]=":
+            request.session[arguments[0]] = arguments[1]
+            answers.append(None)
+        elif name == "in":
+            answers.append(arguments[0] in request.session)
+        else:
+            answers.append(_plain(getattr(request.session, name)(*arguments)))
+    return JsonResponse(answers, safe=False)
+
+
+async def asession(request: HttpRequest) -> HttpResponse:
+    answers = []
+    for name, *arguments in json.loads(request.body or "[]"):
+        answers.append(_plain(await getattr(request.session, name)(*arguments)))
+    return JsonResponse(answers, safe=False)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (dict, str, int, type(None))) else list(value)
+
+
+def with_messages(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        messages.info(request, request.POST["message"])
+        return HttpResponse()
+    return JsonResponse([str(item) for item in messages.get_messages(request)], safe=False)
+
+
+def form(request: HttpRequest) -> HttpResponse:
+    from django.middleware.csrf import get_token
+
+    return HttpResponse(get_token(request))
+
+
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return HttpResponse(str(request.user.is_anonymous))
+
+
+class AppView(AccessiblesMixin, View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return JsonResponse(
+            {
+                "accessibles": self.accessibles(),
+                "contributes": self.accessibles(["contributor"]),
+                "get_accessibles": self.get_accessibles(request),
+                "get_managed": self.get_managed(request),
+                "managed_accounts": self.managed_accounts,
+                "manages": [self.manages("xia"), self.manages("cowork"), self.manages(None)],
+                "accessible_profiles": sorted(self.accessible_profiles),
+                "get_accessible_profiles": self.get_accessible_profiles(request, ["manager"]),
+                "accessible_plans": sorted(self.accessible_plans),
+                "get_accessible_plans": self.get_accessible_plans(request),
+                "plans_of_cowork": self.get_accessible_plans(request, profile="cowork"),
+                "has_role": self.has_role("cowork", ["contributor"]),
+                "manages_broker": self.manages_broker,
+            }
+        )
+
+
+class AccountView(AccountMixin, TemplateView):
+    account_url_kwarg = "slug"
+
+    def render_to_response(self, context: dict[str, Any], **options: Any) -> HttpResponse:
+        account = context["slug"]
+        return JsonResponse({"slug": str(account), "manages": self.manages(account)})
+
+
+@role_required("manager", account="slug")
+def manage(request: HttpRequest, slug: str) -> HttpResponse:
+    return HttpResponse(slug)
+
+
+@role_required("manager", account="slug")
+async def amanage(request: HttpRequest, slug: str) -> HttpResponse:
+    return HttpResponse(slug)
+
+
+@plan_required("basic", "premium")
+def course(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("course")
+
+
+class Me(APIView):
+    def get(self, request: Any) -> Response:
+        return Response({"user": request.user.get_username()})
+
+    post = get
+
+
+class BearerMe(AccessiblesMixin, APIView):
+    authentication_classes = (BearerAuthentication,)
+
+    def get(self, request: Any) -> Response:
+        return Response(
+            {"user": request.user.get_username(), "managed_accounts": self.managed_accounts}
+        )
+
+    post = get
