@@ -137,8 +137,10 @@ def command(name: str) -> str:
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment for a command of the project that is run from its root."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    # What pytest-django has set is for the tests of this process.
+    inherited = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
     return {
-        **os.environ,
+        **inherited,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PYTHONUNBUFFERED": "1",
         **variables,

@@ -174,3 +174,102 @@ def test_without_a_key_the_example_does_not_start() -> None:
     )
     assert result.returncode == 1
     assert "no secret key: set DJAODJIN_SECRET_KEY" in result.stderr
+
+
+@pytest.fixture
+def django_app(serve: Serve, tmp_path: Path) -> int:
+    """The Django example under gunicorn, with a database of its own; xia is a superuser."""
+    variables = {
+        "DJAODJIN_SECRET_KEY": KEY,
+        "SECRET_KEY": "a secret of the application",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "DATABASE_PATH": str(tmp_path / "db.sqlite3"),
+        "DJANGO_SUPERUSER_USERNAME": "xia",
+        "DJANGO_SUPERUSER_EMAIL": "xia@example.com",
+        "DJANGO_SUPERUSER_PASSWORD": "not used",
+    }
+    for arguments in (
+        ["check", "--fail-level", "WARNING"],
+        ["migrate", "--verbosity", "0"],
+        ["createsuperuser", "--noinput", "--verbosity", "0"],
+    ):
+        subprocess.run(
+            [sys.executable, "examples/django_app/manage.py", *arguments],
+            cwd=ROOT,
+            env=environment(**variables),
+            check=True,
+        )
+    return serve(*GUNICORN, "examples.django_app.wsgi:application", **variables)
+
+
+def test_the_django_example(django_app: int) -> None:
+    port = django_app
+    xia = {"Cookie": f'_ga=1; sessionid="{dumps(XIA, KEY)}"'}
+    dana = {"Cookie": f'sessionid="{dumps({"username": "dana"}, KEY)}"'}
+
+    status, headers, body = http(port, "/app/", **xia)
+    assert status == 200
+    assert b"<h1>Hello, xia</h1>" in body
+    assert b'<a href="/manage/xia/">Xia Lee</a>' in body
+    assert b"<li>basic</li>" in body
+    assert b"You have been here 1 time." in body
+    local = headers["set-cookie"].partition(";")[0]
+    assert local.startswith("djsession_local=")
+    _, _, body = http(port, "/", Cookie=f"{xia['Cookie']}; {local}")
+    assert b"You have been here 2 times." in body
+    _, _, body = http(port, "/", Cookie=f"{dana['Cookie']}; {local}")
+    assert b"Hello, dana" in body
+    assert b"You have been here 1 time." in body
+
+    for refused in ({}, {"Cookie": "sessionid=garbage"}, {"Authorization": "Bearer garbage"}):
+        status, _, body = http(port, "/app/", **refused)
+        assert status == 403
+        assert b"<h1>Not for you</h1>" in body
+    assert http(port, "/about/")[0] == 200
+    assert http(port, "/login/")[0] == 403  # no mockup logins without DEBUG
+
+    assert http(port, "/manage/xia/", **xia)[0] == 200
+    assert http(port, "/manage/xia/", **dana)[0] == 403
+    assert http(port, "/course/", **xia)[0] == 200
+    assert http(port, "/course/", **dana)[0] == 403
+    assert json.loads(http(port, "/api/me", **xia)[2]) == {"username": "xia"}
+    assert json.loads(http(port, "/session", **xia)[2]) == XIA
+    token = dumps(XIA, KEY, format="jwt")
+    assert json.loads(http(port, "/api/me", Authorization=f"Bearer {token}")[2]) == {
+        "username": "xia"
+    }
+
+    status, _, body = http(port, "/admin/", **xia)
+    assert status == 200
+    assert b"Site administration" in body
+    assert http(port, "/admin/", **dana)[0] == 302
+
+
+def test_the_django_example_with_mockup_logins(serve: Serve, tmp_path: Path) -> None:
+    variables = {
+        "DJAODJIN_SECRET_KEY": KEY,
+        "DEBUG": "1",
+        "DATABASE_PATH": str(tmp_path / "db.sqlite3"),
+        "SECRET_KEY": "a secret of the application",
+    }
+    manage = "examples/django_app/manage.py"
+    subprocess.run(
+        [sys.executable, manage, "migrate", "--verbosity", "0"],
+        cwd=ROOT,
+        env=environment(**variables),
+        check=True,
+    )
+    port = serve(manage, "runserver", "--noreload", "{port}", **variables)
+    status, _, body = http(port, "/login/")
+    assert status == 200
+    assert b"alice" in body
+    form = "username=xia&password=any&next=/app/"
+    status, headers, _ = raw_http(
+        port,
+        f"POST /login/ HTTP/1.1\nHost: 127.0.0.1:{port}\nConnection: close\n"
+        "Content-Type: application/x-www-form-urlencoded\n"
+        f"Content-Length: {len(form)}\n\n{form}",
+    )
+    assert (status, headers["location"]) == (303, "/app/")
+    cookie = headers["set-cookie"].partition(";")[0]
+    assert b"Hello, xia" in http(port, "/app/", Cookie=cookie)[2]

@@ -31,5 +31,6 @@ def _update_last_login(sender: Any, user: Any, **kwargs: Any) -> None:
     """Do as Django does, but for a user without a row: ``USER_SOURCE`` is "session"."""
     from django.contrib.auth.models import update_last_login
 
-    if user.pk is not None and hasattr(user, "last_login"):
+    has_field = any(field.name == "last_login" for field in user._meta.concrete_fields)
+    if has_field and not user._state.adding:
         update_last_login(sender, user, **kwargs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.urls import get_script_prefix
 from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -44,7 +45,7 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not bearer_token(header):
             return None
-        gate, environ = get_gate(), request.META
+        gate, environ = get_gate(get_script_prefix()), request.META
         cookie = {"HTTP_COOKIE": environ.get("HTTP_COOKIE", "")}
         if candidates(cookie, gate.settings.cookie_name):
             # What the gate found may be from the cookie.

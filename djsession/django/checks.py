@@ -132,6 +132,13 @@ def _check_engines(found: DjangoSettings) -> Iterator[CheckMessage]:
 
 
 def _check_backends() -> Iterator[CheckMessage]:
+    if isinstance(settings.AUTHENTICATION_BACKENDS, str):
+        yield Error(
+            "AUTHENTICATION_BACKENDS is a string, and has to be a list or a tuple.",
+            hint="A tuple of one has a comma at its end.",
+            id="djsession.E009",
+        )
+        return
     backends = []
     for path in settings.AUTHENTICATION_BACKENDS:
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings as django_settings
 from django.core import mail
 from django.core.signals import setting_changed
-from django.urls import get_script_prefix
+from django.urls import get_script_prefix, set_script_prefix
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
@@ -121,16 +121,17 @@ def get_settings() -> DjangoSettings:
     return DjangoSettings.from_mapping(values, "", KEY_NAME, environ=os.environ)
 
 
-def get_gate() -> Gate:
-    """Return the gate, its open paths below the current script prefix."""
-    return _gate(get_script_prefix())
-
-
 # A server has one script prefix, rarely a few.
 @lru_cache(maxsize=16)
-def _gate(script_prefix: str) -> Gate:
-    settings = get_settings().with_urls(script_prefix)
-    paths = [*settings.allowed_no_session, *_mockup_paths(script_prefix)]
+def get_gate(script_prefix: str = "/") -> Gate:
+    """Return the gate of an application mounted at ``script_prefix``, which ends in a slash."""
+    current = get_script_prefix()
+    set_script_prefix(script_prefix)  # what reverse() goes by
+    try:
+        settings = get_settings().with_urls(script_prefix)
+        paths = [*settings.allowed_no_session, *_mockup_paths(script_prefix)]
+    finally:
+        set_script_prefix(current)
     return Gate(replace(settings, allowed_no_session=paths))
 
 
@@ -199,7 +200,7 @@ def debug_of_project() -> bool:
     return bool(django_settings.DEBUG)
 
 
-_CACHED: tuple[Callable[..., Any], ...] = (get_settings, _gate, get_codec, local_store_class)
+_CACHED: tuple[Callable[..., Any], ...] = (get_settings, get_gate, get_codec, local_store_class)
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -6,11 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.exceptions import PermissionDenied
+from django.urls import get_script_prefix
 from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
 from django.utils.http import http_date
 
 from ..errors import AccessDenied, ConfigurationError
@@ -22,7 +25,6 @@ from .conf import get_gate, get_settings, local_store_class
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.contrib.sessions.backends.base import SessionBase
     from django.http import HttpRequest, HttpResponse
 
 __all__ = ["SessionMiddleware"]
@@ -48,7 +50,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
             )
         # What is wrong shows at start-up.
         local_store_class()
-        get_gate()
+        get_gate(get_script_prefix())
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.async_mode:
@@ -64,15 +66,20 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
     def process_request(self, request: HttpRequest) -> None:
         """Set ``request.djsession`` and ``request.session``. Raises PermissionDenied."""
         hand_over(None)
-        environ = request.META
+        environ, path, path_info = request.META, request.path, request.path_info
+        script_prefix = path[: len(path) - len(path_info)] + "/" if path != path_info else "/"
         try:
-            get_gate().open(environ, _native(request.path))
+            get_gate(script_prefix).open(environ, _native(path))
         except AccessDenied:
             raise PermissionDenied from None
         finally:
             # Also for the page that renders the refusal.
             request.djsession = environ[SESSION_KEY]
-            request.session = self.SessionStore(proxied=request.djsession, request=request)
+            session = self.SessionStore(proxied=request.djsession, request=request)
+            request.session = session
+            # Where AuthenticationMiddleware looks first. Without it, it finds the same user by
+            # way of request.session, and hashes a password twice on that way.
+            request._cached_user = SimpleLazyObject(lambda: session.get_user() or AnonymousUser())
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """Save the local session when it has changed, and set its cookie."""
@@ -80,14 +87,16 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         if isinstance(session, SessionStore):
             if _is_renewed(request):
                 session.local  # noqa: B018
-            if _is_saved(session, response):
-                options = _cookie_options(session.local)
-                try:
-                    session.save()
-                except UpdateError:
-                    raise _interrupted() from None
-                _set_cookie(request, response, session, options)
-            _finish(request, response, session)
+            if session.is_local_open:
+                options = _cookie_options(session, response)
+                if options is not None:
+                    try:
+                        session.save()
+                    except UpdateError:
+                        raise _interrupted() from None
+                    _set_cookie(response, session, options)
+                _delete_cookie(request, response, session)
+            _vary(response, session)
         return response
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -96,14 +105,16 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         if isinstance(session, SessionStore):
             if _is_renewed(request):
                 await session.aopen_local()
-            if _is_saved(session, response):
-                options = _cookie_options(session.local)
-                try:
-                    await session.asave()
-                except UpdateError:
-                    raise _interrupted() from None
-                _set_cookie(request, response, session, options)
-            _finish(request, response, session)
+            if session.is_local_open:
+                options = _cookie_options(session, response)
+                if options is not None:
+                    try:
+                        await session.asave()
+                    except UpdateError:
+                        raise _interrupted() from None
+                    _set_cookie(response, session, options)
+                _delete_cookie(request, response, session)
+            _vary(response, session)
         return response
 
 
@@ -119,31 +130,24 @@ def _is_renewed(request: HttpRequest) -> bool:
     )
 
 
-def _is_saved(session: SessionStore, response: HttpResponse) -> bool:
-    # As Django does: nothing is saved of a request that failed.
-    return bool(
-        session.is_local_open
-        and (session.modified or settings.SESSION_SAVE_EVERY_REQUEST)
-        and not session.local.is_empty()
-        and response.status_code < 500
-    )
-
-
-def _interrupted() -> SessionInterrupted:
-    return SessionInterrupted("the local session was deleted while the request was under way")
-
-
-def _cookie_options(local: SessionBase) -> dict[str, Any]:
-    """Return when the cookie of the local session is to expire."""
+def _cookie_options(session: SessionStore, response: HttpResponse) -> dict[str, Any] | None:
+    """Return when the cookie of the local session is to expire; None where nothing is saved."""
+    local = session.local
+    if not (local.modified or settings.SESSION_SAVE_EVERY_REQUEST) or local.is_empty():
+        return None
+    if response.status_code >= 500:  # as Django does: nothing of a request that failed
+        return None
     if local.get_expire_at_browser_close():
         return {"max_age": None, "expires": None}
     max_age = local.get_expiry_age()
     return {"max_age": max_age, "expires": http_date(time.time() + max_age)}
 
 
-def _set_cookie(
-    request: HttpRequest, response: HttpResponse, session: SessionStore, options: dict[str, Any]
-) -> None:
+def _interrupted() -> SessionInterrupted:
+    return SessionInterrupted("the local session was deleted while the request was under way")
+
+
+def _set_cookie(response: HttpResponse, session: SessionStore, options: dict[str, Any]) -> None:
     if session.is_of_test_client:
         return
     response.set_cookie(
@@ -158,7 +162,8 @@ def _set_cookie(
     )
 
 
-def _finish(request: HttpRequest, response: HttpResponse, session: SessionStore) -> None:
+def _delete_cookie(request: HttpRequest, response: HttpResponse, session: SessionStore) -> None:
+    """Take the cookie away where the local session was flushed."""
     name = get_settings().local_session_cookie_name
     if session.modified and session.local.is_empty() and name in request.COOKIES:
         response.delete_cookie(
@@ -167,7 +172,13 @@ def _finish(request: HttpRequest, response: HttpResponse, session: SessionStore)
             domain=settings.SESSION_COOKIE_DOMAIN,
             samesite=settings.SESSION_COOKIE_SAMESITE,
         )
+
+
+def _vary(response: HttpResponse, session: SessionStore) -> None:
     # What the view made of request.djsession is not seen here: whatever a session was sent for
     # is this user's.
     if session.accessed or session.proxied:
-        patch_vary_headers(response, ("Cookie", "Authorization"))
+        if "Vary" in response.headers:
+            patch_vary_headers(response, ("Cookie", "Authorization"))
+        else:
+            response.headers["Vary"] = "Cookie, Authorization"

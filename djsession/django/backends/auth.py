@@ -122,44 +122,49 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
     def _from_database(self, name: str, session: Session) -> tuple[Any, bool]:
         model = get_user_model()
         manager = model._default_manager
-        created = False
-        if self.create_unknown_user:
-            user, created = manager.get_or_create(
+        try:
+            if self.create_unknown_user:
+                user = manager.get(**{model.USERNAME_FIELD: name})
+            else:
+                user = manager.get_by_natural_key(name)
+        except model.DoesNotExist:
+            if not self.create_unknown_user:
+                return _log_unknown(), False
+            # Another request of the same user may be about to do the same.
+            made: tuple[Any, bool] = manager.get_or_create(
                 **{model.USERNAME_FIELD: name}, defaults=_defaults(model, session)
             )
-        else:
-            try:
-                user = manager.get_by_natural_key(name)
-            except model.DoesNotExist:
-                _log_unknown()
-                return None, False
-        changed = [] if created else _update(user, session)
+            return made
+        changed = _update(user, session)
         if changed:
             user.save(update_fields=changed)
-        return user, created
+        return user, False
 
     async def _afrom_database(self, name: str, session: Session) -> tuple[Any, bool]:
         model = get_user_model()
         manager = model._default_manager
-        created = False
-        if self.create_unknown_user:
-            user, created = await manager.aget_or_create(
+        try:
+            if self.create_unknown_user:
+                user = await manager.aget(**{model.USERNAME_FIELD: name})
+            else:
+                user = await manager.aget_by_natural_key(name)
+        except model.DoesNotExist:
+            if not self.create_unknown_user:
+                return _log_unknown(), False
+            made: tuple[Any, bool] = await manager.aget_or_create(
                 **{model.USERNAME_FIELD: name}, defaults=_defaults(model, session)
             )
-        else:
-            try:
-                user = await manager.aget_by_natural_key(name)
-            except model.DoesNotExist:
-                _log_unknown()
-                return None, False
-        changed = [] if created else _update(user, session)
+            return made
+        changed = _update(user, session)
         if changed:
             await user.asave(update_fields=changed)
-        return user, created
+        return user, False
 
     def _unsaved(self, name: str, session: Session) -> Any:
         model = get_user_model()
         user = model(**{**_fields_of(model, session), model.USERNAME_FIELD: name})
+        # Some models make a key up for each instance: it would be another with each request.
+        user.pk = None
         # Where ModelBackend keeps what it has read, this one's or another in the list: it has
         # nothing to read for a user without a row.
         user._perm_cache = user._user_perm_cache = user._group_perm_cache = set()
@@ -212,7 +217,11 @@ async def auser_of(request: HttpRequest | None, session: Session) -> Any:
 
 
 def _backends() -> list[tuple[str, Any]]:
-    backends = [(path, load_backend(path)) for path in settings.AUTHENTICATION_BACKENDS]
+    paths = settings.AUTHENTICATION_BACKENDS
+    if isinstance(paths, str):
+        # A tuple whose comma is missing, as documents of the proxy have it.
+        paths = [paths]
+    backends = [(path, load_backend(path)) for path in paths]
     found = [item for item in backends if isinstance(item[1], RemoteUserBackend)]
     if not found:
         logger.warning(
@@ -239,8 +248,9 @@ def _session_of(request: HttpRequest | None, username: str) -> Session:
     return Session(username=username)
 
 
-def _log_unknown() -> None:
+def _log_unknown() -> Any:
     logger.info("the user of the session is not in the database: request.user is anonymous")
+    return None
 
 
 def _fields_of(model: Any, session: Session) -> dict[str, str]:
@@ -270,8 +280,7 @@ def _fields_of(model: Any, session: Session) -> dict[str, str]:
 def _defaults(model: Any, session: Session) -> dict[str, Any]:
     defaults: dict[str, Any] = _fields_of(model, session)
     if hasattr(model, "set_unusable_password"):
-        # Called when a row is made: it costs a random number.
-        defaults["password"] = lambda: make_password(None)
+        defaults["password"] = make_password(None)
     return defaults
 
 

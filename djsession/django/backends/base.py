@@ -6,11 +6,13 @@ import logging
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.cache import SessionStore as CacheSessionStore
 from django.core.cache.backends.locmem import LocMemCache
+from django.utils.module_loading import import_string
 
 from ...errors import ProxiedKeyError, SessionError
 from ...merged import OWNER, PROXIED_KEYS
@@ -61,8 +63,9 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         proxied: Session | None = None,
         request: HttpRequest | None = None,
     ) -> None:
+        # Not Django's own, which imports a serializer by its name with every request.
+        self.accessed = False
         self._local: SessionBase | None = None
-        super().__init__()
         self._token = session_key
         self._sent = proxied
         self._request = request
@@ -131,6 +134,11 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         if username is not None and local.get(OWNER) != username:
             local[OWNER] = username
         return local
+
+    @property
+    def serializer(self) -> Any:
+        """What Django's encode() and decode() write with."""
+        return import_string(settings.SESSION_SERIALIZER)
 
     # Reading.
 
@@ -242,13 +250,20 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     # The user.
 
-    def _auth_value(self, key: str) -> Any:
-        """Return what Django keeps of the user in a session. Raises KeyError for nobody."""
-        from .auth import hand_over, user_of
+    def get_user(self) -> Any:
+        """Return the user of the session, as AUTHENTICATION_BACKENDS know it, or None."""
+        from .auth import user_of
 
         if self._user is _NOT_LOADED:
+            self.accessed = True
             self._user = user_of(self._request, self.proxied)
-        user = self._user
+        return self._user
+
+    def _auth_value(self, key: str) -> Any:
+        """Return what Django keeps of the user in a session. Raises KeyError for nobody."""
+        from .auth import hand_over
+
+        user = self.get_user()
         if user is None:
             raise KeyError(key)
         if key == BACKEND_SESSION_KEY:

@@ -1,0 +1,58 @@
+"""Run by test_custom_user.py with the settings beside this file: a process has one user model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import AsyncClient, Client, override_settings
+
+from tests.conftest import XIA
+from tests.django.conftest import as_user, run
+from tests.django.custom.models import Member
+
+SESSION = {**XIA, "username": "xia@example.com", "email": "other@example.com"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_user_is_found_by_its_username_field(django_assert_num_queries: Any) -> None:
+    client = as_user(Client(), {**SESSION, "full_name": "Xia Lee of the very long name"})
+    first = client.get("/whoami").json()
+    assert first["user"] == "xia@example.com"
+    with django_assert_num_queries(1):
+        assert client.get("/whoami").json() == first
+    member = Member.objects.get()
+    assert str(member.pk) == first["pk"]
+    assert member.full_name == "Xia Lee of the very "
+    assert not member.has_usable_password()
+
+    async def again() -> Any:
+        return (await as_user(AsyncClient(), SESSION).get("/awhoami")).json()
+
+    assert run(again()) == first
+
+
+def test_without_a_row() -> None:
+    with override_settings(DJSESSION={"USER_SOURCE": "session"}):
+        client = as_user(Client(), SESSION)
+        # The key of the model has a default, which would be another with each request.
+        assert client.get("/whoami").json() == {"user": "xia@example.com", "pk": None}
+
+        async def again() -> Any:
+            return (await as_user(AsyncClient(), SESSION).get("/awhoami")).json()
+
+        assert run(again())["user"] == "xia@example.com"
+
+
+@pytest.mark.django_db
+def test_test_clients() -> None:
+    client = Client()
+    client.force_login(Member.objects.create(email="xia@example.com"))
+    assert client.get("/whoami").json()["user"] == "xia@example.com"
+    member = Member.objects.get()
+    member.set_password("secret")
+    member.save()
+    assert client.login(email="xia@example.com", password="secret")
+    with override_settings(DJSESSION={"USER_SOURCE": "session"}):
+        client.force_login(Member(email="dana@example.com"))
+        assert client.get("/whoami").json()["user"] == "dana@example.com"

@@ -1,0 +1,27 @@
+"""A user model of the project's own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.conftest import ROOT, environment
+
+
+def test_a_user_model_of_the_projects_own() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--quiet",
+            "--ds=tests.django.custom.settings",
+            "tests/django/custom/check_custom_user.py",
+        ],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "3 passed" in done.stdout
