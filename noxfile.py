@@ -37,11 +37,19 @@ def interpreters() -> list[str]:
     return found
 
 
+DATABASE_URL = "DJSESSION_TEST_DATABASE_URL"
+
+
 @nox.session(python=interpreters())
 def tests(session: nox.Session) -> None:
-    """Run the tests, on every interpreter found."""
+    """Run the tests, on every interpreter found; those of Django a second time on PostgreSQL.
+
+    That is where DJSESSION_TEST_DATABASE_URL names a database: postgresql://user@host:port/name.
+    """
     session.install("--editable", ".[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *session.posargs, env={DATABASE_URL: ""})
+    if os.environ.get(DATABASE_URL) and not session.posargs:
+        session.run("pytest", "tests/django")
 
 
 @nox.session
@@ -82,6 +90,8 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print what decoding costs, beside djaodjin-deployutils."""
-    session.install("--editable", ".[jwt]", "djaodjin-deployutils")
-    session.run("python", "tests/benchmarks/bench_decode.py")
+    """Print what decoding and the adapters cost, beside djaodjin-deployutils."""
+    # The newest Django that the peer runs on.
+    session.install("--editable", ".[all]", "djaodjin-deployutils", "Django~=5.2.0")
+    for name in ("decode", "adapters", "django"):
+        session.run("python", f"tests/benchmarks/bench_{name}.py")
