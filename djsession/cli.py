@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from . import trace
+from . import doctor
 from .codec import Format, SessionCodec
+from .doctor import InputError, Report
+from .doctor import settings as doctor_settings
 from .errors import ConfigurationError, DjsessionError, MockupError, SessionError
 from .settings import KEY_NAME, Settings
 from .transport import candidates
@@ -27,10 +29,6 @@ __all__ = ["InputError", "decrypt", "encrypt", "examine", "generate_key", "main"
 # What the proxy draws keys from: 46 characters, 5.5 bits each.
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789!@#$%^*-_=+"
 _KEY_LENGTH = 32
-
-
-class InputError(Exception):
-    """What was given to the command cannot be used: one line for stderr, exit code 1."""
 
 
 class _CommandParser(argparse.ArgumentParser):
@@ -121,9 +119,31 @@ def _parser() -> argparse.ArgumentParser:
         "doctor",
         help="say why a token is refused",
         description="Show what becomes of a token under each key, secrets masked, and say why it"
-        " is refused. The exit code is 0 when the session decodes, else 1.",
+        " is refused and what to do. The exit code is 0 when the session decodes, else 1.",
     )
-    _add_token(doctor)
+    doctor.add_argument(
+        "input",
+        nargs="?",
+        default="-",
+        metavar="INPUT",
+        help="a token, a Cookie: or Authorization: header, a whole HTTP request, a curl command, a"
+        " HAR file, or a file with one of them (default: stdin)",
+    )
+    doctor.add_argument("--cookie-name", metavar="NAME", help="default: sessionid")
+    doctor.add_argument(
+        "--settings", metavar="MODULE", help="take key and settings from a module, such as Django's"
+    )
+    doctor.add_argument("--json", action="store_true", help="print JSON, for machines")
+    doctor.add_argument(
+        "--app",
+        metavar="MODULE:APP",
+        help="send a request through a WSGI application instead, with and without a session",
+    )
+    doctor.add_argument("--path", default="/", help="of that request; default: /")
+    doctor.add_argument(
+        "--username", default="doctor", metavar="NAME", help="of that session; default: doctor"
+    )
+    _add_key_file(doctor)
     doctor.set_defaults(run=_doctor)
 
     serve = commands.add_parser(
@@ -224,9 +244,56 @@ def _decrypt(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    report, decodes = examine(_token_text(arguments), _token_settings(arguments))
-    print(report)
-    return 0 if decodes else 1
+    keys, options = _doctor_settings(arguments)
+    if arguments.app is not None:
+        # Imported here: it imports the application.
+        from .doctor.application import examine_application
+
+        examined = examine_application(
+            arguments.app, keys, path=arguments.path, username=arguments.username, **options
+        )
+        print(examined.as_json() if arguments.json else examined.as_text())
+        return 0 if examined.is_well else 1
+    report = examine(_doctor_input(arguments.input), keys, **options)
+    if arguments.json:
+        print(report.as_json())
+    else:
+        print(report.as_text(colour=_has_colour(sys.stdout)))
+    return 0 if report.decodes else 1
+
+
+def _doctor_settings(arguments: argparse.Namespace) -> tuple[tuple[str, ...], dict[str, Any]]:
+    if arguments.settings is not None:
+        keys, options = doctor_settings.from_module(arguments.settings)
+    else:
+        keys, options = doctor_settings.from_environ(os.environ)
+    if arguments.key_file is not None:
+        # As it is: what is wrong with it is for the doctor to say.
+        keys = tuple(_read_text(arguments.key_file).split("\n"))
+        keys = keys[:-1] if len(keys) > 1 and not keys[-1] else keys
+    if arguments.cookie_name is not None:
+        options["cookie_name"] = arguments.cookie_name
+    return keys, options
+
+
+def _doctor_input(argument: str) -> str:
+    """Return stdin, the text of a file, or the argument itself."""
+    if argument == "-":
+        # Any bytes at all: a HAR file or a copy may be of any encoding.
+        binary = getattr(sys.stdin, "buffer", None)
+        return binary.read().decode("utf-8", "replace") if binary else sys.stdin.read()
+    try:
+        path = Path(argument)
+        if path.is_file():
+            return path.read_bytes().decode("utf-8", "replace")
+    except (OSError, ValueError):  # too long for a path, or a NUL in it
+        pass
+    return argument
+
+
+def _has_colour(stream: TextIO) -> bool:
+    """Whether to colour what goes to a stream. See https://no-color.org/"""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _token_text(arguments: argparse.Namespace) -> str:
@@ -271,22 +338,17 @@ def decrypt(text: str, settings: Settings) -> str:
     raise error
 
 
-def examine(text: str, settings: Settings) -> tuple[str, bool]:
-    """Return what became of each token in a token or a header, and whether one decodes.
+def examine(text: str, keys: Sequence[str], **options: Any) -> Report:
+    """Return what the doctor says of the requests in a text: of the one that says most.
 
-    Raises InputError when there is no token in it.
+    ``keys`` are as they were configured, not yet checked; the options are those of a Case.
+    Raises InputError when there is nothing to look at.
     """
-    codec, lines, decodes = _codec(settings), [], False
-    for transport, token in _tokens(text, settings):
-        lines.append(
-            trace.describe(transport, token, settings.secret_key or (), settings.max_token_size)
-        )
-        try:
-            codec.loads(token)
-            decodes = True
-        except SessionError as error:
-            lines += [f"refused: {error.reason}", f"remedy:  {error.remedy}"]
-    return "\n".join([*lines, "the session decodes" if decodes else "no session"]), decodes
+    cases = [
+        doctor.Case(request, doctor.Keys(tuple(keys)), **options)
+        for request in doctor.read_requests(text)
+    ]
+    return doctor.choose([Report.of(case) for case in cases])
 
 
 def _tokens(text: str, settings: Settings) -> list[tuple[str, str]]:

@@ -354,13 +354,20 @@ def _decrypt(token: str) -> None:
 @_commands.command("doctor")
 @click.argument("token", default="-")
 def _doctor(token: str) -> None:
-    """Say why a TOKEN, or a whole header, is refused. Exit code 1 when it is."""
+    """Say why a TOKEN, a header or a whole request is refused. Exit code 1 when it is."""
+    settings = _settings()
     try:
-        report, decodes = cli.examine(_argument(token), _settings())
+        report = cli.examine(
+            _argument(token),
+            settings.secret_key or (),
+            cookie_name=settings.cookie_name,
+            allowed_no_session=settings.allowed_no_session,
+            max_token_size=settings.max_token_size,
+        )
     except cli.InputError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(report)
-    if not decodes:
+    click.echo(report.as_text())
+    if not report.decodes:
         raise click.exceptions.Exit(1)
 
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from . import trace
 from .codec import SessionCodec
 from .errors import AccessDenied, ConfigurationError, SessionError
 from .session import Session
 from .settings import Settings
+from .trace import Trace, trace_token
 from .transport import candidates
 
 __all__ = ["SESSION_KEY", "Gate"]
@@ -127,6 +127,17 @@ class Gate:
             return False
         return path in self._paths or path.startswith(self._prefixes)
 
+    def trace(self, transport: str, token: str) -> Trace:
+        """Return what happens to a token of a request, step by step, for people."""
+        header = f"the cookie {self._cookie_name}" if transport == "cookie" else "Authorization"
+        return trace_token(
+            token,
+            self.settings.secret_key or (),
+            transport=transport,
+            found_in=header,
+            max_token_size=self.settings.max_token_size,
+        )
+
     def _decodes_alike(self, other: Settings) -> bool:
         mine = self.settings
         return other is mine or (
@@ -139,11 +150,7 @@ class Gate:
         refusals: list[str] = []
         for transport, token in candidates(environ, self._cookie_name):
             if logger.isEnabledFor(logging.DEBUG):
-                settings = self.settings
-                lines = trace.describe(
-                    transport, token, settings.secret_key or (), settings.max_token_size
-                )
-                logger.debug("%s", lines)
+                logger.debug("%s", self.trace(transport, token))
             try:
                 return self.codec.loads(token), False
             except SessionError as error:

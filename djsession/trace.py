@@ -1,25 +1,111 @@
-"""What happened to one token, for people: every secret in it masked."""
+"""What happened to one token, step by step, as data: every secret in it masked.
+
+The DEBUG log, the doctor and the inspector show the same. A request that is not looked at this
+closely pays nothing for it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from base64 import b64decode
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from . import openssl
-from .codec import MAX_TOKEN_SIZE, SessionCodec, token_format
+from . import errors, openssl
+from .codec import MAX_TOKEN_SIZE, Format, SessionCodec, token_format
 from .errors import SessionError
+from .session import Session
 
-__all__ = ["MASK", "describe", "mask"]
+__all__ = ["MASK", "Status", "Step", "Trace", "mask", "trace_token"]
 
 MASK = "********"
+
+Status = Literal["passed", "failed", "not reached"]
 
 _CREDENTIAL = re.compile(
     r"secret|password|passwd|token|(?:access|session|api|private)[_-]?key|credential",
     re.IGNORECASE,
 )
+
+# The steps in the order that the codec takes them, and those that it takes with each key.
+_STEPS: dict[Format, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "openssl": (
+        ("size", "base64", "Salted__", "ciphertext"),
+        ("key and IV", "padding", "UTF-8", "JSON", "object"),
+    ),
+    "jwt": (
+        ("size", "joserfc", "three parts"),
+        ("algorithm", "signature", "UTF-8", "JSON", "object", "expiry"),
+    ),
+}
+
+_STEP_OF: dict[type[SessionError], str] = {
+    errors.TokenTooLarge: "size",
+    errors.InvalidBase64: "base64",
+    errors.InvalidContainer: "Salted__",
+    errors.InvalidLength: "ciphertext",
+    errors.InvalidPadding: "padding",
+    errors.InvalidEncoding: "UTF-8",
+    errors.InvalidJSON: "JSON",
+    errors.NotAnObject: "object",
+    errors.JWTUnavailable: "joserfc",
+    errors.MalformedJWT: "three parts",
+    errors.UnsupportedAlgorithm: "algorithm",
+    errors.InvalidSignature: "signature",
+    errors.InvalidExpiry: "expiry",
+    errors.ExpiredToken: "expiry",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the way from a header to a session."""
+
+    name: str
+    status: Status
+    #: What the step found, masked; ``""`` where there is nothing to say.
+    value: str = ""
+    #: Which secret key it was taken with, from 1, or None for a step before any.
+    key: int | None = None
+    #: Of a step that failed: what is wrong, and what most likely puts it right.
+    cause: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What happened to one token."""
+
+    #: "cookie", "bearer" or "unknown".
+    transport: str
+    format: Format
+    steps: tuple[Step, ...]
+    #: The decoded session, its credentials masked, or None.
+    session: Session | None
+
+    @property
+    def failed(self) -> Step | None:
+        """The step that refused the token: with several keys, that of the last. None: decoded."""
+        if self.session is not None:
+            return None
+        return next(step for step in reversed(self.steps) if step.status == "failed")
+
+    def __str__(self) -> str:
+        """Lines for a log."""
+        lines, key = [f"session token: transport {self.transport}, format {self.format}"], None
+        for step in self.steps:
+            if step.key != key:
+                key = step.key
+                lines.append(f"  secret key {key}: {MASK}")
+            indent = "  " if step.key is None else "    "
+            lines.append(f"{indent}{step.name + ':':<12} {step.status:<12} {step.value}".rstrip())
+            if step.cause:
+                lines.append(f"{indent}{'':<12} {step.cause}; {step.remedy}")
+        if self.session is not None:
+            lines.append("  session: " + session_text(self.session).replace("\n", "\n    "))
+        return "\n".join(lines)
 
 
 def mask(value: Any) -> Any:
@@ -38,31 +124,104 @@ def mask(value: Any) -> Any:
     return value
 
 
-def describe(
-    transport: str, token: str, secret_keys: Sequence[str], max_token_size: int = MAX_TOKEN_SIZE
-) -> str:
-    """Return what a token holds and what became of it under each key, in lines for a log."""
+def session_text(session: Session) -> str:
+    """Return a session as indented JSON in ASCII, or a sentence where it cannot be."""
+    try:
+        return json.dumps(session, indent=2)
+    except RecursionError:
+        return "nested too deeply to be shown"
+
+
+def trace_token(
+    token: str,
+    secret_keys: Sequence[str],
+    *,
+    transport: str = "unknown",
+    found_in: str = "",
+    max_token_size: int = MAX_TOKEN_SIZE,
+) -> Trace:
+    """Return what happens to a token under each of the keys, which are as the settings take them.
+
+    ``transport`` and ``found_in``, such as "cookie" and "the cookie sessionid", say where it was.
+    """
     kind = token_format(token)
-    lines = [
-        f"session token: transport {transport}, format {kind}, {len(token)} characters,"
-        f" starts with {_public_start(token)}"
-    ]
+    common, per_key = _STEPS[kind]
+    steps = [Step("found in", "passed", found_in or transport)]
+    session: Session | None = None
     for number, key in enumerate(secret_keys, 1):
-        lines.append(f"  secret key {number} of {len(secret_keys)}: {MASK} ({len(key)} characters)")
-        if kind == "openssl" and len(token) <= max_token_size:
-            lines += _derivation(token, key)
+        error: SessionError | None = None
         try:
             session = SessionCodec(key, max_token_size=max_token_size).loads(token)
-        except SessionError as error:
-            lines.append(f"    refused:   {error}")
-            continue
+        except SessionError as refused:
+            error = refused
+        failed_at = None if error is None else _STEP_OF[type(error)]
+        if number == 1:
+            steps += _run(common, failed_at, error, None, _common_values(token, kind))
+        if failed_at not in common:
+            values = _values_of_key(token, kind, key, session)
+            steps += _run(per_key, failed_at, error, number, values)
+        if session is not None or failed_at in common:
+            break
+    if session is not None:
+        steps.append(Step("schema", "passed", _schema(session)))
         try:
-            document = json.dumps(mask(session), indent=2)
+            session = Session(mask(session))
         except RecursionError:
-            document = "nested too deeply to be shown"
-        lines.append("    session:   " + document.replace("\n", "\n    "))
-        break
-    return "\n".join(lines)
+            session = Session({"session": "nested too deeply to be shown"})
+    return Trace(transport, kind, tuple(steps), session)
+
+
+def _run(
+    names: Sequence[str],
+    failed_at: str | None,
+    error: SessionError | None,
+    key: int | None,
+    values: dict[str, str],
+) -> Iterator[Step]:
+    """Yield the steps of some names, of which the codec says at most one has failed."""
+    status: Status = "passed"
+    for name in names:
+        if name == failed_at and error is not None:
+            yield Step(name, "failed", values.get(name, ""), key, error.reason, error.remedy)
+            status = "not reached"
+        elif status == "passed":
+            yield Step(name, "passed", values.get(name, ""), key)
+        else:
+            yield Step(name, "not reached", "", key)
+
+
+def _common_values(token: str, kind: Format) -> dict[str, str]:
+    values = {"size": f"{len(token)} characters, starts with {_public_start(token)}"}
+    if kind == "openssl":
+        try:
+            container = b64decode(token, validate=True)
+            values["base64"] = f"{len(container)} bytes"
+            salt, ciphertext = openssl.split(container)
+        except (ValueError, SessionError):
+            return values
+        values["Salted__"] = f"salt {salt.hex()}"
+        values["ciphertext"] = f"{len(ciphertext)} bytes"
+    return values
+
+
+def _values_of_key(token: str, kind: Format, key: str, session: Session | None) -> dict[str, str]:
+    if kind == "jwt":
+        exp = None if session is None else session.get("exp")
+        return {"expiry": f"exp {exp}" if exp is not None else "none"}
+    salt, _ = openssl.split(b64decode(token))
+    _, iv = openssl.derive_key_and_iv(key.encode("ascii"), salt)
+    return {"key and IV": f"key {MASK}, of {len(key)} characters; iv {iv.hex()}"}
+
+
+def _schema(session: Session) -> str:
+    """Say what of a session djsession reads."""
+    if not session:
+        return "an empty session: nobody is signed in"
+    if session.username is None:
+        return "no username: nobody is signed in"
+    roles, plans = session.roles, session.accessible_plans()
+    organizations = len(session.get_accessibles())
+    return f"a username; {len(roles)} roles, {organizations} organizations, {len(plans)} plans"
 
 
 def _public_start(token: str) -> str:
@@ -76,12 +235,3 @@ def _public_start(token: str) -> str:
     if dot and header.startswith("eyJ"):
         return f"{header[:40]!a}"
     return MASK
-
-
-def _derivation(token: str, key: str) -> list[str]:
-    try:
-        salt, _ = openssl.split(b64decode(token, validate=True))
-    except (ValueError, SessionError):
-        return []
-    _, iv = openssl.derive_key_and_iv(key.encode("ascii"), salt)
-    return [f"    salt:      {salt.hex()}", f"    key:       {MASK}", f"    iv:        {iv.hex()}"]

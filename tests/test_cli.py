@@ -167,30 +167,115 @@ class TestDoctor:
         for text in (dumps(XIA, KEY), f"Cookie: a=b; sessionid={dumps(XIA, KEY)}"):
             code, out, err = run("doctor", text)
             assert (code, err) == (0, "")
-            assert out.endswith("the session decodes\n")
+            assert "The session decodes.\n" in out
             assert '"username": "xia"' in out
             assert KEY not in out
 
     def test_a_refused_token_is_explained_with_exit_code_1(self, run: Run) -> None:
         code, out, err = run("doctor", stdin=dumps({"secret_key": "AKIA"}, OTHER_KEY, "jwt"))
         assert (code, err) == (1, "")
-        assert "refused: the signature of the jwt does not verify" in out
-        assert "remedy:  most likely DJAODJIN_SECRET_KEY is not the key" in out
-        assert out.endswith("no session\n")
+        assert "signature    FAILED" in out
+        assert "There is no session.\n" in out
+        assert "The jwt was not signed with this key: the proxy has another one." in out
+        assert "What to do: Compare the key" in out
 
     def test_the_key_that_decodes_is_named(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "keys"
         path.write_text(f"{OTHER_KEY}\n{KEY}\n")
-        out = run("doctor", "--key-file", str(path), dumps({"secret_key": "AKIA"}, KEY))[1]
-        first, _, second = out.partition("secret key 2 of 2")
-        assert "refused:" in first
-        assert '"secret_key": "********"' in second
+        code, out, _ = run("doctor", "--key-file", str(path), dumps({"secret_key": "AKIA"}, KEY))
+        assert code == 0
+        assert re.search(r"padding \(key 1\) +FAILED", out)
+        assert re.search(r"padding \(key 2\) +ok", out)
+        assert '"secret_key": "********"' in out
         assert "AKIA" not in out
 
-    def test_what_holds_no_token_is_bad_input(self, run: Run) -> None:
+    def test_what_holds_no_token_says_so(self, run: Run) -> None:
         code, out, err = run("doctor", "Cookie: a=b")
+        assert (code, err) == (1, "")
+        assert "The request carries no session token" in out
+        code, out, err = run("doctor", " ")
         assert (code, out) == (1, "")
-        assert "no token there" in err
+        assert err == (
+            "djsession: there is nothing to look at: give a token, a header or a request\n"
+        )
+
+    def test_the_input_may_be_a_file(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "request.txt"
+        path.write_bytes(
+            f'GET / HTTP/1.1\r\nCookie: sessionid="{dumps(XIA, KEY)}"\r\n\r\n'.encode()
+        )
+        assert run("doctor", str(path))[0] == 0
+        path.write_bytes(bytes(range(256)))
+        assert run("doctor", str(path))[0] == 1
+
+    def test_json_for_machines(self, run: Run) -> None:
+        code, out, _ = run("doctor", "--json", f"Cookie: sessionid={dumps(XIA, KEY)}")
+        report = json.loads(out)
+        assert (code, report["decodes"], report["session"]) == (0, True, XIA)
+        assert report["tokens"][0]["steps"][0] == {
+            "name": "found in",
+            "status": "passed",
+            "key": None,
+            "value": "the cookie sessionid",
+        }
+        code, out, _ = run("doctor", "--json", dumps(XIA, OTHER_KEY))
+        report = json.loads(out)
+        assert (code, report["decodes"], report["session"]) == (1, False, None)
+        assert [finding["id"] for finding in report["findings"]] == ["wrong-key"]
+
+    def test_without_a_key_it_says_so(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("DJAODJIN_SECRET_KEY")
+        code, out, err = run("doctor", dumps(XIA, KEY))
+        assert (code, err) == (1, "")
+        assert "There is no secret key." in out
+
+    def test_key_and_settings_of_a_module(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("one_settings.py").write_text(
+            f"DJAODJIN_SECRET_KEY = {OTHER_KEY!r}\n"
+            'DJSESSION = {"COOKIE_NAME": "mine", "ALLOWED_NO_SESSION": ["/static/", object()]}\n'
+        )
+        text = f"GET /static-x HTTP/1.1\nCookie: mine={dumps(XIA, OTHER_KEY)}\n"
+        assert run("doctor", "--settings", "one_settings", stdin=text)[0] == 0
+        text = "GET /static-x HTTP/1.1\nCookie: mine=no\n"
+        assert "though it looks" in run("doctor", "--settings", "one_settings", stdin=text)[1]
+        Path("two_settings.py").write_text("1 / 0")
+        code, out, err = run("doctor", "--settings", "two_settings", "x")
+        assert (code, out) == (1, "")
+        assert err == "djsession: the settings module cannot be imported: ZeroDivisionError\n"
+        Path("three_settings.py").write_text(
+            'DEPLOYUTILS = {"SESSION_COOKIE_NAME": "theirs", "ALLOWED_NO_SESSION": None}'
+        )
+        text = f"Cookie: theirs={dumps(XIA, KEY)}"
+        assert run("doctor", "--settings", "three_settings", text)[0] == 0
+
+    def test_colour_is_for_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        arguments = [sys.executable, "-m", "djsession", "doctor", dumps(XIA, KEY)]
+
+        def seen(**variables: str) -> bytes:
+            leader, follower = os.openpty()
+            subprocess.run(
+                arguments,
+                stdout=follower,
+                env={**environment(DJAODJIN_SECRET_KEY=KEY, TERM="xterm"), **variables},
+            )
+            os.close(follower)
+            read = b""
+            with suppress(OSError):
+                while chunk := os.read(leader, 65536):
+                    read += chunk
+            os.close(leader)
+            return read
+
+        assert b"\x1b[32mok" in seen()
+        assert b"\x1b" not in seen(NO_COLOR="1")
+        assert b"\x1b" not in seen(TERM="dumb")
+        piped = subprocess.run(
+            arguments, capture_output=True, env=environment(DJAODJIN_SECRET_KEY=KEY)
+        )
+        assert b"\x1b" not in piped.stdout
 
 
 class TestKeys:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djsession import AccessDenied, Gate, Settings, dumps, openssl, trace
+from djsession import AccessDenied, Gate, Settings, dumps, gate, openssl, trace
 
 from .conftest import KEY, OTHER_KEY, XIA
 from .test_codec import REFUSED
@@ -37,9 +37,9 @@ def test_a_session_is_shown_step_by_step(caplog: pytest.LogCaptureFixture) -> No
     log = debug_log(caplog, HTTP_COOKIE=f'sessionid="{token}"')
     salt, _ = openssl.split(b64decode(token))
     _, iv = openssl.derive_key_and_iv(KEY.encode(), salt)
-    assert f"salt:      {salt.hex()}" in log
-    assert "key:       ********" in log
-    assert f"iv:        {iv.hex()}" in log
+    assert "the cookie sessionid" in log
+    assert f"salt {salt.hex()}" in log
+    assert f"key ********, of 16 characters; iv {iv.hex()}" in log
     assert token[:21] in log
     assert json.dumps(XIA, indent=2).replace("\n", "\n    ") in log
 
@@ -56,9 +56,77 @@ def test_a_jwt_is_shown_with_its_header_alone(caplog: pytest.LogCaptureFixture) 
 
 def test_a_refusal_is_shown_for_each_key(caplog: pytest.LogCaptureFixture) -> None:
     log = debug_log(caplog, ["first-key", OTHER_KEY], HTTP_COOKIE=f"sessionid={dumps({}, KEY)}")
-    assert "secret key 1 of 2: ******** (9 characters)" in log
-    assert "secret key 2 of 2: ******** (16 characters)" in log
-    assert log.count("    refused:") == 2
+    assert "secret key 1: ********" in log
+    assert "secret key 2: ********" in log
+    assert log.count("does not end in PKCS#7 padding; most likely DJAODJIN_SECRET_KEY") == 3
+
+
+def statuses(token: str, *keys: str) -> dict[tuple[str, int | None], str]:
+    found = trace.trace_token(token, keys)
+    return {(step.name, step.key): step.status for step in found.steps}
+
+
+def test_the_steps_of_a_cookie_and_of_a_jwt() -> None:
+    assert [name for name, _ in statuses(dumps(XIA, KEY), KEY)] == [
+        "found in",
+        "size",
+        "base64",
+        "Salted__",
+        "ciphertext",
+        "key and IV",
+        "padding",
+        "UTF-8",
+        "JSON",
+        "object",
+        "schema",
+    ]
+    assert [name for name, _ in statuses(dumps(XIA, KEY, "jwt"), KEY)] == [
+        "found in",
+        "size",
+        "joserfc",
+        "three parts",
+        "algorithm",
+        "signature",
+        "UTF-8",
+        "JSON",
+        "object",
+        "expiry",
+        "schema",
+    ]
+    assert set(statuses(dumps(XIA, KEY), KEY).values()) == {"passed"}
+
+
+def test_a_key_that_fails_is_followed_by_one_that_does_not() -> None:
+    found = statuses(dumps(XIA, KEY, "jwt"), OTHER_KEY, KEY)
+    assert found["algorithm", 1] == "passed"
+    assert found["signature", 1] == "failed"
+    assert found["JSON", 1] == "not reached"
+    assert found["signature", 2] == found["schema", None] == "passed"
+
+
+@pytest.mark.parametrize(("error", "token"), REFUSED.values(), ids=REFUSED)
+def test_the_step_that_failed_is_the_one_that_the_codec_refused(error: Any, token: str) -> None:
+    found = trace.trace_token(token, (KEY,))
+    assert found.session is None
+    assert found.failed is not None
+    assert found.failed.name == trace._STEP_OF[error]
+    assert found.failed.cause
+    assert found.failed.remedy
+    place = [step.status for step in found.steps]
+    assert place == sorted(place, key=["passed", "failed", "not reached"].index)
+    assert place.count("failed") == 1
+
+
+@pytest.mark.parametrize(
+    ("session", "said"),
+    [
+        ({}, "an empty session"),
+        ({"last_visited": None}, "no username"),
+        (XIA, "a username; 1 roles, 1 organizations, 1 plans"),
+    ],
+)
+def test_what_the_schema_step_says(session: dict[str, Any], said: str) -> None:
+    assert said in trace.trace_token(dumps(session, KEY), (KEY,)).steps[-1].value
 
 
 def test_credentials_are_masked(caplog: pytest.LogCaptureFixture) -> None:
@@ -101,21 +169,22 @@ def test_a_derived_key_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @given(st.text(), st.integers(1, 100))
-def test_any_token_can_be_described(token: str, size: int) -> None:
-    assert "session token:" in trace.describe("cookie", token, (KEY,), size)
+def test_any_token_can_be_traced(token: str, size: int) -> None:
+    found = trace.trace_token(token, (KEY,), max_token_size=size)
+    assert "session token:" in str(found)
 
 
-def test_a_session_nested_deeply_can_be_described() -> None:
+def test_a_session_nested_deeply_can_be_traced() -> None:
     deep: Any = 1
     for _ in range(300):
         deep = {"a": deep}
-    assert "session" in trace.describe("cookie", dumps({"a": deep}, KEY), (KEY,))
+    assert "session" in str(trace.trace_token(dumps({"a": deep}, KEY), (KEY,)))
 
 
-def test_nothing_is_described_unless_debug_is_on(
+def test_nothing_is_traced_unless_debug_is_on(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trace, "describe", lambda *args: pytest.fail("described"))
+    monkeypatch.setattr(gate, "trace_token", lambda *args, **_: pytest.fail("traced"))
     with caplog.at_level(logging.INFO, "djsession"):
         Gate(Settings(KEY)).open({"HTTP_COOKIE": f"sessionid={dumps(XIA, KEY)}"})
     assert caplog.text == ""

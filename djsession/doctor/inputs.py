@@ -1,0 +1,142 @@
+"""What people have at hand of a request, read: a token, a header, a request, curl, a HAR file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+__all__ = ["MAX_REQUESTS", "InputError", "Request", "read_requests"]
+
+#: Requests of a HAR file that are looked at: the last ones.
+MAX_REQUESTS = 50
+
+_REQUEST_LINE = re.compile(r"([A-Z]{3,10}) (\S+) HTTP/[\d.]+\s*")
+_HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)")
+_CURL = re.compile(r"(?:\$ )?curl(?:\.exe)?\s")
+
+
+class InputError(Exception):
+    """There is nothing in the input that could be looked at; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """As much of a request as the input has."""
+
+    #: What it was read from: "token", "header", "request", "curl" or "har".
+    source: str
+    #: Names in lower case, values as they came.
+    headers: list[tuple[str, str]] = field(default_factory=list, repr=False)
+    #: The path of the URL as a WSGI server passes it, or None when the input has none.
+    path: str | None = None
+    #: A token by itself.
+    token: str | None = field(default=None, repr=False)
+
+    def header(self, name: str) -> str:
+        """Return the values of a header, joined as a WSGI server joins them."""
+        values = [value for key, value in self.headers if key == name]
+        return ("; " if name == "cookie" else ",").join(values)
+
+    @property
+    def environ(self) -> dict[str, Any]:
+        """The part of the WSGI environ that tokens and paths are in."""
+        environ = {"PATH_INFO": self.path or "/"}
+        for name in ("cookie", "authorization"):
+            if any(key == name for key, _ in self.headers):
+                environ[f"HTTP_{name.upper()}"] = self.header(name)
+        return environ
+
+
+def read_requests(text: str) -> list[Request]:
+    """Return the requests in a text, the last one of a HAR file first. Raises InputError."""
+    stripped = text.strip().lstrip("\ufeff")
+    if not stripped:
+        raise InputError("there is nothing to look at: give a token, a header or a request")
+    if stripped.startswith("{"):
+        return _read_har(stripped)
+    if _CURL.match(stripped):
+        return [_read_curl(stripped)]
+    first, *rest = stripped.splitlines()
+    match = _REQUEST_LINE.fullmatch(first)
+    if match:
+        return [Request("request", list(_headers(rest)), _path(match[2]))]
+    headers = list(_headers([first, *rest]))
+    if headers and headers[0][0] in ("cookie", "authorization", "set-cookie"):
+        return [Request("header", [(key.removeprefix("set-"), value) for key, value in headers])]
+    if stripped.lower().startswith("bearer "):
+        return [Request("header", [("authorization", stripped)])]
+    # The value of a Cookie header without its name; no token has a "=" but at its end.
+    if re.match(r"[\w.-]+=[^=]", stripped) and "\n" not in stripped:
+        return [Request("header", [("cookie", stripped)])]
+    # As it is: white space within it is a line wrap.
+    return [Request("token", token=stripped)]
+
+
+def _headers(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the headers up to the first empty line, folded ones in one piece."""
+    name, value = "", ""
+    for line in lines:
+        if not line.strip():
+            break
+        match = _HEADER.fullmatch(line.rstrip("\r"))
+        if match and not line[0].isspace():
+            if name:
+                yield name, value
+            name, value = match[1].lower(), match[2].strip()
+        elif name:
+            value = f"{value} {line.strip()}"
+    if name:
+        yield name, value
+
+
+def _path(url: str) -> str | None:
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return None
+    return unquote_to_bytes(path or "/").decode("latin-1")
+
+
+def _read_curl(text: str) -> Request:
+    try:
+        words = shlex.split(text.replace("\\\r\n", " ").replace("\\\n", " ").lstrip("$ "))
+    except ValueError:
+        raise InputError("the curl command has a quote that is not closed") from None
+    headers: list[tuple[str, str]] = []
+    url = None
+    arguments = iter(words[1:])
+    for word in arguments:
+        if word in ("-H", "--header", "-b", "--cookie"):
+            value = next(arguments, "")
+            headers += _headers([value if word in ("-H", "--header") else f"Cookie: {value}"])
+        elif word in ("--oauth2-bearer",):
+            headers.append(("authorization", f"Bearer {next(arguments, '')}"))
+        elif word.startswith(("-H", "-b")) and not word.startswith("--") and len(word) > 2:
+            headers += _headers([word[2:] if word[1] == "H" else f"Cookie: {word[2:]}"])
+        elif word == "--url":
+            url = next(arguments, "")
+        elif re.match(r"https?://", word):
+            url = word
+    return Request("curl", headers, _path(url) if url else None)
+
+
+def _read_har(text: str) -> list[Request]:
+    try:
+        document = json.loads(text)
+        entries = document["log"]["entries"]
+        requests = [_har_request(entry["request"]) for entry in entries[-MAX_REQUESTS:]]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise InputError("this is JSON, and neither a HAR file nor a token") from None
+    if not requests:
+        raise InputError("the HAR file has no requests")
+    return requests[::-1]
+
+
+def _har_request(request: Any) -> Request:
+    headers = [(str(item["name"]).lower(), str(item["value"])) for item in request["headers"]]
+    return Request("har", headers, _path(str(request["url"])))

@@ -1,0 +1,163 @@
+"""What the doctor found, for a terminal, a pipe or a machine."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..session import Session
+from ..trace import MASK, Step, Trace, session_text, trace_token
+from .diagnosis import Case, Finding, diagnose
+
+__all__ = ["Report", "choose"]
+
+_WIDTH = 96
+_MARKS = {"passed": "ok", "failed": "FAILED", "not reached": "-"}
+_COLOURS = {"passed": "32", "failed": "1;31", "not reached": "2"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A case, what became of its tokens, and what there is to say."""
+
+    case: Case
+    traces: tuple[Trace, ...]
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, case: Case) -> Report:
+        """Look at a case."""
+        # Where there is no key the steps before any are of interest all the same.
+        keys = case.keys.usable or case.keys.trimmed or ("no key",)
+        traces = [
+            trace_token(
+                token,
+                keys,
+                transport=transport,
+                found_in=found_in,
+                max_token_size=case.max_token_size,
+            )
+            for transport, found_in, token in case.tokens()
+        ]
+        return cls(case, tuple(traces), tuple(diagnose(case, traces)))
+
+    @property
+    def session(self) -> Session | None:
+        """The session of the first token that decodes, its credentials masked, or None."""
+        return next((item.session for item in self.traces if item.session is not None), None)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether an application with these keys would have a session."""
+        return self.session is not None and bool(self.case.keys.usable)
+
+    def as_json(self) -> str:
+        """Return it as JSON, in ASCII: ``decodes``, ``tokens`` with their steps, ``findings``."""
+        document = {
+            "decodes": self.decodes,
+            "source": self.case.request.source,
+            "path": self.case.request.path,
+            "tokens": [
+                {
+                    "transport": trace.transport,
+                    "format": trace.format,
+                    "decodes": trace.session is not None,
+                    "steps": [_step_document(step) for step in trace.steps],
+                }
+                for trace in self.traces
+            ],
+            "session": self.session,
+            "findings": [
+                {
+                    "id": finding.id,
+                    "is_cause": finding.is_cause,
+                    "sentence": finding.sentence,
+                    "remedy": finding.remedy,
+                }
+                for finding in self.findings
+            ],
+        }
+        try:
+            return self._redacted(json.dumps(document, indent=2))
+        except RecursionError:
+            document["session"] = "nested too deeply to be shown"
+            return self._redacted(json.dumps(document, indent=2))
+
+    def as_text(self, *, colour: bool = False) -> str:
+        """Return it as lines for people, in ASCII but for escape sequences of ``colour``."""
+        lines = list(self._lines(colour))
+        return self._redacted("\n".join(lines))
+
+    def _lines(self, colour: bool) -> Iterator[str]:
+        for trace in self.traces:
+            yield from _table(trace, colour)
+            yield ""
+        if self.session is not None:
+            yield "session:"
+            yield textwrap.indent(session_text(self.session), "  ")
+            yield ""
+        if self.decodes:
+            yield _paint("The session decodes.", "1;32", colour)
+        else:
+            yield _paint("There is no session.", "1;31", colour)
+        for finding in self.findings:
+            yield ""
+            title = "1;31" if finding.is_cause and not self.decodes else "1"
+            yield _paint(_wrapped(finding.sentence, "  "), title, colour)
+            if finding.remedy:
+                yield _wrapped(f"What to do: {finding.remedy}", "  ")
+
+    def _redacted(self, text: str) -> str:
+        """Take out what is secret, wherever it may have got into."""
+        secrets = {*self.case.keys.raw, *self.case.keys.trimmed}
+        for secret in sorted(secrets, key=len, reverse=True):
+            for written in {secret, json.dumps(secret)[1:-1]}:
+                # One of a few characters would take words apart, and is found in any text.
+                if len(written) >= 6:
+                    text = text.replace(written, MASK)
+        return text
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": step.name, "status": step.status, "key": step.key}
+    if step.value:
+        document["value"] = step.value
+    if step.cause:
+        document.update(cause=step.cause, remedy=step.remedy)
+    return document
+
+
+def _table(trace: Trace, colour: bool) -> Iterator[str]:
+    names = [step.name for step in trace.steps]
+    several = max((step.key or 0 for step in trace.steps), default=0) > 1
+    width = max(len(name) for name in names) + (len(" (key 1)") if several else 0)
+    for step in trace.steps:
+        name = f"{step.name} (key {step.key})" if several and step.key else step.name
+        mark = _paint(f"{_MARKS[step.status]:<6}", _COLOURS[step.status], colour)
+        yield f"  {name:<{width}}  {mark}  {step.value}".rstrip()
+        if step.cause:
+            yield " " * (width + 12) + step.cause
+
+
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(
+        text.encode("ascii", "backslashreplace").decode(),
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+
+
+def choose(reports: Sequence[Report]) -> Report:
+    """Return the report that says most: of a refused token, else of a session, else the first."""
+    refused = [report for report in reports if report.traces and not report.decodes]
+    decoded = [report for report in reports if report.decodes]
+    return [*refused, *decoded, *reports][0]

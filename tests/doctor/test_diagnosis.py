@@ -1,0 +1,340 @@
+"""For each thing that goes wrong, an input that has it and the sentence that comes out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from base64 import b64encode
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from djsession import dumps
+from djsession.cli import examine
+from djsession.doctor import InputError, Report
+from tests.conftest import KEY, OTHER_KEY, XIA, command
+from tests.test_codec import REFUSED, token_of
+from tests.test_jwt import forge
+
+TOKEN = dumps(XIA, KEY)
+JWT = dumps(XIA, KEY, "jwt")
+SHELL_KEY = "k3y!@#$%^*-_=+ab".replace("$%^*-_=+ab", "")  # what a shell leaves of one
+
+
+def openssl(*options: str) -> str:
+    """Return the token that ``openssl enc`` writes of a session."""
+    done = subprocess.run(
+        [command("openssl"), "enc", "-aes-256-cbc", "-a", "-A", *options, "-pass", f"pass:{KEY}"],
+        input=json.dumps(XIA).encode(),
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout.decode().strip()
+
+
+def ids(text: str, *keys: str, **options: Any) -> list[str]:
+    return [finding.id for finding in examine(text, keys or (KEY,), **options).findings]
+
+
+def sentence(name: str, text: str, *keys: str, **options: Any) -> str:
+    """Return sentence and remedy of a finding, the only cause among what is found."""
+    report = examine(text, keys or (KEY,), **options)
+    [found] = [finding for finding in report.findings if finding.id == name]
+    return f"{found.sentence} {found.remedy}"
+
+
+class TestKeys:
+    def test_a_wrong_key(self) -> None:
+        assert ids(TOKEN, OTHER_KEY) == ["wrong-key"]
+        assert "was not written with this key: the proxy has another one" in sentence(
+            "wrong-key", TOKEN, OTHER_KEY
+        )
+        assert "The jwt was not signed with any of these keys" in sentence(
+            "wrong-key", JWT, OTHER_KEY, "an0ther-key-of-16"[:16]
+        )
+
+    def test_one_that_gives_a_padding_by_chance_is_wrong_all_the_same(self) -> None:
+        assert {tuple(ids(dumps(XIA, KEY), OTHER_KEY)) for _ in range(600)} == {("wrong-key",)}
+
+    @pytest.mark.parametrize(
+        ("key", "what"),
+        [
+            (f'"{KEY}"', "quotes"),
+            (f"'{KEY}'", "quotes"),
+            (f"{KEY}\n", "white space or a line end"),
+            (f"{KEY}\r", "white space or a line end"),
+            (f" {KEY}", "white space or a line end"),
+            (f'" {KEY}" ', "white space or a line end"),
+        ],
+    )
+    def test_a_key_with_more_around_it(self, key: str, what: str) -> None:
+        for token in (TOKEN, JWT):
+            report = examine(token, (key,))
+            assert not report.decodes  # an application does not start with it
+            assert [finding.id for finding in report.findings if finding.is_cause] == []
+            assert f"has {what} around it, and works without" in report.findings[0].sentence
+            assert f"has {what} around it, and does not work without" in sentence(
+                "key-quotes", token, key.replace(KEY, OTHER_KEY)
+            )
+
+    def test_a_key_of_which_a_shell_has_eaten(self) -> None:
+        found = sentence("key-length", TOKEN, "k3y!@#ab")
+        assert "is 8 characters long, and the proxy's keys are 16: a shell eats $, !, # and *" in (
+            found
+        )
+        assert "single quotes" in found
+        assert "key-length" in ids(TOKEN, "k3y!@#-_=+ab")
+        # One of another length that works is nobody's mistake.
+        assert ids(dumps(XIA, "short"), "short") == []
+        assert ids(dumps(XIA, "x" * 32), "y" * 32) == ["wrong-key"]
+
+    @pytest.mark.parametrize(
+        ("name", "key", "what"),
+        [
+            ("key-base64", b64encode(KEY.encode()).decode(), "is base64 of the key"),
+            ("key-url-encoded", quote(KEY, safe=""), "is URL-encoded"),
+            ("key-escaped", KEY.replace("%", "%%"), "doubled"),
+            ("key-escaped", KEY.replace("$", "\\$"), "backslash"),
+        ],
+    )
+    def test_a_key_that_was_encoded(self, name: str, key: str, what: str) -> None:
+        for token in (TOKEN, JWT):
+            found = sentence(name, token, key)
+            assert what in found
+            assert "undone, it works" in found
+            assert "wrong-key" not in ids(token, key)
+
+    def test_a_key_that_was_decoded(self) -> None:
+        base64_key = b64encode(b"twelve bytes").decode()  # itself of 16 characters
+        assert "was base64-decoded" in sentence(
+            "key-base64", dumps(XIA, base64_key), "twelve bytes"
+        )
+        assert "was URL-decoded" in sentence("key-url-encoded", dumps(XIA, "a%40b"), "a@b")
+
+    def test_no_key_and_one_that_is_not_ascii(self) -> None:
+        assert "There is no secret key" in sentence("no-key", TOKEN, "")
+        assert examine(TOKEN, ()).findings[0].id == "no-key"
+        assert "outside ASCII" in sentence("key-not-ascii", TOKEN, "clé-de-16-lettres")
+
+
+class TestBackends:
+    def test_the_proxys_own_cookie_is_no_token(self) -> None:
+        own = "abcdefghijklmnopqrstuvwxyz012345"
+        for text in (f"Cookie: sessionid={own}", f'Cookie: a=b; sessionid="{own}"', own):
+            assert "proxy's own session id" in sentence("opaque-cookie", text)
+
+    def test_a_jwt_where_a_cookie_was_expected_and_the_other_way(self) -> None:
+        assert "uses the JWT session backend" in sentence(
+            "jwt-backend", f"Authorization: Bearer {JWT}"
+        )
+        assert "a jwt in the cookie" in sentence("jwt-in-cookie", f"Cookie: sessionid={JWT}")
+        assert "encrypted cookie's token in Authorization" in sentence(
+            "cookie-backend", f"Authorization: Bearer {TOKEN}"
+        )
+
+    def test_a_visitor_of_the_jwt_backend(self) -> None:
+        assert "a visitor who is not signed in" in sentence("bearer-empty", "Authorization: Bearer")
+
+    def test_another_scheme(self) -> None:
+        text = "GET / HTTP/1.1\nAuthorization: Basic dXNlcjpwYXNz\n"
+        assert ids(text) == ["no-token", "other-scheme"]
+
+    def test_no_token_at_all(self) -> None:
+        assert "did not come through the proxy" in sentence("no-token", "GET / HTTP/1.1\nHost: x\n")
+        assert "upper and lower case" in sentence("cookie-name", f"Cookie: SessionID={TOKEN}")
+
+
+class TestExpiry:
+    def test_an_expired_jwt(self) -> None:
+        old = forge({"alg": "HS256"}, json.dumps({**XIA, "exp": int(time.time()) - 7200}).encode())
+        assert ids(old) == ["expired"]
+        assert "The jwt expired 2 hours ago: the key is right" in sentence("expired", old)
+
+    def test_a_clock_that_is_ahead(self) -> None:
+        new = forge({"alg": "HS256"}, json.dumps({**XIA, "exp": int(time.time()) - 60}).encode())
+        assert ids(new) == ["expired", "clock"]
+        assert "ahead of the proxy's" in sentence("clock", new)
+
+    def test_a_clock_that_is_behind(self) -> None:
+        ahead = dumps({**XIA, "exp": int(time.time()) + 3 * 3600}, KEY, "jwt")
+        assert "behind the proxy's" in sentence("clock", ahead)
+        assert ids(JWT) == []
+
+    def test_an_expired_jwt_of_another_key_is_of_another_key(self) -> None:
+        old = forge({"alg": "HS256"}, json.dumps({"exp": 1}).encode(), key=OTHER_KEY)
+        assert ids(old) == ["wrong-key"]
+
+    def test_other_jwts(self) -> None:
+        assert ids(forge({"alg": "none"})) == ["jwt-algorithm"]
+        assert ids(forge({"alg": "HS256"}, b'{"exp": "tomorrow"}')) == ["jwt-exp"]
+        assert ids(forge({"alg": "HS256"}, b"[]")) == ["not-a-session"]
+        assert ids(forge({"alg": "HS256"}, b"\xff")) == ["not-a-session"]
+
+    def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from djsession.codec import SessionCodec
+
+        monkeypatch.setattr(SessionCodec, "_jwt", None)
+        assert 'pip install "djsession[jwt]"' in sentence("jwt-extra", JWT)
+
+
+class TestDamage:
+    @pytest.mark.parametrize("left", [100, 101, 102, 103, 104, 120, 200, 300])
+    def test_a_token_that_was_cut_off(self, left: int) -> None:
+        assert ids(TOKEN[:left]) == ["cut-off"]
+        assert "a limit on the size of a header, a line wrap or a copy" in sentence(
+            "cut-off", TOKEN[:left]
+        )
+
+    def test_a_jwt_that_was_cut_off(self) -> None:
+        assert ids(JWT.rpartition(".")[0]) == ["cut-off"]
+        assert ids(JWT.partition(".")[0]) == ["cut-off"]
+
+    def test_one_that_lost_its_padding(self) -> None:
+        token = next(token for n in range(9) if (token := dumps({"a": "x" * n}, KEY))[-1] == "=")
+        assert "lost the = at its end" in sentence("cut-off", token.rstrip("="))
+
+    @pytest.mark.parametrize(
+        ("name", "damaged", "what"),
+        [
+            ("url-encoded", quote(TOKEN, safe=""), "is URL-encoded"),
+            ("double-quoted", f"%22{quote(TOKEN, safe='')}%22", "quotes"),
+            ("double-quoted", f'""{TOKEN}""', "quotes"),
+            ("double-quoted", f'\\"{TOKEN}\\"', "quotes"),
+            ("double-quoted", f"'{TOKEN}'", "quotes"),
+            ("line-wrap", f"{TOKEN[:76]}\n{TOKEN[76:152]}\n{TOKEN[152:]}", "is wrapped"),
+        ],
+    )
+    def test_one_that_something_on_the_way_has_changed(
+        self, name: str, damaged: str, what: str
+    ) -> None:
+        found = sentence(name, damaged)
+        assert what in found
+        assert "undone, it is a session" in found
+        assert [name] == [
+            finding.id for finding in examine(damaged, (KEY,)).findings if finding.is_cause
+        ]
+        if "\n" not in damaged:
+            assert name in ids(f"Cookie: a=b; sessionid={damaged}")
+
+    def test_one_in_which_plus_became_a_space_and_the_url_safe_alphabet(self) -> None:
+        token = next(token for _ in iter(int, 1) if "+" in (token := dumps(XIA, KEY)))
+        assert "spaces where + was" in sentence("url-encoded", token.replace("+", " "))
+        assert "URL-safe alphabet" in sentence(
+            "url-encoded", token.replace("+", "-").replace("/", "_")
+        )
+
+    def test_what_is_no_token_of_the_proxy(self) -> None:
+        for text in ("ghp_somebodys_token", "a.b.c", "Cookie: sessionid=hello"):
+            assert "not-a-token" in ids(text)
+
+    def test_a_token_that_is_too_long(self) -> None:
+        assert "more than max_token_size, 10" in sentence("too-large", TOKEN, max_token_size=10)
+
+
+class TestOpenssl:
+    """With the real command."""
+
+    def test_as_the_proxy_does(self) -> None:
+        assert examine(openssl("-md", "md5"), (KEY,)).decodes
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_other_derivations(self) -> None:
+        assert "-md sha256, its default" in sentence("sha256", openssl())
+        assert "-md sha256, its default" in sentence("sha256", openssl("-md", "sha256"))
+        assert "with -pbkdf2" in sentence("pbkdf2", openssl("-pbkdf2"))
+        for options in ((), ("-pbkdf2",)):
+            [finding] = examine(openssl(*options), (KEY,)).findings
+            assert finding.is_cause
+            assert ids(openssl(*options), OTHER_KEY) == ["wrong-key"]
+
+    def test_lines_as_it_writes_them_without_the_option_for_one(self) -> None:
+        done = subprocess.run(
+            [command("openssl"), "enc", "-aes-256-cbc", "-a", "-md", "md5", "-pass", f"pass:{KEY}"],
+            input=json.dumps(XIA).encode(),
+            capture_output=True,
+            check=True,
+        )
+        assert "line-wrap" in ids(done.stdout.decode())
+
+
+class TestSessions:
+    def test_an_empty_session(self) -> None:
+        assert "lets anyone through here" in sentence("empty-session", dumps({}, KEY))
+        assert examine(dumps({}, KEY), (KEY,)).decodes
+
+    def test_a_session_without_a_username(self) -> None:
+        assert "has no username" in sentence("no-username", dumps({"last_visited": None}, KEY))
+
+    def test_what_is_no_session(self) -> None:
+        for plaintext in (b'[{"username": "xia"}]', b"{'a': 1}", b"hello, world"):
+            assert ids(token_of(plaintext)) == ["not-a-session"]
+
+
+class TestRequests:
+    def test_a_header_over_the_limit_of_gunicorn(self) -> None:
+        token = dumps({**XIA, "bio": "x" * 6500}, KEY)
+        found = sentence("header-limit", f"GET / HTTP/1.1\nCookie: sessionid={token}\n")
+        assert "gunicorn refuses one over 8190" in found
+        assert "limit-request-field-size" in found
+        assert ids(f"Cookie: sessionid={TOKEN}") == []
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/login-admin", "/Login/", "/login/../app", "/login//x", "/%2e/login", "/login/%252e"],
+    )
+    def test_a_path_that_looks_open(self, path: str) -> None:
+        found = ids(f"GET {path} HTTP/1.1\n", allowed_no_session=["/login"])
+        expected = [] if path == "/%2e/login" else ["path-not-open"]
+        assert [item for item in found if item.startswith("path")] == expected
+
+    def test_a_path_that_is_open_and_one_that_is_not(self) -> None:
+        options = {"allowed_no_session": ["/login", "/"]}
+        assert "path-open" in ids("GET /login/x HTTP/1.1\n", **options)
+        assert "path-open" in ids("GET / HTTP/1.1\n", **options)
+        assert "the home page alone" in sentence("path-not-open", "GET /x HTTP/1.1\n", **options)
+        assert ids("GET /x HTTP/1.1\n", allowed_no_session=["/login"]) == ["no-token"]
+
+
+SECRETS = st.sampled_from([KEY, OTHER_KEY, TOKEN, JWT, "Cookie: sessionid=", "GET / HTTP/1.1\n"])
+INPUTS = (
+    st.text()
+    | st.lists(SECRETS | st.text(max_size=5), max_size=6).map("".join)
+    | st.binary().map(lambda data: data.decode("utf-8", "replace"))
+    | st.sampled_from([token for _, token in REFUSED.values()])
+)
+CREDENTIAL = "AKIA-of-somebody"
+
+
+@given(INPUTS, st.lists(st.sampled_from([KEY, OTHER_KEY, f'"{KEY}"', "", "é"]), max_size=3))
+def test_any_input_ends_with_a_report_and_shows_no_key(text: str, keys: list[str]) -> None:
+    try:
+        report = examine(text, keys, allowed_no_session=["/login"])
+    except InputError:
+        return
+    for shown in (report.as_text(), report.as_text(colour=True), report.as_json()):
+        assert shown.isascii()
+        for key in keys:
+            assert len(key) < 6 or key not in shown
+    json.loads(report.as_json())
+
+
+@given(
+    st.sampled_from(["secret_key", "access_key", "security_token", "session_key", "password"]),
+    st.sampled_from(["openssl", "jwt"]),
+    st.sampled_from([KEY, OTHER_KEY]),
+    st.dictionaries(st.text(), st.text() | st.just(KEY), max_size=3),
+)
+def test_no_credential_and_no_key_is_ever_shown(
+    name: str, format: Any, key: str, more: dict[str, str]
+) -> None:
+    token = dumps({**more, name: CREDENTIAL, "nested": [{name: CREDENTIAL}]}, KEY, format)
+    for text in (token, f"Cookie: sessionid={token}", f"Authorization: Bearer {token}"):
+        report: Report = examine(text, (key,))
+        assert report.decodes == (key == KEY)
+        for shown in (report.as_text(), report.as_json()):
+            assert CREDENTIAL not in shown
+            assert key not in shown
