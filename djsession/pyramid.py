@@ -47,6 +47,7 @@ __all__ = [
     "includeme",
     "mockup_tween_factory",
     "principals_of",
+    "settings_of",
     "tween_factory",
 ]
 
@@ -172,6 +173,11 @@ def _installed(registry: Registry) -> _Installed:
     if installed is None:
         installed = registry[_INSTALLED] = _Installed(registry)
     return installed
+
+
+def settings_of(registry: Registry) -> PyramidSettings:
+    """Return the settings of an application. Raises ConfigurationError."""
+    return _installed(registry).settings
 
 
 def _session_of(request: Request) -> Session:

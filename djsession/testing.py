@@ -1,0 +1,132 @@
+"""Log in from a test, in any framework: with the session that the proxy would send.
+
+::
+
+    from djsession.testing import log_in, session_headers
+
+    log_in(client, {"username": "xia", "roles": {"manager": [{"slug": "xia"}]}})
+    client.get("/app/")
+
+    client.get("/app/", headers=session_headers({"username": "xia"}, secret_key))
+
+``client`` is Django's ``Client`` or ``AsyncClient``, Django REST framework's ``APIClient``, Flask's
+``FlaskClient`` or WebTest's ``TestApp``. For pytest there are the fixtures ``djsession_key`` and
+``login_as``: see :mod:`djsession.pytest_plugin`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .codec import SessionCodec
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .codec import Format
+
+__all__ = ["log_in", "log_out", "session_headers"]
+
+Client = TypeVar("Client")
+
+
+def session_headers(
+    session: Mapping[str, Any] | str,
+    secret_key: str | None = None,
+    *,
+    format: Format = "openssl",
+    cookie_name: str | None = None,
+) -> dict[str, str]:
+    """Return the header by which the proxy sends a session: ``Cookie``, or ``Authorization``.
+
+    ``session`` is a mapping, or a username for one with nothing else. ``format`` is that of the
+    proxy's backend: "openssl" for the cookie, "jwt" for the header. Key and cookie name that are
+    not given come from the environment. Raises ConfigurationError when there is no key.
+    """
+    settings = Settings.from_environ(secret_key=secret_key, cookie_name=cookie_name)
+    token = _token(session, settings, format)
+    if format == "jwt":
+        return {"Authorization": f"Bearer {token}"}
+    return {"Cookie": f'{settings.cookie_name}="{token}"'}
+
+
+def log_in(
+    client: Client,
+    session: Mapping[str, Any] | str,
+    secret_key: str | None = None,
+    *,
+    cookie_name: str | None = None,
+) -> Client:
+    """Make the requests of a test client those of a session, and return the client.
+
+    ``session`` is as for :func:`session_headers`. Key and cookie name that are not given are those
+    of the application under test, or come from the environment. Raises TypeError for a client of
+    another kind, and ConfigurationError when there is no key.
+    """
+    settings = _settings_of(client, secret_key, cookie_name)
+    token, name = _token(session, settings), settings.cookie_name
+    kind = _kind_of(client)
+    if kind == "django":
+        client.cookies[name] = token  # type: ignore[attr-defined]
+    else:
+        client.set_cookie(name, token)  # type: ignore[attr-defined]
+    return client
+
+
+def log_out(client: Client, *, cookie_name: str | None = None) -> Client:
+    """Make the requests of a test client those of somebody without a session."""
+    name = cookie_name or _settings_of(client, "not used", None).cookie_name
+    kind = _kind_of(client)
+    if kind == "django":
+        client.cookies.pop(name, None)  # type: ignore[attr-defined]
+    elif kind == "flask":
+        client.delete_cookie(name)  # type: ignore[attr-defined]
+    else:
+        jar = client.cookiejar  # type: ignore[attr-defined]
+        for cookie in [cookie for cookie in jar if cookie.name == name]:
+            jar.clear(cookie.domain, cookie.path, name)
+    return client
+
+
+def _token(session: Mapping[str, Any] | str, settings: Settings, format: Format = "openssl") -> str:
+    document = {"username": session} if isinstance(session, str) else session
+    return SessionCodec(settings.secret_key or ()).dumps(document, format)
+
+
+def _kind_of(client: Any) -> str:
+    # By what they have: no framework is imported here.
+    if hasattr(client, "application") and hasattr(client, "set_cookie"):
+        return "flask"
+    if hasattr(client, "cookiejar") and hasattr(client, "set_cookie"):
+        return "webtest"
+    if hasattr(client, "cookies") and hasattr(client, "force_login"):
+        return "django"
+    raise TypeError(
+        f"{type(client).__name__} is no test client of Django, Flask or WebTest: send it"
+        " session_headers(...)"
+    )
+
+
+def _settings_of(client: Any, secret_key: str | None, cookie_name: str | None) -> Settings:
+    """Return the settings of the application that a client tests, as far as it is known."""
+    kind, found = _kind_of(client), None
+    if kind == "flask":
+        gate = client.application.extensions.get("djsession")
+        found = gate and gate.settings
+    elif kind == "django":
+        conf = sys.modules.get("djsession.django.conf")
+        found = conf and conf.get_settings()
+    else:
+        pyramid = sys.modules.get("djsession.pyramid")
+        registry = getattr(client.app, "registry", None)
+        if pyramid is not None and registry is not None:
+            found = pyramid.settings_of(registry)
+        else:
+            found = getattr(getattr(client.app, "gate", None), "settings", None)
+    key, name = secret_key, cookie_name
+    if found is not None:
+        key, name = key or found.secret_key, name or found.cookie_name
+        return Settings(secret_key=key, cookie_name=name)
+    return Settings.from_environ(os.environ, secret_key=key, cookie_name=name)

@@ -1,0 +1,182 @@
+"""djsession.testing and its fixtures, with the real test clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import webtest
+from django.test import AsyncClient, Client
+from flask import Flask
+from flask import session as flask_session
+from pyramid.config import Configurator
+from pyramid.response import Response
+from rest_framework.test import APIClient
+
+from djsession import ConfigurationError, SessionMiddleware, loads
+from djsession.flask import DjSession, current_user
+from djsession.testing import log_in, log_out, session_headers
+
+from .conftest import KEY, OTHER_KEY, XIA
+from .django.conftest import run
+
+
+def test_the_header_of_each_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = session_headers(XIA, KEY)
+    assert list(headers) == ["Cookie"]
+    assert loads(headers["Cookie"].removeprefix('sessionid="').rstrip('"'), KEY) == XIA
+    headers = session_headers("xia", KEY, format="jwt")
+    assert loads(headers["Authorization"].removeprefix("Bearer "), KEY).username == "xia"
+    assert session_headers(XIA, KEY, cookie_name="mine")["Cookie"].startswith('mine="')
+    with pytest.raises(ConfigurationError, match="no secret key"):
+        session_headers(XIA)
+    monkeypatch.setenv("DJAODJIN_SECRET_KEY", OTHER_KEY)
+    assert loads(session_headers({})["Cookie"].split('"')[1], OTHER_KEY) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_django() -> None:
+    for client in (Client(), APIClient()):
+        assert client.get("/whoami").status_code == 403
+        assert log_in(client, XIA).get("/whoami").json()["user"] == "xia"
+        assert log_in(client, "alice").get("/whoami").json()["user"] == "alice"
+        assert log_out(client).get("/whoami").status_code == 403
+
+    async def scenario() -> None:
+        client = log_in(AsyncClient(), XIA)
+        assert (await client.get("/awhoami")).json()["user"] == "xia"
+        assert (await log_out(client).get("/awhoami")).status_code == 403
+
+    run(scenario())
+    headers = session_headers(XIA, KEY, format="jwt")
+    assert Client(headers=headers).get("/whoami").json()["user"] == "xia"
+
+
+def flask_app(**config: Any) -> Flask:
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="s", DJAODJIN_SECRET_KEY=KEY, **config)
+    DjSession(app)
+
+    @app.get("/")
+    def index() -> str:
+        flask_session["seen"] = flask_session.get("seen", 0) + 1
+        return f"{current_user.username} {flask_session['seen']}"
+
+    return app
+
+
+def test_flask() -> None:
+    client = flask_app().test_client()
+    assert client.get("/").status_code == 403
+    assert log_in(client, XIA).get("/").text == "xia 1"
+    assert client.get("/").text == "xia 2"
+    assert log_out(client).get("/").status_code == 403
+    client = flask_app(DJSESSION_COOKIE_NAME="mine").test_client()
+    assert log_in(client, "alice").get("/").text == "alice 1"
+
+
+def wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["REMOTE_USER"].encode()]
+
+
+def test_webtest() -> None:
+    config = Configurator(settings={"djsession.secret_key": KEY, "djsession.cookie_name": "mine"})
+    config.include("djsession.pyramid")
+    config.add_route("home", "/")
+    config.add_view(lambda request: Response(request.authenticated_userid), route_name="home")
+    for app in (config.make_wsgi_app(), SessionMiddleware(wsgi, secret_key=KEY)):
+        client = webtest.TestApp(app)
+        assert client.get("/", expect_errors=True).status_code == 403
+        assert log_in(client, XIA).get("/").text == "xia"
+        assert log_out(client).get("/", expect_errors=True).status_code == 403
+        assert client.get("/", headers=session_headers(XIA, KEY, cookie_name="mine"), status="*")
+
+
+def test_another_client_is_told_what_to_do() -> None:
+    with pytest.raises(TypeError, match="session_headers"):
+        log_in(object(), XIA, KEY)
+
+
+SESSIONS = """
+xia:
+  roles:
+    manager:
+      - {slug: xia, printable_name: Xia Lee}
+"""
+
+CONFTEST = """
+import pytest
+from flask import Flask
+from djsession.flask import DjSession, current_session
+
+@pytest.fixture
+def client(djsession_key):
+    app = Flask(__name__)
+    app.config["SECRET_KEY"] = "s"
+    DjSession(app)
+
+    @app.get("/")
+    def index():
+        return f"{current_session.username} {current_session.managed_accounts}"
+
+    return app.test_client()
+"""
+
+TESTS = """
+import os
+from djsession import loads
+from djsession.testing import session_headers
+
+def test_nobody(client):
+    assert client.get("/").status_code == 403
+
+def test_somebody(client, login_as):
+    assert login_as("xia") is client
+    assert client.get("/").text == "xia ['xia']"
+
+def test_another_client(client, login_as):
+    other = client.application.test_client()
+    assert login_as("xia", other).get("/").status_code == 200
+    assert client.get("/").status_code == 403
+
+def test_the_key(djsession_key):
+    assert os.environ["DJAODJIN_SECRET_KEY"] == djsession_key
+    assert "sessionid" in session_headers("xia", djsession_key)["Cookie"]
+
+def test_unknown(login_as):
+    login_as("bob")
+"""
+
+
+@pytest.mark.parametrize("folder", ["", "data"])
+def test_the_fixtures(pytester: pytest.Pytester, folder: str) -> None:
+    path = pytester.mkdir(folder) if folder else pytester.path
+    (path / "sessions.yaml").write_text(SESSIONS)
+    if folder:
+        pytester.makeini("[pytest]\ndjsession_sessions = data/sessions.yaml\n")
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(TESTS)
+    result = pytester.runpytest_subprocess("-p", "no:django")
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["*there is no mockup session 'bob': there are xia*"])
+
+
+def test_the_fixtures_in_a_django_project(pytester: pytest.Pytester) -> None:
+    (pytester.path / "sessions.yaml").write_text(SESSIONS)
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.django_db
+        def test_somebody(client, login_as, djsession_key, settings):
+            assert djsession_key == settings.DJAODJIN_SECRET_KEY
+            login_as("xia")
+            assert client.get("/whoami").json()["user"] == "xia"
+        """
+    )
+    from .conftest import ROOT
+
+    pytester.makeini(f"[pytest]\npythonpath = {ROOT}\nDJANGO_SETTINGS_MODULE=tests.django.settings")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
