@@ -13,6 +13,9 @@ import nox
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "tests", "build"]
+# Where there is no browser its tests are left out, but never in CI.
+if shutil.which("chromium") or os.environ.get("CI"):
+    nox.options.sessions.append("browser")
 nox.options.default_venv_backend = "virtualenv"
 
 
@@ -50,6 +53,13 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs, env={DATABASE_URL: ""})
     if os.environ.get(DATABASE_URL) and not session.posargs:
         session.run("pytest", "tests/django")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Run the tests in Chromium; they leave screenshots in examples/screenshots."""
+    session.install("--editable", ".[test]", "selenium>=4.20", "axe-core-python>=0.1")
+    session.run("pytest", "tests/browser", env={"DJSESSION_TEST_BROWSER": "1"})
 
 
 @nox.session

@@ -219,9 +219,13 @@ def _schema(session: Session) -> str:
         return "an empty session: nobody is signed in"
     if session.username is None:
         return "no username: nobody is signed in"
-    roles, plans = session.roles, session.accessible_plans()
-    organizations = len(session.get_accessibles())
-    return f"a username; {len(roles)} roles, {organizations} organizations, {len(plans)} plans"
+    counts = (
+        (len(session.roles), "role"),
+        (len(session.get_accessibles()), "organization"),
+        (len(session.accessible_plans()), "active plan"),
+    )
+    said = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
+    return f"a username; {said}"
 
 
 def _public_start(token: str) -> str:

@@ -122,7 +122,7 @@ def test_the_step_that_failed_is_the_one_that_the_codec_refused(error: Any, toke
     [
         ({}, "an empty session"),
         ({"last_visited": None}, "no username"),
-        (XIA, "a username; 1 roles, 1 organizations, 1 plans"),
+        (XIA, "a username; 1 role, 1 organization, 1 active plan"),
     ],
 )
 def test_what_the_schema_step_says(session: dict[str, Any], said: str) -> None:

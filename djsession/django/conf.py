@@ -142,7 +142,7 @@ def _mockup_paths(script_prefix: str) -> list[str]:
     from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
     paths = []
-    for name in ("login", "logout", "api_login"):
+    for name in ("login", "logout", "api_login", "djsession_inspector"):
         try:
             path = reverse(name)
             view = resolve("/" + path.removeprefix(script_prefix)).func

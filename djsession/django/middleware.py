@@ -55,31 +55,40 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
     def __call__(self, request: HttpRequest) -> Any:
         if self.async_mode:
             return self.__acall__(request)
-        self.process_request(request)
-        return self.process_response(request, self.get_response(request))
+        response = self.process_request(request) or self.get_response(request)
+        return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         # Django's own would go to a thread, twice.
-        self.process_request(request)
-        return await self.aprocess_response(request, await self.get_response(request))
+        response = self.process_request(request) or await self.get_response(request)
+        return await self.aprocess_response(request, response)
 
-    def process_request(self, request: HttpRequest) -> None:
-        """Set ``request.djsession`` and ``request.session``. Raises PermissionDenied."""
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        """Set ``request.djsession`` and ``request.session``. Raises PermissionDenied.
+
+        Returns a response in development alone: the page that says why a browser is refused.
+        """
         hand_over(None)
         environ, path, path_info = request.META, request.path, request.path_info
         script_prefix = path[: len(path) - len(path_info)] + "/" if path != path_info else "/"
         try:
             get_gate(script_prefix).open(environ, _native(path))
+            is_refused = False
         except AccessDenied:
-            raise PermissionDenied from None
-        finally:
-            # Also for the page that renders the refusal.
-            request.djsession = environ[SESSION_KEY]
-            session = self.SessionStore(proxied=request.djsession, request=request)
-            request.session = session
-            # Where AuthenticationMiddleware looks first. Without it, it finds the same user by
-            # way of request.session, and hashes a password twice on that way.
-            request._cached_user = SimpleLazyObject(lambda: session.get_user() or AnonymousUser())
+            is_refused = True
+        # Also for the page that renders the refusal.
+        request.djsession = environ[SESSION_KEY]
+        session = self.SessionStore(proxied=request.djsession, request=request)
+        request.session = session
+        # Where AuthenticationMiddleware looks first. Without it, it finds the same user by way of
+        # request.session, and hashes a password twice on that way.
+        request._cached_user = SimpleLazyObject(lambda: session.get_user() or AnonymousUser())
+        if not is_refused:
+            return None
+        page = _refusal(request)
+        if page is None:
+            raise PermissionDenied
+        return page
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """Save the local session when it has changed, and set its cookie."""
@@ -116,6 +125,15 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
                 _delete_cookie(request, response, session)
             _vary(response, session)
         return response
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    if get_settings().mockup is None:
+        return None
+    # Imported here: WebOb and PyYAML are for mockups.
+    from .mockup.views import refusal
+
+    return refusal(request)
 
 
 def _native(path: str) -> str:

@@ -11,12 +11,15 @@ from urllib.parse import parse_qsl, urlencode
 
 from webob import Request, Response
 
+from ..doctor import Case, Keys, Report
+from ..doctor import Request as DoctorRequest
 from ..errors import AccessDenied, ConfigurationError, SessionError
 from ..gate import Gate
 from ..middleware import SessionMiddleware, forbidden
 from ..session import Session
 from ..settings import Settings
-from .pages import CONTENT_SECURITY_POLICY, login_page
+from ..transport import candidates
+from .pages import CONTENT_SECURITY_POLICY, inspector_page, login_page, refusal_page
 from .requests import (
     is_browser,
     is_cross_site,
@@ -48,9 +51,10 @@ class MockupApp:
 
         application = MockupApp(application, "sessions.yaml", secret_key="...")
 
-    It answers the login page, the logout and the API below ``login_path``, ``logout_path`` and
-    ``api_path``. Of the wrapped application it guards the rest: a browser without a session is
-    sent to the login page, any other client gets a 403. Without one it answers 404.
+    It answers the login page, the logout, the API and the inspector below ``login_path``,
+    ``logout_path``, ``api_path`` and ``inspector_path``. Of the wrapped application it guards the
+    rest: a browser without a token is sent to the login page, one whose token is refused is shown
+    why under the 403, any other client gets a 403 alone. Without one it answers 404.
 
     Whoever reaches it can be any of its users. It therefore answers only requests whose Host is
     a name of this machine, such as localhost, or listed in ``hosts``; all others get a 403.
@@ -72,6 +76,7 @@ class MockupApp:
         login_path: str = "/login/",
         logout_path: str = "/logout/",
         api_path: str = "/api/auth",
+        inspector_path: str = "/djsession/",
         hosts: Sequence[str] = (),
     ) -> None:
         explicit: dict[str, Any] = {
@@ -94,7 +99,12 @@ class MockupApp:
                 )
         else:
             settings = Settings.from_environ(**explicit)
-        paths = {"login_path": login_path, "logout_path": logout_path, "api_path": api_path}
+        paths = {
+            "login_path": login_path,
+            "logout_path": logout_path,
+            "api_path": api_path,
+            "inspector_path": inspector_path,
+        }
         for name, path in paths.items():
             if not path.startswith("/") or not path.strip("/") or not path.isascii():
                 raise ConfigurationError(f"{name} must be the path of a URL below '/', in ASCII")
@@ -105,10 +115,12 @@ class MockupApp:
         self._cookie_name = settings.cookie_name
         self._hosts = frozenset(host.lower() for host in hosts)
         self._login_path, self._logout_path = login_path, logout_path
+        self._inspector_path = inspector_path
         self._pages = {
             login_path.rstrip("/"): self._login,
             logout_path.rstrip("/"): self._logout,
             api_path.rstrip("/"): self._api,
+            inspector_path.rstrip("/"): self._inspect,
         }
         self.sessions = MockupSessions(sessions, self._complaint)
         logger.warning(
@@ -149,9 +161,24 @@ class MockupApp:
             and is_browser(environ)
             and not self.gate.admits(environ)
         ):
-            response = self._to_login(environ)
+            if candidates(environ, self._cookie_name):
+                response = self._refusal(environ)
+            else:
+                response = _redirect(self._login_url(environ))
         else:
             return None
+        return self._secured(response)
+
+    def refuse(self, environ: dict[str, Any]) -> Response | None:
+        """Return the page under the 403 of a browser, or None where no page is for the client.
+
+        For adapters that open the gate themselves.
+        """
+        if is_browser(environ) and is_local(environ.get("HTTP_HOST", ""), self._hosts):
+            return self._secured(self._refusal(environ))
+        return None
+
+    def _secured(self, response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response.headers["Referrer-Policy"] = "same-origin"
@@ -166,11 +193,12 @@ class MockupApp:
         start_response(response.status, response.headerlist)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
-    def _to_login(self, environ: dict[str, Any]) -> Response:
+    def _login_url(self, environ: dict[str, Any]) -> str:
+        """Return the URL of the login page, which leads back to where a request was going."""
         url = script_url(environ) + self._login_path
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             url += "?" + urlencode({"next": request_url(environ)})
-        return _redirect(url)
+        return url
 
     def _login(self, request: Request) -> Response:
         if request.method in ("GET", "HEAD"):
@@ -241,6 +269,41 @@ class MockupApp:
             return _json(501, {"detail": f"No jwt can be made: {error.remedy}"})
         return _json(status, {"token": token})
 
+    def _refusal(self, environ: dict[str, Any]) -> Response:
+        page = refusal_page(self._report(environ), login_url=self._login_url(environ))
+        return Response(page, 403)
+
+    def _inspect(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            return _method_not_allowed("GET, HEAD")
+        prefix = script_url(request.environ)
+        html = inspector_page(
+            self._report(request.environ),
+            path=prefix + request.environ.get("PATH_INFO", ""),
+            login_url=prefix + self._login_path,
+            logout_url=prefix + self._logout_path,
+        )
+        return Response(html)
+
+    def _report(self, environ: dict[str, Any]) -> Report:
+        """Return what the doctor says of a request."""
+        headers = [
+            (name, environ[key])
+            for name, key in (("cookie", "HTTP_COOKIE"), ("authorization", "HTTP_AUTHORIZATION"))
+            if key in environ
+        ]
+        settings = self.gate.settings
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        return Report.of(
+            Case(
+                DoctorRequest("request", headers, path),
+                Keys(tuple(settings.secret_key or ())),
+                settings.cookie_name,
+                settings.allowed_no_session,
+                settings.max_token_size,
+            )
+        )
+
     def login_page(self, environ: dict[str, Any], **context: Any) -> str:
         """Return the HTML of the login page. ``context`` is what ``pages.login_page`` takes.
 
@@ -255,6 +318,7 @@ class MockupApp:
             sessions=self.sessions.by_name,
             login_url=script_url(request.environ) + self._login_path,
             logout_url=script_url(request.environ) + self._logout_path,
+            inspector_url=script_url(request.environ) + self._inspector_path,
             next_url=self._next(request, next_url),
             error=error,
             problems=self.sessions.problems,

@@ -1,17 +1,21 @@
-"""The login page: HTML without scripts or outside assets, its style sheet inline."""
+"""The login page, the inspector and the refusal: HTML without scripts, its style sheet inline."""
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
+from typing import Any
 
+from ..doctor import Finding, Report
 from ..session import Organization, Session, Subscription
+from ..trace import Trace
 
-__all__ = ["CONTENT_SECURITY_POLICY", "login_page"]
+__all__ = ["CONTENT_SECURITY_POLICY", "inspector_page", "login_page", "refusal_page"]
 
 _STYLE = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
 _STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
@@ -28,6 +32,7 @@ def login_page(
     *,
     login_url: str,
     logout_url: str,
+    inspector_url: str,
     next_url: str,
     error: str = "",
     problems: Sequence[str] = (),
@@ -51,21 +56,14 @@ def login_page(
     if signed_in:
         parts.append(
             f'<form class="panel inline" method="post" action="{escape(logout_url)}">'
-            f"<span>You are signed in as <strong>{escape(signed_in)}</strong>.</span>"
+            f"<span>You are signed in as <strong>{escape(signed_in)}</strong>."
+            f' <a href="{escape(inspector_url)}">Inspect the session</a></span>'
             "<button>Sign out</button></form>"
         )
     users = "".join(_user(name, session) for name, session in sessions.items())
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Sign in: mockup sessions</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>Sign in</h1>
+    return _document(
+        "Sign in: mockup sessions",
+        f"""<h1>Sign in</h1>
 <p class="soft">Mockup sessions for development, in place of the DjaoDjin proxy.</p>
 {"".join(parts)}
 <h2 id="users">Sign in with a click</h2>
@@ -85,25 +83,202 @@ def login_page(
  aria-describedby="any">
 <p class="soft" id="any">Any password will do.</p>
 <button>Sign in</button>
-</form>
+</form>""",
+    )
+
+
+def inspector_page(report: Report, *, path: str, login_url: str, logout_url: str) -> str:
+    """Return the page that shows the token of a request, its steps, and what becomes of it."""
+    session = report.session
+    parts = [
+        "<h1>Inspector</h1>",
+        '<p class="soft">What this request carried, and what djsession made of it. For development'
+        " only: credentials are masked, personal data is not.</p>",
+    ]
+    if session is None:
+        parts.append(
+            '<div class="panel bad" role="status"><p>This request has no session.'
+            f' <a href="{escape(login_url)}">Sign in</a></p></div>'
+        )
+    else:
+        who = session.username
+        name = f"<strong>{escape(who)}</strong>" if who else "nobody: it has no username"
+        parts.append(
+            f'<form class="panel inline" method="post" action="{escape(logout_url)}">'
+            f'<span>The session decodes, and is of {name}. <a href="{escape(login_url)}">'
+            "Sign in as somebody else</a></span><button>Sign out</button></form>"
+        )
+    parts += _explanation(report)
+    if session is not None:
+        parts.append(f"<h2>Roles and plans</h2><div class=panel>{_roles(session)}</div>")
+        parts.append(f'<h2>The session</h2><div class="panel tree">{_tree(session)}</div>')
+        parts.append("<h2>What each adapter makes of it</h2>")
+        parts += _adapters(session, path)
+    return _document("Inspector: the session of this request", "\n".join(parts))
+
+
+def refusal_page(report: Report, *, login_url: str) -> str:
+    """Return the page under the 403 of a browser in development: why, and what to do."""
+    return _document(
+        "Forbidden",
+        "\n".join(
+            [
+                "<h1>Forbidden</h1>",
+                "<p>This request was refused: it carries no session that can be used. Outside of"
+                " development nobody is told why; the log of the application is.</p>",
+                f'<p><a class="button" href="{escape(login_url)}">Sign in</a></p>',
+                *_explanation(report),
+            ]
+        ),
+    )
+
+
+def _document(title: str, main: str) -> str:
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+{main}
 </main>
 </body>
 </html>
 """
 
 
-def _user(name: str, session: Session) -> str:
+def _explanation(report: Report) -> Iterator[str]:
+    """Yield what the doctor found, and the steps of each token."""
+    if report.findings:
+        yield "<h2>What there is to say</h2>"
+        yield f'<ul class="findings">{"".join(map(_finding, report.findings))}</ul>'
+    several = len(report.case.keys.raw) > 1
+    for trace in report.traces:
+        yield from _steps(trace, several)
+
+
+def _finding(finding: Finding) -> str:
+    remedy = f"<p>What to do: {escape(finding.remedy)}</p>" if finding.remedy else ""
+    kind = "panel bad" if finding.is_cause else "panel"
+    return f'<li class="{kind}"><p><strong>{escape(finding.sentence)}</strong></p>{remedy}</li>'
+
+
+def _steps(trace: Trace, several_keys: bool) -> Iterator[str]:
+    yield f"<h2>The token in {escape(trace.steps[0].value)}, step by step</h2>"
+    yield '<ol class="steps panel">'
+    for step in trace.steps:
+        which = f' <span class="soft">with secret key {step.key}</span>'
+        key = which if several_keys and step.key else ""
+        value = f"<code>{escape(step.value)}</code>" if step.value else ""
+        cause = f"<p>{escape(step.cause)}; {escape(step.remedy)}.</p>" if step.cause else ""
+        mark = step.status.replace(" ", "-")
+        yield (
+            f'<li class="{mark}"><span class="mark">{step.status}</span>'
+            f"<div><strong>{escape(step.name)}</strong>{key} {value}{cause}</div></li>"
+        )
+    yield "</ol>"
+
+
+# Deeper than any session that somebody wants to read; Python's own limit is not far.
+_DEPTH = 20
+
+
+def _tree(value: Any, depth: int = 0) -> str:
+    """Return a JSON value as nested lists that fold."""
+    if isinstance(value, dict):
+        pairs = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list):
+        pairs = [(_label(item) or str(index), item) for index, item in enumerate(value)]
+    else:
+        return f"<code>{escape(json.dumps(value, ensure_ascii=False))}</code>"
+    if not pairs:
+        return "<code>{}</code>" if isinstance(value, dict) else "<code>[]</code>"
+    if depth == _DEPTH:
+        return "<code>...</code>"
+    items = []
+    for key, item in pairs:
+        inner = _tree(item, depth + 1)
+        if isinstance(item, (dict, list)) and item:
+            count = f'<span class="soft">{len(item)}</span>'
+            items.append(
+                f"<li><details open><summary>{escape(key)} {count}</summary>{inner}</details></li>"
+            )
+        else:
+            items.append(f"<li><span>{escape(key)}:</span> {inner}</li>")
+    return f"<ul>{''.join(items)}</ul>"
+
+
+def _label(item: Any) -> str:
+    """Return what an organization or a subscription is known by, or ``""``."""
+    found = item.get("slug") or item.get("plan") if isinstance(item, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _adapters(session: Session, path: str) -> Iterator[str]:
+    """Yield what the code of each framework reads, and finds there, for this session."""
+    username, keys = session.username, ", ".join(map(str, session)) or "none"
+    who = username or "nobody"
+    rows = {
+        "WSGI": {
+            'environ["djsession.session"]': f"the session; keys: {keys}",
+            'environ["REMOTE_USER"]': username or "not there",
+            "the path of this request": path,
+        },
+        "Django": {
+            "request.user": f"the user {who}" if username else "AnonymousUser",
+            "request.user.email": _said(session, "email"),
+            "request.user.first_name, last_name": _said(
+                session, "first_name", "last_name", "full_name"
+            ),
+            "request.session": f"reads {keys}; writes to the local session",
+            "request.djsession": "the session",
+        },
+        "Flask": {
+            "current_user.username": username or "None",
+            "current_user.is_authenticated": str(session.is_authenticated),
+            "current_session": "the session",
+            "flask.session": f"reads {keys}; writes to the local session",
+        },
+        "Pyramid": {
+            "request.authenticated_userid": username or "None",
+            "request.identity": "the session" if username else "None",
+            "request.session": f"reads {keys}; writes to the local session",
+            "request.djsession": "the session",
+        },
+    }
+    for framework, entries in rows.items():
+        items = "".join(
+            f"<dt><code>{escape(name)}</code></dt><dd>{escape(value)}</dd>"
+            for name, value in entries.items()
+        )
+        yield f"<h3>{framework}</h3><dl class=panel>{items}</dl>"
+
+
+def _said(session: Session, *keys: str) -> str:
+    said = [value for key in keys if isinstance(value := session.get(key), str) and value]
+    return ", ".join(said) or "empty: the session does not say"
+
+
+def _roles(session: Session) -> str:
     roles = "".join(
         f"<li>{escape(role)} of {_organization(organization)}</li>"
         for role, organizations in session.roles.items()
         for organization in organizations
     )
+    return f'<ul class="roles">{roles or "<li class=soft>no roles</li>"}</ul>'
+
+
+def _user(name: str, session: Session) -> str:
     label = escape(name)
     username = session.username or ""
     known_as = f' <span class="soft">({escape(username)})</span>' if username != name else ""
     return (
         f'<li class="panel user"><div><h3>{label}{known_as}</h3>'
-        f"<ul>{roles or '<li class=soft>no roles</li>'}</ul></div>"
+        f"{_roles(session)}</div>"
         f'<button name="user" value="{label}" aria-label="Sign in as {label}">Sign in</button>'
         "</li>\n"
     )

@@ -10,9 +10,10 @@ import pytest
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from djsession import ConfigurationError, loads
+from djsession import ConfigurationError, dumps, loads
 from djsession.django.mockup import urls
-from tests.conftest import KEY, XIA
+from tests.conftest import KEY, OTHER_KEY, XIA
+from tests.django.conftest import as_user
 
 
 def test_the_names_of_the_urls() -> None:
@@ -168,3 +169,44 @@ def test_a_login_page_that_is_not_ours_is_not_opened() -> None:
 
         assert "/login/" not in get_gate().settings.allowed_no_session
         assert Client().get("/login/").status_code == 403
+
+
+HTML = {"Accept": "text/html,*/*;q=0.8"}
+
+
+def test_the_inspector_shows_the_session_of_the_request() -> None:
+    page = as_user(Client()).get("/djsession/").content.decode()
+    assert "The session decodes, and is of <strong>xia</strong>." in page
+    assert "This request has no session." in Client().get("/djsession/").content.decode()
+
+
+def test_a_browser_that_is_refused_is_told_why_where_mockups_are_on() -> None:
+    client = Client(headers=HTML)
+    client.cookies["sessionid"] = dumps(XIA, OTHER_KEY)
+    response = client.get("/whoami")
+    assert response.status_code == 403
+    page = response.content.decode()
+    assert "the proxy has another one" in page
+    assert 'href="/login/?next=%2Fwhoami">Sign in</a>' in page
+    assert "did not come through the proxy" in Client(headers=HTML).get("/").content.decode()
+    # A client that is no browser, and a host that is not this machine, see the project's page.
+    assert b"Not for you" in Client().get("/whoami").content
+    with override_settings(ALLOWED_HOSTS=["*"]):
+        response = Client(headers={**HTML, "Host": "www.example.com"}).get("/whoami")
+    assert b"Not for you" in response.content
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"DJSESSION": {}},
+        {"DJSESSION": {"MOCKUP": {"xia": XIA}}},
+        {"ROOT_URLCONF": "tests.django.urls_with_login"},
+    ],
+    ids=["no mockups", "DEBUG is off", "no URLs"],
+)
+def test_otherwise_the_page_of_the_project_shows(overrides: dict[str, Any]) -> None:
+    with override_settings(**overrides):
+        response = Client(headers=HTML).get("/whoami")
+    assert response.status_code == 403
+    assert response.content.startswith(b"<h1>Not for you</h1>")

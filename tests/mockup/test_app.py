@@ -405,10 +405,20 @@ class TestWrapping:
         assert answer.headers["Content-Type"] == "application/json"
         assert inside.environs == []
 
-    def test_a_broken_session_is_no_session(self, app: MockupApp) -> None:
+    def test_a_broken_session_is_no_session_and_a_browser_is_told_why(
+        self, app: MockupApp, inside: Recorder
+    ) -> None:
         cookie = f"sessionid={dumps(XIA, OTHER_KEY)}"
-        assert get(app, "/app/", HTTP_COOKIE=cookie).code == 403
-        assert get(app, "/app/", HTTP_COOKIE=cookie, **HTML).code == 303
+        answer = get(app, "/app/", HTTP_COOKIE=cookie)
+        assert (answer.code, answer.body) == (403, b"Forbidden\n")
+        answer = get(app, "/app/?a=b", HTTP_COOKIE=cookie, **HTML)
+        assert answer.code == 403
+        page = answer.body.decode()
+        assert "The token was not written with this key: the proxy has another one." in page
+        assert '<li class="failed"><span class="mark">failed</span><div><strong>padding' in page
+        assert 'href="/login/?next=%2Fapp%2F%3Fa%3Db">Sign in</a>' in page
+        assert KEY not in page
+        assert inside.environs == []
 
     def test_open_paths_pass(self, inside: Recorder) -> None:
         app = MockupApp(inside, SESSIONS, secret_key=KEY, allowed_no_session=["/static"])
@@ -600,3 +610,84 @@ def test_no_request_makes_it_raise(
         },
     )
     assert answer.code < 500
+
+
+CREDENTIALS = {"secret_key": "AKIA-one", "nested": {"password": "AKIA-two"}}
+
+
+class TestInspector:
+    def inspect(self, app: MockupApp, session: dict[str, Any] | None, **environ: str) -> str:
+        if session is not None:
+            environ["HTTP_COOKIE"] = f'a=b; sessionid="{dumps(session, KEY)}"'
+        answer = get(app, "/djsession/", **environ)
+        assert answer.code == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "style-src 'sha256-" in answer.headers["Content-Security-Policy"]
+        return answer.body.decode()
+
+    def test_it_shows_the_steps_the_session_and_what_adapters_make_of_it(
+        self, app: MockupApp
+    ) -> None:
+        page = self.inspect(app, {**XIA, "email": "xia@example.com"})
+        for said in (
+            "The session decodes, and is of <strong>xia</strong>.",
+            "The token in the cookie sessionid, step by step",
+            '<li class="passed"><span class="mark">passed</span><div><strong>Salted__',
+            "<li>manager of Xia Lee",
+            "basic, until 2030-01-01",
+            "<summary>roles <span",
+            "<dt><code>request.user</code></dt><dd>the user xia</dd>",
+            "<dt><code>request.user.email</code></dt><dd>xia@example.com</dd>",
+            "<dt><code>current_user.username</code></dt><dd>xia</dd>",
+            "<dt><code>request.authenticated_userid</code></dt><dd>xia</dd>",
+        ):
+            assert said in page
+
+    def test_a_visitor_and_nobody_at_all(self, app: MockupApp) -> None:
+        assert "nobody is signed in" in self.inspect(app, {})
+        page = self.inspect(app, None)
+        assert "This request has no session." in page
+        assert "The request carries no session token" in page
+
+    def test_a_jwt_in_the_header(self, app: MockupApp) -> None:
+        token = dumps(XIA, KEY, "jwt")
+        page = self.inspect(app, None, HTTP_AUTHORIZATION=f"Bearer {token}")
+        assert "The token in Authorization: Bearer, step by step" in page
+        assert "<strong>signature</strong>" in page
+
+    def test_a_refused_token(self, app: MockupApp) -> None:
+        page = self.inspect(app, None, HTTP_COOKIE=f"sessionid={dumps(XIA, OTHER_KEY)}")
+        assert "the proxy has another one" in page
+        assert "xia" not in page
+
+    def test_credentials_are_masked_and_names_escaped(self, app: MockupApp) -> None:
+        evil = "<script>alert(1)</script>"
+        organization = {"slug": evil, "subscriptions": [{"plan": evil, "ends_at": None}]}
+        session = {"username": evil, "roles": {evil: [organization]}, evil: evil, **CREDENTIALS}
+        page = self.inspect(app, session)
+        assert "<script" not in page
+        assert "AKIA" not in page
+        assert KEY not in page
+        assert "********" in page
+
+    def test_a_session_nested_deeply(self, app: MockupApp) -> None:
+        deep: Any = 1
+        for _ in range(200):
+            deep = {"a": deep}
+        assert "<code>...</code>" in self.inspect(app, {"deep": deep})
+
+    def test_it_is_only_read(self, app: MockupApp) -> None:
+        assert post(app, "/djsession/", {}).code == 405
+
+    def test_it_answers_to_names_of_this_machine_alone(self, app: MockupApp) -> None:
+        assert get(app, "/djsession/", HTTP_HOST="example.com").code == 403
+
+    def test_it_can_be_elsewhere(self, inside: Recorder) -> None:
+        app = MockupApp(inside, SESSIONS, secret_key=KEY, inspector_path="/why")
+        assert get(app, "/why").code == 200
+        assert get(app, "/djsession/").code == 403
+
+    def test_without_mockups_there_is_none(self, inside: Recorder) -> None:
+        app = SessionMiddleware(inside, secret_key=KEY)
+        cookie = f"sessionid={dumps(XIA, KEY)}"
+        assert get(app, "/djsession/", HTTP_COOKIE=cookie).body == b"inside"

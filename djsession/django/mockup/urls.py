@@ -15,4 +15,5 @@ urlpatterns = [
     path("login/", mockup, name="login"),
     path("logout/", mockup, name="logout"),
     path("api/auth", mockup, name="api_login"),
+    path("djsession/", mockup, name="djsession_inspector"),
 ]

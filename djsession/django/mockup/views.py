@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 from django.core.signals import setting_changed
 from django.http import HttpResponse
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
 
 from ...errors import ConfigurationError
 from ...mockup import MockupApp
-from ..conf import debug_of_project, get_settings, is_test_environment
+from ..conf import debug_of_project, get_gate, get_settings, is_test_environment
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-__all__ = ["check_allowed", "mockup"]
+__all__ = ["check_allowed", "mockup", "refusal"]
+
+_NAMES = ("login", "logout", "api_login", "djsession_inspector")
 
 _REQUEST_KEY = "djsession.django_request"
 
@@ -30,11 +32,30 @@ _CSP = "Content-Security-Policy"
 
 def check_allowed() -> None:
     """Raise ConfigurationError unless this is a project in development, or asks for it."""
-    if not (debug_of_project() or get_settings().mockup_without_debug):
+    if not _is_allowed():
         raise ConfigurationError(
             "djsession.django.mockup.urls lets anybody sign in as anybody, and DEBUG is off:"
             ' include them only with DEBUG, or set DJSESSION["MOCKUP_WITHOUT_DEBUG"] = True'
         )
+
+
+def _is_allowed() -> bool:
+    return debug_of_project() or get_settings().mockup_without_debug
+
+
+def refusal(request: HttpRequest) -> HttpResponse | None:
+    """Return the page for a browser whose request the gate refuses; None: the project's own 403.
+
+    There is one where mockup logins are on and their URLs are included.
+    """
+    if get_settings().mockup is None or not _is_allowed():
+        return None
+    try:
+        paths = _paths("")
+    except NoReverseMatch:
+        return None
+    answer = _mockups(paths).refuse(_environ(request))
+    return None if answer is None else _response(answer)
 
 
 # It checks by itself where a form comes from, and takes no cookie's word for anything.
@@ -42,11 +63,18 @@ def check_allowed() -> None:
 def mockup(request: HttpRequest) -> HttpResponse:
     """Answer a request to the login page, the logout or the API of the mockup logins."""
     check_allowed()
-    namespace = request.resolver_match.namespace
-    prefix = f"{namespace}:" if namespace else ""
-    paths = tuple(reverse(prefix + name) for name in ("login", "logout", "api_login"))
-    answer = _mockups(paths).respond(_environ(request))
+    answer = _mockups(_paths(request.resolver_match.namespace)).respond(_environ(request))
     assert answer is not None  # there is no application behind to leave it to
+    return _response(answer)
+
+
+def _paths(namespace: str) -> tuple[str, ...]:
+    prefix = f"{namespace}:" if namespace else ""
+    return tuple(reverse(prefix + name) for name in _NAMES)
+
+
+def _response(answer: Any) -> HttpResponse:
+    """Return Django's response for WebOb's."""
     response = HttpResponse(answer.body, status=answer.status_code)
     for name in list(response.headers):
         del response.headers[name]
@@ -80,7 +108,7 @@ class _Mockups(MockupApp):
 
 
 @lru_cache(maxsize=16)
-def _mockups(paths: tuple[str, str, str]) -> _Mockups:
+def _mockups(paths: tuple[str, ...]) -> _Mockups:
     settings = get_settings()
     if settings.mockup is None:
         raise ConfigurationError(
@@ -89,17 +117,18 @@ def _mockups(paths: tuple[str, str, str]) -> _Mockups:
     hosts = [*settings.mockup_hosts]
     if is_test_environment():
         hosts.append("testserver")  # the test client's
-    login_path, logout_path, api_path = paths
+    login_path, logout_path, api_path, inspector_path = paths
     return _Mockups(
         None,
         settings.mockup,
         secret_key=settings.secret_key,
         cookie_name=settings.cookie_name,
-        allowed_no_session=(),
+        allowed_no_session=get_gate().settings.allowed_no_session,
         max_token_size=settings.max_token_size,
         login_path=login_path,
         logout_path=logout_path,
         api_path=api_path,
+        inspector_path=inspector_path,
         hosts=hosts,
     )
 
