@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from . import doctor
-from .codec import Format, SessionCodec
+from .codec import Format
 from .doctor import InputError, Report
 from .doctor import settings as doctor_settings
 from .errors import ConfigurationError, DjsessionError, MockupError, SessionError
@@ -223,10 +223,6 @@ def _read_text(path: str, stdin: TextIO | None = None) -> str:
         raise InputError(f"{path}: not UTF-8") from None
 
 
-def _codec(settings: Settings) -> SessionCodec:
-    return SessionCodec(settings.secret_key or (), max_token_size=settings.max_token_size)
-
-
 def _keygen(_: argparse.Namespace) -> int:
     print(generate_key())
     return 0
@@ -318,7 +314,7 @@ def encrypt(text: str, settings: Settings, format: Format = "openssl") -> str:
     if not isinstance(session, dict):
         raise InputError("a session is a JSON object, in braces")
     try:
-        return _codec(settings).dumps(session, format)
+        return settings.codec().dumps(session, format)
     except ValueError:
         raise InputError("NaN and Infinity are not JSON") from None
 
@@ -328,7 +324,7 @@ def decrypt(text: str, settings: Settings) -> str:
 
     Raises InputError when there is no token in it, and the SessionError of the first.
     """
-    codec, error = _codec(settings), None
+    codec, error = settings.codec(), None
     for _, token in _tokens(text, settings):
         try:
             return json.dumps(codec.loads(token), indent=2)

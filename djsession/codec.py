@@ -20,6 +20,7 @@ from .errors import (
     InvalidPadding,
     JWTUnavailable,
     NotAnObject,
+    RefusedFormat,
     SessionError,
     TokenTooLarge,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from joserfc.jwk import OctKey
 
 __all__ = [
+    "FORMATS",
     "MAX_TOKEN_SIZE",
     "Format",
     "SessionCodec",
@@ -41,6 +43,9 @@ __all__ = [
 ]
 
 Format = Literal["openssl", "jwt"]
+
+#: All of them, the default for new tokens first.
+FORMATS: tuple[Format, ...] = ("openssl", "jwt")
 
 #: Characters in a token: 64 KiB, a session of some 48 KiB of JSON.
 MAX_TOKEN_SIZE = 65_536
@@ -92,17 +97,23 @@ class SessionCodec:
 
     ``secret_key`` is a str, or a list of them, newest first: the first encodes, all decode, so
     that a key can be changed at the proxy without refusing a request. ``max_token_size`` is in
-    characters. Raises ConfigurationError as :func:`check_secret_keys` does.
+    characters; tokens of other ``formats`` are refused. Raises ConfigurationError as
+    :func:`check_secret_keys` does.
 
     Immutable, and safe to share between threads.
     """
 
     def __init__(
-        self, secret_key: str | Sequence[str], *, max_token_size: int = MAX_TOKEN_SIZE
+        self,
+        secret_key: str | Sequence[str],
+        *,
+        max_token_size: int = MAX_TOKEN_SIZE,
+        formats: Sequence[str] = FORMATS,
     ) -> None:
         self._secret_keys = check_secret_keys(secret_key)
         self._passphrases = tuple(key.encode("ascii") for key in self._secret_keys)
         self._max_token_size = max_token_size
+        self._takes_jwt, self._takes_openssl = "jwt" in formats, "openssl" in formats
 
     def loads(self, token: str | bytes) -> Session:
         """Return the session that a token carries, in either format.
@@ -116,7 +127,11 @@ class SessionCodec:
         if isinstance(token, bytes):
             token = token.decode("latin-1")
         if "." in token:
+            if not self._takes_jwt:
+                raise RefusedFormat
             return Session(self._load_jwt(token))
+        if not self._takes_openssl:
+            raise RefusedFormat
         error: type[SessionError] | None = None
         if len(token) % 4:  # Python 3.10 takes padding beyond what is due
             raise InvalidBase64

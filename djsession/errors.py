@@ -26,6 +26,7 @@ __all__ = [
     "MockupError",
     "NotAnObject",
     "ProxiedKeyError",
+    "RefusedFormat",
     "SessionError",
     "TokenTooLarge",
     "UnsupportedAlgorithm",
@@ -91,6 +92,16 @@ class TokenTooLarge(SessionError):
 
     reason = "the token is longer than max_token_size"
     remedy = "raise max_token_size if sessions of that size are meant"
+
+
+class RefusedFormat(SessionError):
+    """The token is of a format that the setting ``formats`` leaves out."""
+
+    reason = "the token is of a format that the setting formats leaves out"
+    remedy = (
+        "the site uses the other session backend of the proxy, or this is no token of the proxy's;"
+        " add the format to formats if it is meant"
+    )
 
 
 class InvalidBase64(SessionError):

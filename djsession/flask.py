@@ -317,6 +317,7 @@ class _DebugMockups:
             cookie_name=settings.cookie_name,
             allowed_no_session=settings.allowed_no_session,
             max_token_size=settings.max_token_size,
+            formats=settings.formats,
         )
 
 
@@ -363,6 +364,7 @@ def _doctor(token: str) -> None:
             cookie_name=settings.cookie_name,
             allowed_no_session=settings.allowed_no_session,
             max_token_size=settings.max_token_size,
+            formats=settings.formats,
         )
     except cli.InputError as error:
         raise click.ClickException(str(error)) from None

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from .codec import SessionCodec
 from .errors import AccessDenied, ConfigurationError, SessionError
 from .session import Session
 from .settings import Settings
@@ -50,7 +49,7 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.codec = SessionCodec(settings.secret_key or (), max_token_size=settings.max_token_size)
+        self.codec = settings.codec()
         self._cookie_name = settings.cookie_name
         self._paths, self._prefixes = _open_paths(settings.allowed_no_session)
 
@@ -136,13 +135,14 @@ class Gate:
             transport=transport,
             found_in=header,
             max_token_size=self.settings.max_token_size,
+            formats=self.settings.formats,
         )
 
     def _decodes_alike(self, other: Settings) -> bool:
         mine = self.settings
         return other is mine or (
-            (other.secret_key, other.cookie_name, other.max_token_size)
-            == (mine.secret_key, mine.cookie_name, mine.max_token_size)
+            (other.secret_key, other.cookie_name, other.max_token_size, other.formats)
+            == (mine.secret_key, mine.cookie_name, mine.max_token_size, mine.formats)
         )
 
     def _first_session(self, environ: dict[str, Any]) -> tuple[Session | None, bool]:

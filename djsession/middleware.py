@@ -46,6 +46,7 @@ class SessionMiddleware:
         cookie_name: str | None = None,
         allowed_no_session: Sequence[str] | None = None,
         max_token_size: int | None = None,
+        formats: Sequence[str] | None = None,
     ) -> None:
         self.app = app
         self.gate = Gate(
@@ -54,6 +55,7 @@ class SessionMiddleware:
                 cookie_name=cookie_name,
                 allowed_no_session=allowed_no_session,
                 max_token_size=max_token_size,
+                formats=formats,
             )
         )
 

@@ -121,7 +121,7 @@ class _Installed:
         ini = {
             key: value for key, value in (registry.settings or {}).items() if isinstance(key, str)
         }
-        for name in ("secret_key", "allowed_no_session"):
+        for name in ("secret_key", "allowed_no_session", "formats"):
             if isinstance(ini.get(PREFIX + name), str):
                 ini[PREFIX + name] = aslist(ini[PREFIX + name])
         size = ini.get(PREFIX + "max_token_size")
@@ -248,6 +248,7 @@ def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
         cookie_name=settings.cookie_name,
         allowed_no_session=settings.allowed_no_session,
         max_token_size=settings.max_token_size,
+        formats=settings.formats,
     )
 
     def tween(request: Request) -> Any:

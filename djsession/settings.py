@@ -7,13 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from .codec import MAX_TOKEN_SIZE, check_secret_keys
+from .codec import FORMATS, MAX_TOKEN_SIZE, SessionCodec, check_secret_keys
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .codec import Format
 
 __all__ = ["KEY_NAME", "PREFIX", "Settings"]
 
@@ -41,6 +43,9 @@ class Settings:
     allowed_no_session: Sequence[str] = ()
     #: Characters of the longest token that is looked at.
     max_token_size: int = MAX_TOKEN_SIZE
+    #: The formats that are taken. ("jwt",) for a site with the proxy's JWT session backend: a token
+    #: of the other format, which does not expire, is then refused, wherever it is from.
+    formats: Sequence[str] = FORMATS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "secret_key", check_secret_keys(self.secret_key))
@@ -60,6 +65,21 @@ class Settings:
         object.__setattr__(self, "allowed_no_session", tuple(paths))
         if type(self.max_token_size) is not int or self.max_token_size < 1:
             raise ConfigurationError("max_token_size must be a positive int: characters")
+        formats = self.formats
+        if isinstance(formats, str) or not formats or not set(formats) <= set(FORMATS):
+            raise ConfigurationError('formats must be a list of "openssl", "jwt" or both')
+        object.__setattr__(self, "formats", tuple(formats))
+
+    def codec(self) -> SessionCodec:
+        """Return what reads and writes tokens by these settings."""
+        return SessionCodec(
+            self.secret_key or (), max_token_size=self.max_token_size, formats=self.formats
+        )
+
+    @property
+    def format(self) -> Format:
+        """The format to write tokens in: the first that is taken."""
+        return cast("Format", self.formats[0])
 
     @classmethod
     def from_mapping(

@@ -66,7 +66,7 @@ def log_in(
     another kind, and ConfigurationError when there is no key.
     """
     settings = _settings_of(client, secret_key, cookie_name)
-    token, name = _token(session, settings), settings.cookie_name
+    token, name = _token(session, settings, settings.format), settings.cookie_name
     kind = _kind_of(client)
     if kind == "django":
         client.cookies[name] = token  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ def log_out(client: Client, *, cookie_name: str | None = None) -> Client:
     return client
 
 
-def _token(session: Mapping[str, Any] | str, settings: Settings, format: Format = "openssl") -> str:
+def _token(session: Mapping[str, Any] | str, settings: Settings, format: Format) -> str:
     document = {"username": session} if isinstance(session, str) else session
     return SessionCodec(settings.secret_key or ()).dumps(document, format)
 
@@ -128,5 +128,5 @@ def _settings_of(client: Any, secret_key: str | None, cookie_name: str | None) -
     key, name = secret_key, cookie_name
     if found is not None:
         key, name = key or found.secret_key, name or found.cookie_name
-        return Settings(secret_key=key, cookie_name=name)
+        return Settings(secret_key=key, cookie_name=name, formats=found.formats)
     return Settings.from_environ(os.environ, secret_key=key, cookie_name=name)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from . import errors, openssl
-from .codec import MAX_TOKEN_SIZE, Format, SessionCodec, token_format
+from .codec import FORMATS, MAX_TOKEN_SIZE, Format, SessionCodec, token_format
 from .errors import SessionError
 from .session import Session
 
@@ -32,17 +32,18 @@ _CREDENTIAL = re.compile(
 # The steps in the order that the codec takes them, and those that it takes with each key.
 _STEPS: dict[Format, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "openssl": (
-        ("size", "base64", "Salted__", "ciphertext"),
+        ("size", "format", "base64", "Salted__", "ciphertext"),
         ("key and IV", "padding", "UTF-8", "JSON", "object"),
     ),
     "jwt": (
-        ("size", "joserfc", "three parts"),
+        ("size", "format", "joserfc", "three parts"),
         ("algorithm", "signature", "UTF-8", "JSON", "object", "expiry"),
     ),
 }
 
 _STEP_OF: dict[type[SessionError], str] = {
     errors.TokenTooLarge: "size",
+    errors.RefusedFormat: "format",
     errors.InvalidBase64: "base64",
     errors.InvalidContainer: "Salted__",
     errors.InvalidLength: "ciphertext",
@@ -139,6 +140,7 @@ def trace_token(
     transport: str = "unknown",
     found_in: str = "",
     max_token_size: int = MAX_TOKEN_SIZE,
+    formats: Sequence[str] = FORMATS,
 ) -> Trace:
     """Return what happens to a token under each of the keys, which are as the settings take them.
 
@@ -151,7 +153,8 @@ def trace_token(
     for number, key in enumerate(secret_keys, 1):
         error: SessionError | None = None
         try:
-            session = SessionCodec(key, max_token_size=max_token_size).loads(token)
+            codec = SessionCodec(key, max_token_size=max_token_size, formats=formats)
+            session = codec.loads(token)
         except SessionError as refused:
             error = refused
         failed_at = None if error is None else _STEP_OF[type(error)]
@@ -191,7 +194,10 @@ def _run(
 
 
 def _common_values(token: str, kind: Format) -> dict[str, str]:
-    values = {"size": f"{len(token)} characters, starts with {_public_start(token)}"}
+    values = {
+        "size": f"{len(token)} characters, starts with {_public_start(token)}",
+        "format": kind,
+    }
     if kind == "openssl":
         try:
             container = b64decode(token, validate=True)

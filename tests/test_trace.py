@@ -70,6 +70,7 @@ def test_the_steps_of_a_cookie_and_of_a_jwt() -> None:
     assert [name for name, _ in statuses(dumps(XIA, KEY), KEY)] == [
         "found in",
         "size",
+        "format",
         "base64",
         "Salted__",
         "ciphertext",
@@ -83,6 +84,7 @@ def test_the_steps_of_a_cookie_and_of_a_jwt() -> None:
     assert [name for name, _ in statuses(dumps(XIA, KEY, "jwt"), KEY)] == [
         "found in",
         "size",
+        "format",
         "joserfc",
         "three parts",
         "algorithm",

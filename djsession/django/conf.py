@@ -156,8 +156,7 @@ def _mockup_paths(script_prefix: str) -> list[str]:
 @cache
 def get_codec() -> SessionCodec:
     """Return what reads and writes tokens under the keys of the project."""
-    settings = get_settings()
-    return SessionCodec(settings.secret_key or (), max_token_size=settings.max_token_size)
+    return get_settings().codec()
 
 
 @cache

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from .. import openssl
-from ..codec import SessionCodec, check_secret_keys, token_format
+from ..codec import FORMATS, MAX_TOKEN_SIZE, SessionCodec, check_secret_keys, token_format
 from ..errors import ConfigurationError, ExpiredToken, SessionError
 from ..gate import Gate
 from ..session import Session
@@ -79,7 +79,8 @@ class Case:
     keys: Keys
     cookie_name: str = "sessionid"
     allowed_no_session: Sequence[str] = ()
-    max_token_size: int = 65_536
+    max_token_size: int = MAX_TOKEN_SIZE
+    formats: Sequence[str] = FORMATS
 
     def tokens(self) -> list[tuple[str, str, str]]:
         """Return transport, where it was found, and token, of all that the gate would try."""
@@ -235,6 +236,13 @@ def _of_token(case: Case, transport: str, token: str, trace: Trace) -> Iterator[
             f"The token has {len(token)} characters, more than max_token_size,"
             f" {case.max_token_size}.",
             "Raise max_token_size if sessions of that size are meant.",
+        )
+    elif name == "format":
+        yield Finding(
+            "format-refused",
+            f"The token is of the format {trace.format}, which the setting formats leaves out.",
+            "Set formats to the one that the session backend of the proxy sends: openssl for the"
+            " cookie, jwt for the header.",
         )
     elif name == "joserfc":
         yield Finding(

@@ -39,6 +39,7 @@ class Report:
                 transport=transport,
                 found_in=found_in,
                 max_token_size=case.max_token_size,
+                formats=case.formats,
             )
             for transport, found_in, token in case.tokens()
         ]

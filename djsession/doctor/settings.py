@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..codec import FORMATS
 from ..settings import KEY_NAME, PREFIX
 from .inputs import InputError
 
@@ -18,6 +19,7 @@ _NAMES = {
     "cookie_name": ("COOKIE_NAME", "SESSION_COOKIE_NAME"),
     "allowed_no_session": ("ALLOWED_NO_SESSION",),
     "max_token_size": ("MAX_TOKEN_SIZE",),
+    "formats": ("FORMATS",),
 }
 
 
@@ -29,6 +31,8 @@ def from_environ(environ: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str,
         options["cookie_name"] = name
     if paths := environ.get(PREFIX + "ALLOWED_NO_SESSION"):
         options["allowed_no_session"] = _paths(paths.split(","))
+    if formats := _formats(environ.get(PREFIX + "FORMATS", "").split(",")):
+        options["formats"] = formats
     size = environ.get(PREFIX + "MAX_TOKEN_SIZE", "")
     if size.isdecimal() and 0 < len(size) < 10 and int(size):
         options["max_token_size"] = int(size)
@@ -67,9 +71,17 @@ def from_module(name: str) -> tuple[tuple[str, ...], dict[str, Any]]:
                 options.setdefault(option, values[key])
     if "allowed_no_session" in options:
         options["allowed_no_session"] = _paths(options["allowed_no_session"])
+    if "formats" in options:
+        options["formats"] = _formats(options["formats"]) or FORMATS
     if not isinstance(options.get("max_token_size", 1), int):
         del options["max_token_size"]
     return tuple(key for key in keys if isinstance(key, str)) if keys else (), options
+
+
+def _formats(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, (list, tuple)):
+        return ()
+    return tuple(name for item in names if (name := str(item).strip()) in FORMATS)
 
 
 def _paths(entries: Any) -> Sequence[str]:

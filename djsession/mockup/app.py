@@ -73,6 +73,7 @@ class MockupApp:
         cookie_name: str | None = None,
         allowed_no_session: Sequence[str] | None = None,
         max_token_size: int | None = None,
+        formats: Sequence[str] | None = None,
         login_path: str = "/login/",
         logout_path: str = "/logout/",
         api_path: str = "/api/auth",
@@ -86,6 +87,7 @@ class MockupApp:
                 ("cookie_name", cookie_name),
                 ("allowed_no_session", allowed_no_session),
                 ("max_token_size", max_token_size),
+                ("formats", formats),
             )
             if value is not None
         }
@@ -301,6 +303,7 @@ class MockupApp:
                 settings.cookie_name,
                 settings.allowed_no_session,
                 settings.max_token_size,
+                settings.formats,
             )
         )
 
@@ -342,7 +345,7 @@ class MockupApp:
     def _set_cookie(self, request: Request, response: Response, session: Session) -> None:
         response.set_cookie(
             self._cookie_name,
-            self.gate.codec.dumps(session),
+            self.gate.codec.dumps(session, self.gate.settings.format),
             path="/",
             secure=request.scheme == "https",
             httponly=True,

@@ -304,7 +304,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         document = dict(self.proxied)
         if self._local is not None and self.is_of_test_client and self._local.session_key:
             document[_TEST_KEY] = self._local.session_key
-        return conf.get_codec().dumps(document, self.token_format)
+        settings, format = conf.get_settings(), self.token_format
+        return conf.get_codec().dumps(
+            document, format if format in settings.formats else settings.format
+        )
 
     def exists(self, session_key: str) -> bool:
         return bool(self.local.exists(session_key))

@@ -125,6 +125,7 @@ def _mockups(paths: tuple[str, ...]) -> _Mockups:
         cookie_name=settings.cookie_name,
         allowed_no_session=get_gate().settings.allowed_no_session,
         max_token_size=settings.max_token_size,
+        formats=settings.formats,
         login_path=login_path,
         logout_path=logout_path,
         api_path=api_path,
