@@ -50,9 +50,10 @@ def tests(session: nox.Session) -> None:
     That is where DJSESSION_TEST_DATABASE_URL names a database: postgresql://user@host:port/name.
     """
     session.install("--editable", ".[test]")
-    session.run("pytest", *session.posargs, env={DATABASE_URL: ""})
+    parallel = "--numprocesses=auto"
+    session.run("pytest", parallel, *session.posargs, env={DATABASE_URL: ""})
     if os.environ.get(DATABASE_URL) and not session.posargs:
-        session.run("pytest", "tests/django")
+        session.run("pytest", parallel, "tests/django")
 
 
 @nox.session
@@ -74,7 +75,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types of the package, strictly."""
     session.install("--editable", ".[all]")
-    session.install("mypy>=2", "types-PyYAML", "types-WebOb")
+    session.install("mypy>=2", "pytest>=8", "types-PyYAML", "types-WebOb")
     session.run("mypy")
 
 

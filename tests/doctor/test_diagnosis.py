@@ -207,6 +207,7 @@ class TestDamage:
             ("double-quoted", f"'{TOKEN}'", "quotes"),
             ("line-wrap", f"{TOKEN[:76]}\n{TOKEN[76:152]}\n{TOKEN[152:]}", "is wrapped"),
         ],
+        ids=range(6),
     )
     def test_one_that_something_on_the_way_has_changed(
         self, name: str, damaged: str, what: str

@@ -54,7 +54,7 @@ def har_request(url: str = "https://example.com/app/", **headers: str) -> dict[s
         har(har_request(), har_request(authorization=f"Bearer {JWT}"), har_request()),
         "\ufeff" + har(har_request(Cookie=f"sessionid={TOKEN}")),
     ],
-    ids=lambda text: text[:40],
+    ids=range(22),
 )
 def test_it_is_found(text: str) -> None:
     report = examine(text, (KEY,))
