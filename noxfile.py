@@ -13,9 +13,11 @@ import nox
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "tests", "build"]
-# Where there is no browser its tests are left out, but never in CI.
+# Where there is no browser, or no Node.js, those tests are left out, but never in CI.
 if shutil.which("chromium") or os.environ.get("CI"):
     nox.options.sessions.append("browser")
+if shutil.which("npm") or os.environ.get("CI"):
+    nox.options.sessions.append("interop")
 nox.options.default_venv_backend = "virtualenv"
 
 
@@ -61,6 +63,36 @@ def browser(session: nox.Session) -> None:
     """Run the tests in Chromium; they leave screenshots in examples/screenshots."""
     session.install("--editable", ".[test]", "selenium>=4.20", "axe-core-python>=0.1")
     session.run("pytest", "tests/browser", env={"DJSESSION_TEST_BROWSER": "1"})
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Run the examples behind the real proxy, and exchange tokens with other implementations."""
+    session.install("--editable", ".[test]")
+    with tempfile.TemporaryDirectory() as folder:
+        # In an environment of its own: what it needs is not for the project.
+        session.run("python", "-m", "venv", folder)
+        python = str(Path(folder) / "bin" / "python")
+        session.run(
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "djaodjin-rules",
+            "gunicorn",
+            external=True,
+        )
+        session.run("npm", "install", "--silent", "--prefix", folder, "crypto-js", external=True)
+        session.run(
+            "pytest",
+            "tests/interop",
+            *session.posargs,
+            env={
+                "DJSESSION_TEST_PROXY_PYTHON": python,
+                "NODE_PATH": str(Path(folder) / "node_modules"),
+            },
+        )
 
 
 @nox.session

@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,49 +155,60 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-Serve = Callable[..., int]
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server command, with ``{port}`` in its arguments or a port that it has from
-    elsewhere, and return the port.
-
-    The server is stopped when the test ends. Its output is in the message of a failure.
+@contextmanager
+def running_server(
+    command: Sequence[str], log: Path, *, cwd: Path = ROOT, port: int = 0, **variables: str
+) -> Iterator[int]:
+    """Run a server command, with ``{port}`` in its arguments or a port that it has from elsewhere,
+    and yield the port. Its output is in ``log``, and in the message of a failure.
     """
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(*arguments: str, cwd: Path = ROOT, port: int = 0, **variables: str) -> int:
-        port = port or free_port()
-        output = tmp_path / f"server-{len(running)}.log"
-        with output.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, *(item.replace("{port}", str(port)) for item in arguments)],
-                cwd=cwd,
-                env=environment(**variables),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        running.append(process)
-        deadline = time.monotonic() + 30
+    port = port or free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [item.replace("{port}", str(port)) for item in command],
+            cwd=cwd,
+            env=environment(**variables),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return port
+                break
             except OSError:
                 if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"the server did not start:\n{output.read_text()}")
+                    pytest.fail(f"the server did not start:\n{log.read_text()}")
                 time.sleep(0.05)
-
-    yield start
-    for process in running:
+        yield port
+    finally:
         process.terminate()
-    for process in running:
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+Serve = Callable[..., int]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start a server with this interpreter and the options of running_server; return the port.
+
+    It is stopped when the test ends.
+    """
+    with ExitStack() as stack:
+        numbers = count()
+
+        def start(*arguments: str, **options: Any) -> int:
+            log = tmp_path / f"server-{next(numbers)}.log"
+            command = (sys.executable, *arguments)
+            return stack.enter_context(running_server(command, log, **options))
+
+        yield start
 
 
 def raw_http(port: int, request: str) -> tuple[int, dict[str, str], bytes]:

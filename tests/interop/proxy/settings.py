@@ -1,0 +1,35 @@
+"""A site of the real proxy, djaodjin-rules: run in an environment of its own."""
+
+import os
+
+BASE_DIR = os.environ["PROXY_FOLDER"]
+SECRET_KEY = "a secret of the proxy"
+ALLOWED_HOSTS = ["127.0.0.1"]
+ROOT_URLCONF = "proxy.urls"
+USE_TZ = True
+LOGIN_URL = "/proxy/login/"
+DATABASES = {
+    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{BASE_DIR}/proxy.sqlite3"}
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.sites",
+    "rest_framework",
+    "rules",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+SITE_ID = 1
+MIGRATION_MODULES = {"rules": None}
+RULES_APP_MODEL = "rules.App"
+RULES = {
+    "ENC_KEY_OVERRIDE": os.environ["PROXY_KEY"],
+    "ENTRY_POINT_OVERRIDE": os.environ["PROXY_BACKEND"],
+    "SESSION_SERIALIZER": "proxy.sessions.Serializer",
+}

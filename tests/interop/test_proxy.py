@@ -1,0 +1,148 @@
+"""Each example behind the real proxy: what the browser sees, and what the application saw."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode
+from datetime import datetime, timezone
+from html import unescape
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.conftest import XIA
+from tests.interop.conftest import LARGE, SESSIONS, Browser, without
+
+
+def seen_session(browser: Browser, example: str) -> Any:
+    """Return the session that an example saw."""
+    if example == "hello":
+        match = re.search(r"<pre>(.*)</pre>", browser.get("/session").text, re.DOTALL)
+        assert match
+        return json.loads(unescape(match[1]))
+    return browser.get("/session").json()
+
+
+def test_a_signed_in_user(browser: Browser, example: str) -> None:
+    browser.sign_in("xia")
+    answer = browser.get("/app/")
+    assert answer.status == 200
+    assert "Hello, xia" in answer.text
+    assert without(seen_session(browser, example), "exp", "last_visited") == without(
+        XIA, "last_visited"
+    )
+
+
+def test_the_first_visit_and_the_second(echo: Browser) -> None:
+    echo.sign_in("日本")
+    assert echo.get("/app/").json()["session"]["last_visited"] is None
+    before = datetime.now(timezone.utc)
+    visited = echo.get("/app/").json()["session"]["last_visited"]
+    assert abs((datetime.fromisoformat(visited) - before).total_seconds()) < 60
+
+
+def test_a_visitor_on_an_open_path(browser: Browser, backend: str) -> None:
+    answer = browser.get("/public/")
+    if backend == "cookie":
+        assert answer.status == 200
+        assert "isitor" in answer.text
+    else:
+        # "Authorization: Bearer" and nothing behind it: no session, and the path is not listed.
+        assert answer.status == 403
+
+
+def test_a_visitor_on_a_closed_path_never_gets_to_the_application(browser: Browser) -> None:
+    answer = browser.get("/app/")
+    assert answer.status == 302
+    assert answer.headers["Location"].startswith("/proxy/login/")
+
+
+def test_signing_out(browser: Browser) -> None:
+    browser.sign_in("xia")
+    assert browser.get("/app/").status == 200
+    browser.sign_out()
+    assert browser.get("/app/").status == 302
+
+
+def test_two_users_of_one_browser(browser: Browser) -> None:
+    assert "Hello, xia" in browser.sign_in("xia").get("/app/").text
+    assert "Hello, large" in browser.sign_in("large").get("/app/").text
+    assert "Hello, xia" in browser.sign_in("xia").get("/app/").text
+
+
+def test_a_session_of_6_kb(browser: Browser, example: str) -> None:
+    browser.sign_in("large")
+    assert browser.get("/app/").status == 200
+    assert without(seen_session(browser, example), "exp", "last_visited") == without(
+        LARGE, "last_visited"
+    )
+
+
+def test_names_that_are_not_ascii(browser: Browser, example: str) -> None:
+    browser.sign_in("日本")
+    assert "日本" in browser.get("/app/").text
+    assert seen_session(browser, example)["roles"] == SESSIONS["日本"]["roles"]
+
+
+def test_an_application_keeps_what_it_writes(browser: Browser, example: str) -> None:
+    browser.sign_in("xia")
+    if example == "hello":  # which writes nothing
+        assert "Set-Cookie" not in browser.get("/app/").headers
+        return
+
+    def visits() -> str:
+        match = re.search(r"visits: (\d+)|(\d+) time", browser.get("/app/").text)
+        assert match
+        return match[1] or match[2]
+
+    assert [visits() for _ in range(3)] == ["1", "2", "3"]
+    browser.sign_in("large")
+    assert visits() == "1"  # another user of the same browser finds nothing of it
+
+
+def test_a_cookie_of_the_browsers_own_is_no_session(echo: Browser) -> None:
+    answer = echo.get("/public/", Cookie="sessionid=forged; theme=dark")
+    assert answer.status in (200, 403)
+    if answer.status == 200:
+        assert answer.json()["session"] == {}
+        assert answer.json()["REMOTE_USER"] is None
+
+
+def test_the_proxy_drops_the_cookie_of_its_name(echo: Browser) -> None:
+    echo.sign_in("xia")
+    own = {cookie.name: cookie.value for cookie in echo.cookies}["sessionid"]
+    assert echo.get("/app/").status == 200
+    cookies = {cookie.name: cookie.value for cookie in echo.cookies}
+    assert cookies == {"sessionid": own, "theme": "dark"}
+    assert "theme=dark" in echo.get("/app/").json()["cookie"]
+
+
+def test_a_form(echo: Browser) -> None:
+    echo.sign_in("xia")
+    body = urlencode({"name": "Größe", "b": "1 2"}).encode()
+    seen = echo.request("/app/?q=1", body).json()
+    assert seen["method"] == "POST"
+    assert seen["query"] == "q=1"
+    assert b64decode(seen["body"]) == body
+    assert seen["REMOTE_USER"] == "xia"
+
+
+def test_an_upload(echo: Browser) -> None:
+    echo.sign_in("xia")
+    data = bytes(range(256)) * 50
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n" + data + b"\r\n--b--\r\n"
+    )
+    seen = echo.request("/app/", body, Content_Type="multipart/form-data; boundary=b").json()
+    assert seen["content_type"].startswith("multipart/form-data")
+    assert data in b64decode(seen["body"])
+    assert seen["session"]["username"] == "xia"
+
+
+def test_the_session_to_the_byte(echo: Browser, backend: str) -> None:
+    echo.sign_in("xia")
+    seen = echo.get("/app/").json()["session"]
+    assert without(seen, "exp", "last_visited") == without(XIA, "last_visited")
+    assert ("exp" in seen) == (backend == "jwt")

@@ -1,0 +1,102 @@
+"""Tokens both ways with other implementations: djaodjin-deployutils, PyJWT, crypto-js, openssl."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+import pytest
+
+from djsession import dumps, loads
+from tests.conftest import KEY, XIA, command
+from tests.interop.conftest import LARGE, PROXY_PYTHON, SESSIONS
+
+DOCUMENTS: list[dict[str, Any]] = [
+    {},
+    XIA,
+    LARGE,
+    SESSIONS["日本"],
+    {"a": [None, True, 1.5, "\x00"]},
+]
+
+# Each reads what was asked for, and a key and a token or a session, as JSON from stdin.
+DEPLOYUTILS = """
+import json, sys
+from deployutils.crypt import decrypt, encrypt
+what, key, value = json.load(sys.stdin)
+if what == "encrypt":
+    token = encrypt(json.dumps(value), passphrase=key)
+    print(token.decode() if isinstance(token, bytes) else token)
+else:
+    print(json.dumps(json.loads(decrypt(value, passphrase=key))))
+"""
+
+PYJWT = """
+import json, sys, time, warnings
+warnings.simplefilter("ignore")
+import jwt
+what, key, value = json.load(sys.stdin)
+if what == "encrypt":
+    print(jwt.encode({**value, "exp": int(time.time()) + 60}, key, "HS256"))
+else:
+    print(json.dumps(jwt.decode(value, key, algorithms=["HS256"])))
+"""
+
+CRYPTO_JS = """
+const CryptoJS = require("crypto-js");
+const [what, key, value] = JSON.parse(require("fs").readFileSync(0, "utf8"));
+if (what === "encrypt") console.log(CryptoJS.AES.encrypt(JSON.stringify(value), key).toString());
+else console.log(CryptoJS.AES.decrypt(value, key).toString(CryptoJS.enc.Utf8));
+"""
+
+TOOLS: dict[str, tuple[Any, list[str]]] = {
+    "deployutils": ("openssl", [PROXY_PYTHON, "-c", DEPLOYUTILS]),
+    "PyJWT": ("jwt", [PROXY_PYTHON, "-c", PYJWT]),
+    "crypto-js": ("openssl", ["node", "-e", CRYPTO_JS]),
+}
+
+
+def run(tool: str, what: str, value: Any) -> str:
+    done = subprocess.run(
+        TOOLS[tool][1],
+        input=json.dumps([what, KEY, value]),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
+def test_what_another_writes_is_read(tool: str, document: dict[str, Any]) -> None:
+    session = loads(run(tool, "encrypt", document), KEY)
+    session.pop("exp", None)
+    assert session == document
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
+def test_another_reads_what_is_written(tool: str, document: dict[str, Any]) -> None:
+    found = json.loads(run(tool, "decrypt", dumps(document, KEY, TOOLS[tool][0])))
+    found.pop("exp", None)
+    assert found == document
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
+def test_the_openssl_command(document: dict[str, Any]) -> None:
+    base = [command("openssl"), "enc", "-aes-256-cbc", "-md", "md5", "-a", "-A"]
+
+    def openssl(*options: str, text: str) -> str:
+        return subprocess.run(
+            [*base, *options, "-pass", f"pass:{KEY}"],
+            input=text.encode(),
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
+
+    assert loads(openssl(text=json.dumps(document)).strip(), KEY) == document
+    assert json.loads(openssl("-d", text=dumps(document, KEY))) == document
