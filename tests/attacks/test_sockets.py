@@ -1,0 +1,202 @@
+"""What a client can put into a request, through real servers: paths, headers, logs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from djsession import dumps, openssl
+from tests.conftest import KEY, OTHER_KEY, XIA, Serve, raw_http
+from tests.test_codec import REFUSED
+
+APPLICATION = """
+import json, logging, os
+logging.basicConfig(filename=os.environ["LOG"], level=logging.DEBUG)
+from djsession import SessionMiddleware
+
+def app(environ, start_response):
+    seen = {
+        "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
+        "session": environ["djsession.session"],
+        "REMOTE_USER": environ.get("REMOTE_USER"),
+        "opening": "djsession.opening" in environ,
+    }
+    body = json.dumps(seen).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+app = SessionMiddleware(app, allowed_no_session=["/open", "/Æ"])
+"""
+
+SERVERS = {
+    "gunicorn": ("-m", "gunicorn", "-b", "127.0.0.1:{port}", "-k", "gthread", "--threads", "4"),
+    "waitress": ("-m", "waitress", "--listen=127.0.0.1:{port}"),
+}
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> int:
+    (tmp_path / "attacked.py").write_text(APPLICATION)
+    variables = {
+        "DJAODJIN_SECRET_KEY": KEY,
+        "LOG": str(tmp_path / "log"),
+        "PYTHONPATH": f"{Path(__file__).parent.parent.parent}:{tmp_path}",
+    }
+    return serve(*SERVERS[request.param], "attacked:app", **variables)
+
+
+def send(port: int, target: str, *lines: str) -> tuple[int, dict[str, Any] | None]:
+    """Send a request with these lines as its headers; return the status, and what was seen."""
+    head = "\n".join([f"GET {target} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *lines])
+    status, _, body = raw_http(port, head + "\n\n")
+    return status, json.loads(body) if status == 200 else None
+
+
+TRICKS = [
+    "/open/../secret",
+    "/open/%2e%2e/secret",
+    "/open/%2E%2E%2Fsecret",
+    "/open/..%2fsecret",
+    "/open%2f..%2fsecret",
+    "/open/%252e%252e/secret",
+    "/open/%25252e%25252e/secret",
+    "/open/.%2e/secret",
+    "/open//secret",
+    "//open/secret",
+    "/open/..;/secret",
+    "/open;/../secret",
+    "/open/%5c..%5csecret",
+    "/open\\..\\secret",
+    "/open/%00/../secret",
+    "/open%00",
+    "/open/%c0%ae%c0%ae/secret",
+    "/open/%c0%afsecret",
+    "/open/%e0%80%ae%e0%80%ae/secret",
+    "/open/%ff",
+    "/OPEN/x",
+    "/Open",
+    "/openly",
+    "/open-admin",
+    "/%6fpen-admin",
+    "/secret?/open",
+    "/secret#/open",
+    "/secret;/open",
+    "/secret/%2e%2e/open",
+    "/./open/x",
+    "http://127.0.0.1/secret",
+    "http://127.0.0.1/open/../secret",
+    "/%e6",
+    "/\xe6",
+    "*",
+]
+
+
+@pytest.mark.parametrize("target", TRICKS)
+@pytest.mark.parametrize("server", ["gunicorn"], indirect=True)
+def test_no_path_that_only_looks_open_is(server: int, target: str) -> None:
+    assert send(server, target)[0] in (400, 403, 404)
+
+
+def test_open_paths_are(server: int) -> None:
+    for target in ("/open", "/open/x", "/%6fpen/x", "/open/a%20b", "/open/%E6%97%A5", "/%C3%86/x"):
+        status, seen = send(server, target)
+        assert status == 200, target
+        assert seen is not None
+        assert seen["session"] == {}
+    for target in TRICKS:
+        status, seen = send(server, target)
+        # A server may make another path of it; then that is what the application sees.
+        assert status in (400, 403, 404) or (
+            seen is not None and re.match(r"/open(/|$)", seen["path"]) and ".." not in seen["path"]
+        ), target
+
+
+XIA_COOKIE = f'sessionid="{dumps(XIA, KEY)}"'
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Remote-User: root"],
+        ["Remote_User: root"],
+        ["REMOTE_USER: root"],
+        ["djsession.session: {}"],
+        ["Djsession-Session: {}"],
+        ["djsession_session: {}", "djsession.opening: 1", "HTTP_COOKIE: a"],
+        [f"Http-Cookie: {XIA_COOKIE}"],
+        [f"X-Cookie: {XIA_COOKIE}"],
+        ["Script-Name: /open"],
+        ["SCRIPT_NAME: /open"],
+        ["Path-Info: /open", "X-Forwarded-Prefix: /open", "X-Original-URL: /open"],
+        ["Cookie: sessionid="],
+        ["Cookie: =" + dumps(XIA, KEY)],
+        [f"Cookie: SessionID={dumps(XIA, KEY)}"],
+        [f"Cookie: xsessionid={dumps(XIA, KEY)}"],
+        [f"Cookie: a=b sessionid={dumps(XIA, KEY)}"],
+        [f"Authorization: Basic {dumps(XIA, KEY)}"],
+        [f"Authorization: {dumps(XIA, KEY, 'jwt')}"],
+        [f"Proxy-Authorization: Bearer {dumps(XIA, KEY, 'jwt')}"],
+        ["Cookie: " + "; ".join(f"sessionid={dumps({}, OTHER_KEY)}" for _ in range(20))],
+    ],
+    ids=range(20),
+)
+def test_no_header_forges_a_session(server: int, lines: list[str]) -> None:
+    # 500: gunicorn's own answer to a SCRIPT_NAME that the path does not start with.
+    assert send(server, "/secret", *lines)[0] in (400, 403, 500)
+    status, seen = send(server, "/open/x", *lines)
+    assert status in (200, 400, 403)
+    if seen is not None:
+        assert seen["session"] == {}
+        assert seen["REMOTE_USER"] is None
+        assert seen["opening"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Cookie: a=b", f"Cookie: {XIA_COOKIE}"],
+        [f"Cookie: {XIA_COOKIE}", "Cookie: sessionid=garbage"],
+        ["Cookie: sessionid=garbage; " + XIA_COOKIE],
+        ["Cookie: " + "; ".join(f"c{n}=v{n}" for n in range(200)) + f"; {XIA_COOKIE}"],
+        [f"Cookie: {XIA_COOKIE}", "Remote-User: root", "djsession.session: {}"],
+        [f"Cookie: {XIA_COOKIE}", "Authorization: Bearer garbage"],
+    ],
+    ids=range(6),
+)
+def test_a_session_among_other_headers_is_that_session(server: int, lines: list[str]) -> None:
+    status, seen = send(server, "/secret", *lines)
+    # Servers join two Cookie headers, some with a comma, which spoils both: none makes another.
+    assert status in (200, 403)
+    if seen is not None:
+        assert seen["session"] == XIA
+        assert seen["REMOTE_USER"] == "xia"
+
+
+def test_no_log_at_any_level_shows_a_key_or_a_credential(server: int, tmp_path: Path) -> None:
+    credentials = {
+        "secret_key": "AKIA-one",
+        "security_token": "AKIA-two",
+        "a": {"password": "AKIA"},
+    }
+    derived = []
+    for session in (XIA, {}, {**XIA, **credentials}):
+        for format in ("openssl", "jwt"):
+            for key in (KEY, OTHER_KEY):
+                token = dumps(session, key, format)  # type: ignore[arg-type]
+                send(server, "/secret", f'Cookie: sessionid="{token}"')
+                send(server, "/secret", f"Authorization: Bearer {token}")
+    for _, token in REFUSED.values():
+        if token.isascii() and token.isprintable():
+            send(server, "/secret", f"Cookie: sessionid={token}")
+    log = (tmp_path / "log").read_text()
+    assert "session token: transport cookie" in log  # it is the DEBUG log
+    assert "session token refused" in log
+    for salt in set(re.findall(r"salt ([0-9a-f]{16})", log)):
+        derived.append(openssl.derive_key_and_iv(KEY.encode(), bytes.fromhex(salt))[0])
+    assert derived
+    for secret in (KEY, OTHER_KEY, "AKIA", *(key.hex() for key in derived)):
+        assert secret not in log
