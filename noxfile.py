@@ -18,6 +18,8 @@ if shutil.which("chromium") or os.environ.get("CI"):
     nox.options.sessions.append("browser")
 if shutil.which("npm") or os.environ.get("CI"):
     nox.options.sessions.append("interop")
+if os.environ.get("CI"):
+    nox.options.sessions.append("load")
 nox.options.default_venv_backend = "virtualenv"
 
 
@@ -93,6 +95,33 @@ def interop(session: nox.Session) -> None:
                 "NODE_PATH": str(Path(folder) / "node_modules"),
             },
         )
+
+
+@nox.session
+def load(session: nox.Session) -> None:
+    """Run servers under load, with broken tokens, killed workers and changed keys."""
+    session.install("--editable", ".[test]")
+    requests = "4000" if os.environ.get("CI") else "200000"
+    session.run("pytest", "tests/load", *session.posargs, env={"DJSESSION_TEST_LOAD": requests})
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Run the properties with many examples, then a coverage-guided fuzzer where it installs."""
+    session.install("--editable", ".[test]")
+    session.run(
+        "pytest",
+        "--numprocesses=auto",
+        "-m",
+        "hypothesis",
+        *session.posargs,
+        env={"DJSESSION_TEST_PROFILE": "fuzz"},
+    )
+    try:
+        session.install("atheris")
+    except nox.command.CommandFailed:
+        session.skip("atheris does not install here")
+    session.run("python", "tests/fuzz/fuzz_loads.py", "-max_total_time=120", "-verbosity=0")
 
 
 @nox.session

@@ -333,7 +333,7 @@ class TestSession:
 
 @pytest.mark.django_db(transaction=True)
 def test_first_requests_of_a_user_at_once_make_one_row_and_no_error() -> None:
-    threads, users = 8, 10
+    threads, users = 8, 50
     failures: list[BaseException] = []
     barrier = threading.Barrier(threads)
 
