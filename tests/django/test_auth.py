@@ -191,6 +191,12 @@ class TestDatabase:
         middleware(lambda _: HttpResponse())(RequestFactory().get("/", HTTP_COOKIE=cookie()))
         assert ProxyUserBackend().get_user(int(pk)).first_name == "Changed"
 
+    def test_a_user_that_was_announced_is_given_for_no_other_key(self) -> None:
+        other = User.objects.create(username="alice")
+        signed_in().session["_auth_user_id"]  # noqa: B018
+        found = ProxyUserBackend().get_user(other.pk)
+        assert found.username == "alice"
+
     def test_a_view_cannot_sign_in_somebody_else(self) -> None:
         other = User.objects.create(username="alice")
         for session in (XIA, {}):
