@@ -193,7 +193,7 @@ class TestDatabase:
 
     def test_a_user_that_was_announced_is_given_for_no_other_key(self) -> None:
         other = User.objects.create(username="alice")
-        signed_in().session["_auth_user_id"]  # noqa: B018
+        signed_in().session["_auth_user_id"]
         found = ProxyUserBackend().get_user(other.pk)
         assert found.username == "alice"
 
