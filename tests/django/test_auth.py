@@ -66,6 +66,7 @@ class TestDatabase:
             ({"email": "x" * 300 + "@example.com"}, ("", "", "")),
             ({"first_name": "x" * 300}, ("", "x" * 150, "")),
             ({"email": "a\x00b@example.com", "full_name": " "}, ("ab@example.com", "", "")),
+            ({"email": "\ud800@example.com", "first_name": "\udc00"}, ("", "", "")),
         ],
     )
     def test_what_no_field_can_hold_does_not_stop_a_user(
@@ -75,7 +76,7 @@ class TestDatabase:
         user = User.objects.get()
         assert (user.email, user.first_name, user.last_name) == kept
 
-    @pytest.mark.parametrize("name", ["x" * 151, "x\x00y"])
+    @pytest.mark.parametrize("name", ["x" * 151, "x\x00y", "\ud800x"])
     def test_a_name_that_no_row_can_have_is_anonymous_and_no_error(self, name: str) -> None:
         assert as_user(Client(), {"username": name}).get("/whoami").json()["user"] == ""
         assert User.objects.count() == 0

@@ -174,7 +174,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         """Return a username, or None for one that no row could have: a database would raise."""
         model = get_user_model()
         longest = model._meta.get_field(model.USERNAME_FIELD).max_length
-        if name and "\x00" not in name and (longest is None or len(name) <= longest):
+        if name and _is_text(name) and (longest is None or len(name) <= longest):
             return name
         logger.warning("the session has a username that the user model cannot hold")
         return None
@@ -269,12 +269,22 @@ def _fields_of(model: Any, session: Session) -> dict[str, str]:
         except FieldDoesNotExist:
             continue
         value = value.replace("\x00", "").strip()
+        if not _is_text(value):
+            continue
         if longest is None or len(value) <= longest:
             found[name] = value
         elif name != "email":
             found[name] = value[:longest]
     found.pop(model.USERNAME_FIELD, None)
     return found
+
+
+def _is_text(value: str) -> bool:
+    """Whether a database can hold a text: no NUL, and no half of a surrogate pair."""
+    try:
+        return b"\x00" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _defaults(model: Any, session: Session) -> dict[str, Any]:
