@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("fuzz", settings.get_profile("tests"), max_examples=20_000)
+settings.register_profile("fuzz", settings.get_profile("tests"), max_examples=5_000)
 settings.load_profile(os.environ.get("DJSESSION_TEST_PROFILE", "tests"))
 
 ROOT = Path(__file__).parent.parent
