@@ -30,8 +30,11 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
     """Takes the token of the ``Authorization: Bearer`` header, and no other.
 
     A request without one, or with one that is refused, gets a 401 with ``WWW-Authenticate``. It
-    needs no CSRF token, for a browser sends the header by itself to nobody; that is why a token
-    in a cookie does not count. It works with and without SessionMiddleware; where that is, the
+    takes no CSRF token: a token in a cookie does not count, and an unsafe method that a browser
+    says comes from another site is refused, for the proxy makes the header of a browser's cookie.
+    For pages of a site behind the proxy, SessionAuthentication is the better choice.
+
+    It works with and without SessionMiddleware; where that is, the
     paths of the API have to be in ALLOWED_NO_SESSION, or a refusal is its 403.
 
     ``request.auth`` is the Session, and so is ``request.djsession``.
@@ -45,6 +48,9 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not bearer_token(header):
             return None
+        site = request.META.get("HTTP_SEC_FETCH_SITE", "none")
+        if request.method not in ("GET", "HEAD", "OPTIONS") and site not in ("none", "same-origin"):
+            raise AuthenticationFailed(_("The request comes from another site."))
         gate, environ = get_gate(get_script_prefix()), request.META
         cookie = {"HTTP_COOKIE": environ.get("HTTP_COOKIE", "")}
         if candidates(cookie, gate.settings.cookie_name):

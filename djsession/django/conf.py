@@ -95,6 +95,9 @@ class DjangoSettings(Settings):
                 raise ConfigurationError("ALLOWED_NO_SESSION has an empty entry")
             # On another host, such as a STATIC_URL on a CDN: no path of this site.
             if not entry.startswith(("http://", "https://", "//")):
+                # The home page of a mount: as an entry it would open all below.
+                if script_prefix != "/" and entry.rstrip("/") == script_prefix.rstrip("/"):
+                    continue
                 paths.append(entry if entry.startswith("/") else script_prefix + entry)
         return replace(self, allowed_no_session=paths)
 

@@ -70,7 +70,9 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         """
         hand_over(None)
         environ, path, path_info = request.META, request.path, request.path_info
-        script_prefix = path[: len(path) - len(path_info)] + "/" if path != path_info else "/"
+        script_prefix = "/"
+        if path != path_info and path_info.startswith("/"):  # not that of "OPTIONS *"
+            script_prefix = path[: len(path) - len(path_info)] + "/"
         try:
             get_gate(script_prefix).open(environ, _native(path))
             is_refused = False

@@ -144,7 +144,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     def __getitem__(self, key: str) -> Any:
         self.accessed = True
-        if key in self.proxied and key not in _HIDDEN:
+        if key in self.proxied and key not in _HIDDEN and key not in _AUTH_KEYS:
             return self.proxied[key]
         if key in _AUTH_KEYS:
             return self._auth_value(key)
