@@ -43,15 +43,17 @@ class Gate:
     A request with a valid session goes on, with or without a user in it. One without goes on
     only where its path is under an entry of ``allowed_no_session``.
 
-    Holds no state of a request: one gate serves all threads. Raises ConfigurationError for an
-    entry of ``allowed_no_session`` that no path could be under, or that would open the site.
+    Holds no state of a request: one gate serves all threads. ``home`` is the path of the home
+    page, where an application is mounted elsewhere than at ``/``: as an entry it opens that page,
+    not all below. Raises ConfigurationError for an entry of ``allowed_no_session`` that no path
+    could be under, or that would open the site.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, home: str = "/") -> None:
         self.settings = settings
         self.codec = settings.codec()
         self._cookie_name = settings.cookie_name
-        self._paths, self._prefixes = _open_paths(settings.allowed_no_session)
+        self._paths, self._prefixes = _open_paths(settings.allowed_no_session, home)
 
     def open(self, environ: dict[str, Any], path: str | None = None) -> Session:
         """Return the session of a request that may go on, or raise AccessDenied.
@@ -124,6 +126,14 @@ class Gate:
             path = script_name + path_info or "/"
         if _AMBIGUOUS.search(path) or not _is_utf8(path):
             return False
+        if environ.get("HTTP_SCRIPT_NAME"):
+            # gunicorn takes SCRIPT_NAME from a header of that name. Who can send it could name an
+            # open path, with any view behind it: entries must reach further than the mount point.
+            mount = environ.get("SCRIPT_NAME", "").rstrip("/") + "/"
+            return any(
+                len(prefix) > len(mount) and f"{path}/".startswith(prefix)
+                for prefix in self._prefixes
+            )
         return path in self._paths or path.startswith(self._prefixes)
 
     def trace(self, transport: str, token: str) -> Trace:
@@ -161,9 +171,10 @@ class Gate:
         return None, bool(refusals)
 
 
-def _open_paths(entries: Sequence[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+def _open_paths(entries: Sequence[str], home: str) -> tuple[frozenset[str], tuple[str, ...]]:
     """Return the exact paths and the prefixes that the entries open, as a server passes them."""
     paths, prefixes = [], []
+    home = home.encode().decode("latin-1").rstrip("/")
     for entry in entries:
         if not entry.startswith("/"):
             raise ConfigurationError(
@@ -176,8 +187,10 @@ def _open_paths(entries: Sequence[str]) -> tuple[frozenset[str], tuple[str, ...]
             )
         path = entry.encode().decode("latin-1").rstrip("/")
         paths.append(path or "/")
-        if path:
+        if path and path != home:
             prefixes.append(path + "/")
+        elif path:
+            paths.append(path + "/")
     return frozenset(paths), tuple(prefixes)
 
 

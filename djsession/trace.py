@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,11 +18,13 @@ from .codec import FORMATS, MAX_TOKEN_SIZE, Format, SessionCodec, token_format
 from .errors import SessionError
 from .session import Session
 
-__all__ = ["MASK", "Status", "Step", "Trace", "mask", "trace_token"]
+__all__ = ["MASK", "Status", "Step", "Trace", "mask", "redact", "trace_token"]
 
 MASK = "********"
 
 Status = Literal["passed", "failed", "not reached"]
+
+_LEAST_SECRET = 6
 
 _CREDENTIAL = re.compile(
     r"secret|password|passwd|token|(?:access|session|api|private)[_-]?key|credential",
@@ -109,20 +111,33 @@ class Trace:
         return "\n".join(lines)
 
 
-def mask(value: Any) -> Any:
+def mask(value: Any, secrets: Collection[str] = ()) -> Any:
     """Return a copy of a JSON value with what credential-like keys hold masked.
 
     Those are ``secret_key``, ``access_key``, ``security_token``, ``session_key`` and whatever is
-    named password or token. A null stays: it says that there is none.
+    named password or token. A null stays: it says that there is none. The ``secrets`` themselves
+    are masked wherever they are.
     """
     if isinstance(value, dict):
         return {
-            key: MASK if item is not None and _CREDENTIAL.search(str(key)) else mask(item)
+            redact(str(key), secrets): (
+                MASK if item is not None and _CREDENTIAL.search(str(key)) else mask(item, secrets)
+            )
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [mask(item) for item in value]
-    return value
+        return [mask(item, secrets) for item in value]
+    return redact(value, secrets) if isinstance(value, str) else value
+
+
+def redact(text: str, secrets: Collection[str]) -> str:
+    """Return a text, or JSON, with the secrets in it masked."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        for written in {secret, json.dumps(secret)[1:-1]}:
+            # One of a few characters would take words apart, and is found in any text.
+            if len(written) >= _LEAST_SECRET:
+                text = text.replace(written, MASK)
+    return text
 
 
 def session_text(session: Session) -> str:
@@ -168,7 +183,7 @@ def trace_token(
     if session is not None:
         steps.append(Step("schema", "passed", _schema(session)))
         try:
-            session = Session(mask(session))
+            session = Session(mask(session, secret_keys))
         except RecursionError:
             session = Session({"session": "nested too deeply to be shown"})
     return Trace(transport, kind, tuple(steps), session)

@@ -11,3 +11,7 @@ threads = 4
 # it. The session travels in one header: 6 KB of its JSON are past that as base64. This takes
 # some 24 KB, for users with a role in a hundred organizations.
 limit_request_field_size = 32_768
+
+# gunicorn takes the header SCRIPT_NAME of who connects from this machine for the mount point, and
+# that decides which paths are open. Set it in the environment where there is one.
+forwarder_headers = ""

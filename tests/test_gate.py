@@ -56,6 +56,33 @@ class TestPaths:
         assert opens("", "/")
         assert not opens("/app", "/")
 
+    def test_the_home_page_of_a_mount_opens_nothing_below(self) -> None:
+        mounted = Gate(Settings(secret_key=KEY, allowed_no_session=["/app/", "/"]), home="/app/")
+        for path, is_open in (("/", True), ("/app", True), ("/app/", True), ("/app/x", False)):
+            assert mounted.admits({}, path) == is_open, path
+
+    @pytest.mark.parametrize(
+        ("script_name", "path", "is_open"),
+        [
+            # As a proxy in front of gunicorn would say where the application is.
+            ("/app", "/login", True),
+            ("/app", "/login/", True),
+            ("/app", "/login/x", True),
+            ("/app", "/", False),
+            # As somebody else would.
+            ("/open", "/secret", False),
+            ("/open/", "/secret", False),
+            ("/open", "", False),
+            ("/open/x", "/secret", False),
+            ("/app/login", "/secret", False),
+        ],
+    )
+    def test_a_mount_point_that_a_header_names_is_in_no_entry(
+        self, script_name: str, path: str, is_open: bool
+    ) -> None:
+        environ = {"SCRIPT_NAME": script_name, "PATH_INFO": path, "HTTP_SCRIPT_NAME": script_name}
+        assert gate("/app/login", "/open/", "/").admits(environ) == is_open
+
     def test_several_entries(self) -> None:
         assert opens("/static/a.css", "/login", "/static")
         assert not opens("/app", "/login", "/static")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.http import HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import get_script_prefix
 from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication
@@ -19,25 +21,29 @@ from .backends.auth import user_of
 from .conf import get_gate
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
     from rest_framework.request import Request
 
     from ..session import Session
 
 __all__ = ["BearerAuthentication", "JWTAuthentication"]
 
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110 section 9.2.1
+
 
 class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
     """Takes the token of the ``Authorization: Bearer`` header, and no other.
 
-    A request without one, or with one that is refused, gets a 401 with ``WWW-Authenticate``. It
-    takes no CSRF token: a token in a cookie does not count, and an unsafe method that a browser
-    says comes from another site is refused, for the proxy makes the header of a browser's cookie.
-    For pages of a site behind the proxy, SessionAuthentication is the better choice.
-
-    It works with and without SessionMiddleware; where that is, the
-    paths of the API have to be in ALLOWED_NO_SESSION, or a refusal is its 403.
-
+    A request without one, or with one that is refused, gets a 401 with ``WWW-Authenticate``.
     ``request.auth`` is the Session, and so is ``request.djsession``.
+
+    It takes no CSRF token. The JWT session backend of the proxy makes the header of the browser's
+    cookie, so that any site could have a browser send it: an unsafe method is refused where the
+    browser says that it comes from another origin, unless that is in CSRF_TRUSTED_ORIGINS. For
+    the pages of a site SessionAuthentication is the better choice.
+
+    It works with and without SessionMiddleware. Where that is, the paths of the API have to be in
+    ALLOWED_NO_SESSION, or a refusal is its 403.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Session] | None:
@@ -48,8 +54,7 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not bearer_token(header):
             return None
-        site = request.META.get("HTTP_SEC_FETCH_SITE", "none")
-        if request.method not in ("GET", "HEAD", "OPTIONS") and site not in ("none", "same-origin"):
+        if request.method not in _SAFE_METHODS and _is_cross_origin(request._request):
             raise AuthenticationFailed(_("The request comes from another site."))
         gate, environ = get_gate(get_script_prefix()), request.META
         cookie = {"HTTP_COOKIE": environ.get("HTTP_COOKIE", "")}
@@ -71,6 +76,20 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
     def authenticate_header(self, request: Request) -> str:
         """Return the ``WWW-Authenticate`` of a 401 (RFC 6750 section 3)."""
         return "Bearer"
+
+
+def _is_cross_origin(request: HttpRequest) -> bool:
+    """Whether a browser says that a page of another origin sends this request.
+
+    By Sec-Fetch-Site (W3C Fetch Metadata), and by Origin as Django compares it. Clients other
+    than browsers send neither.
+    """
+    site = request.META.get("HTTP_SEC_FETCH_SITE")
+    if site in ("same-origin", "none"):
+        return False
+    if "HTTP_ORIGIN" in request.META:
+        return not CsrfViewMiddleware(lambda _: HttpResponse())._origin_verified(request)
+    return site is not None
 
 
 #: What djaodjin-deployutils calls it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, lru_cache
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
-from django.core import mail
 from django.core.signals import setting_changed
 from django.urls import get_script_prefix, set_script_prefix
 from django.utils.functional import Promise
@@ -95,9 +95,6 @@ class DjangoSettings(Settings):
                 raise ConfigurationError("ALLOWED_NO_SESSION has an empty entry")
             # On another host, such as a STATIC_URL on a CDN: no path of this site.
             if not entry.startswith(("http://", "https://", "//")):
-                # The home page of a mount: as an entry it would open all below.
-                if script_prefix != "/" and entry.rstrip("/") == script_prefix.rstrip("/"):
-                    continue
                 paths.append(entry if entry.startswith("/") else script_prefix + entry)
         return replace(self, allowed_no_session=paths)
 
@@ -135,7 +132,7 @@ def get_gate(script_prefix: str = "/") -> Gate:
         paths = [*settings.allowed_no_session, *_mockup_paths(script_prefix)]
     finally:
         set_script_prefix(current)
-    return Gate(replace(settings, allowed_no_session=paths))
+    return Gate(replace(settings, allowed_no_session=paths), home=script_prefix)
 
 
 def _mockup_paths(script_prefix: str) -> list[str]:
@@ -189,17 +186,22 @@ def local_store_class() -> type[SessionBase]:
 
 def is_test_environment() -> bool:
     """Whether Django's test environment is set up, by whichever test runner."""
-    return hasattr(mail, "outbox")
+    return _before_tests() is not None
 
 
 def debug_of_project() -> bool:
     """Return DEBUG as the project has it: test runners switch it off."""
-    if is_test_environment():
-        from django.test.utils import _TestState
+    return bool(django_settings.DEBUG or getattr(_before_tests(), "debug", False))
 
-        saved = getattr(_TestState, "saved_data", None)
-        return bool(django_settings.DEBUG or getattr(saved, "debug", False))
-    return bool(django_settings.DEBUG)
+
+def _before_tests() -> Any:
+    """Return what setup_test_environment() has put aside, or None where it was not called.
+
+    Not mail.outbox, which is there as soon as the locmem backend of mail has been used.
+    """
+    # Whoever has called it has imported it: the request path need not.
+    utils = sys.modules.get("django.test.utils")
+    return getattr(getattr(utils, "_TestState", None), "saved_data", None)
 
 
 _CACHED: tuple[Callable[..., Any], ...] = (get_settings, get_gate, get_codec, local_store_class)

@@ -578,7 +578,7 @@ def _of_session(session: Session) -> Iterator[Finding]:
             is_cause=False,
         )
     exp = session.get("exp")
-    if isinstance(exp, (int, float)) and exp - time.time() > _JWT_SECONDS + _CLOCK_SECONDS:
+    if isinstance(exp, (int, float)) and exp > time.time() + _JWT_SECONDS + _CLOCK_SECONDS:
         yield Finding(
             "clock",
             "The jwt is good for more than the two hours that the proxy gives: the clock of this"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..session import Session
-from ..trace import MASK, Step, Trace, session_text, trace_token
+from ..trace import Step, Trace, redact, session_text, trace_token
 from .diagnosis import Case, Finding, diagnose
 
 __all__ = ["Report", "choose"]
@@ -113,13 +113,7 @@ class Report:
 
     def _redacted(self, text: str) -> str:
         """Take out what is secret, wherever it may have got into."""
-        secrets = {*self.case.keys.raw, *self.case.keys.trimmed}
-        for secret in sorted(secrets, key=len, reverse=True):
-            for written in {secret, json.dumps(secret)[1:-1]}:
-                # One of a few characters would take words apart, and is found in any text.
-                if len(written) >= 6:
-                    text = text.replace(written, MASK)
-        return text
+        return redact(text, {*self.case.keys.raw, *self.case.keys.trimmed})
 
 
 def _step_document(step: Step) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def refusal_page(report: Report, *, login_url: str) -> str:
 
 
 def _document(title: str, main: str) -> str:
-    return f"""<!doctype html>
+    html = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -149,6 +149,8 @@ def _document(title: str, main: str) -> str:
 </body>
 </html>
 """
+    # A session may hold half of a surrogate pair, which no page can.
+    return html.encode("utf-8", "backslashreplace").decode()
 
 
 def _explanation(report: Report) -> Iterator[str]:

@@ -21,6 +21,7 @@ from djsession import SessionMiddleware
 def app(environ, start_response):
     seen = {
         "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
+        "inside": environ.get("PATH_INFO"),
         "session": environ["djsession.session"],
         "REMOTE_USER": environ.get("REMOTE_USER"),
         "opening": "djsession.opening" in environ,
@@ -29,7 +30,7 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
-app = SessionMiddleware(app, allowed_no_session=["/open", "/Æ"])
+app = SessionMiddleware(app, allowed_no_session=["/open", "/Æ", "/app/open"])
 """
 
 SERVERS = {
@@ -153,6 +154,39 @@ def test_no_header_forges_a_session(server: int, lines: list[str]) -> None:
         assert seen["session"] == {}
         assert seen["REMOTE_USER"] is None
         assert seen["opening"]
+
+
+@pytest.mark.parametrize("mount", ["/open", "/open/", "/open/x"])
+def test_no_header_moves_the_application_into_an_open_path(server: int, mount: str) -> None:
+    # gunicorn takes it for SCRIPT_NAME, and leaves the rest of the path to the application.
+    target = mount.rstrip("/") + "/secret"
+    for line in (f"SCRIPT_NAME: {mount}", f"Script-Name: {mount}", f"Script_Name: {mount}"):
+        status, seen = send(server, target, line)
+        assert status in (400, 403) or (seen is not None and seen["inside"] == target)
+
+
+@pytest.mark.parametrize("server", ["gunicorn"], indirect=True)
+def test_a_proxy_can_say_where_the_application_is(server: int) -> None:
+    status, seen = send(server, "/open/x", "SCRIPT_NAME: /")
+    assert status == 403
+    status, seen = send(server, "/app/open/x", "SCRIPT_NAME: /app")
+    assert seen is not None
+    assert seen["inside"] == "/open/x"
+
+
+def test_the_example_of_a_configuration_takes_no_such_header(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "attacked.py").write_text(APPLICATION)
+    port = serve(
+        *("-m", "gunicorn", "-c", "examples/gunicorn.conf.py", "-b", "127.0.0.1:{port}"),
+        "attacked:app",
+        DJAODJIN_SECRET_KEY=KEY,
+        LOG=str(tmp_path / "log"),
+        PYTHONPATH=f"{Path(__file__).parent.parent.parent}:{tmp_path}",
+    )
+    status, seen = send(port, "/open/x", "SCRIPT_NAME: /open", f"Cookie: {XIA_COOKIE}")
+    assert status == 200
+    assert seen is not None
+    assert seen["inside"] == "/open/x"
 
 
 @pytest.mark.parametrize(

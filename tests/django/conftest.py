@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.core import mail
 from django.db import connections
 from django.test import AsyncClient, Client
 
@@ -55,6 +56,13 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
             await sync_to_async(connections.close_all)()
 
     return asyncio.run(closing())
+
+
+@pytest.fixture
+def outside_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where an application is served, whose own code may have used the backend of test mail."""
+    monkeypatch.delattr("django.test.utils._TestState.saved_data")
+    assert hasattr(mail, "outbox")
 
 
 @pytest.fixture

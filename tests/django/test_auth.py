@@ -208,13 +208,11 @@ class TestDatabase:
         login(request, request.user, "djsession.django.backends.auth.ProxyUserBackend")
         assert get_user(request).username == "xia"
 
-    def test_a_password_is_not_looked_at_outside_of_tests(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_password_is_looked_at_in_tests_alone(self, request: pytest.FixtureRequest) -> None:
         User.objects.create_user("xia", password="secret")
         assert authenticate(username="xia", password="secret") is not None
         assert authenticate(username="xia", password="wrong") is None
-        monkeypatch.delattr("django.core.mail.outbox")
+        request.getfixturevalue("outside_of_tests")
         assert authenticate(username="xia", password="secret") is None
 
     def test_a_changed_password_does_not_end_the_session(self) -> None:

@@ -133,18 +133,18 @@ def test_request_factory_and_middleware() -> None:
     assert request.session["a"] == 1
 
 
-def test_what_is_for_test_clients_counts_in_tests_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_for_test_clients_counts_in_tests_alone(request: pytest.FixtureRequest) -> None:
     client = Client()
     client.force_login(User.objects.create(username="xia"))
     session = client.session
     session["cart"] = ["apple"]
     session.save()
     token = client.cookies["sessionid"].value
-    monkeypatch.delattr("django.core.mail.outbox")
-    request = RequestFactory().get("/", HTTP_COOKIE=f"sessionid={token}")
-    SessionMiddleware(lambda _: HttpResponse())(request)
-    assert request.session.get("cart") is None
-    assert "_djsession_test" not in list(request.session.keys())
+    request.getfixturevalue("outside_of_tests")
+    sent = RequestFactory().get("/", HTTP_COOKIE=f"sessionid={token}")
+    SessionMiddleware(lambda _: HttpResponse())(sent)
+    assert sent.session.get("cart") is None
+    assert "_djsession_test" not in list(sent.session.keys())
 
 
 class TestAdmin:
@@ -189,12 +189,12 @@ class TestAdmin:
         assert Client().get("/admin/").status_code == 403
 
     def test_its_login_form_signs_nobody_in(
-        self, staff: Client, monkeypatch: pytest.MonkeyPatch
+        self, staff: Client, request: pytest.FixtureRequest
     ) -> None:
         user = User.objects.get()
         user.set_password("secret")
         user.save()
-        monkeypatch.delattr("django.core.mail.outbox")
+        request.getfixturevalue("outside_of_tests")
         client = as_user(Client(), {**XIA, "username": "alice"})
         response = client.post("/admin/login/", {"username": "xia", "password": "secret"})
         assert response.status_code == 200

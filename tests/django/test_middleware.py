@@ -196,8 +196,34 @@ def test_lazy_and_relative_entries_follow_the_script_prefix() -> None:
         assert call("/open/nothing", "/mounted") == "403"  # an absolute path is one of the site
         assert call("/about/", "") == "200"
         assert call("/whoami", "/about") == "403"
+        with override_settings(DJSESSION={"ALLOWED_NO_SESSION": [reverse_lazy("home")]}):
+            for mount in ("/mounted", ""):
+                assert call("/", mount) == "200"
+                assert call("/whoami", mount) == "403"
     finally:
         set_script_prefix("/")
+
+
+@pytest.mark.usefixtures("db")
+def test_a_mount_point_that_a_header_names_opens_nothing() -> None:
+    statuses: list[str] = []
+    environ = RequestFactory().get("/whoami").environ | {"SCRIPT_NAME": "/open/x"}
+    try:
+        for header in ({"HTTP_SCRIPT_NAME": "/open/x"}, {}):
+            WSGIHandler()(environ | header, lambda status, headers: statuses.append(status))
+    finally:
+        set_script_prefix("/")
+    # The last is a server that is configured so: the whole application is below an entry.
+    assert [status[:3] for status in statuses] == ["403", "200"]
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("target", ["*", "whoami", ""])
+def test_a_target_that_is_no_path_is_refused(target: str) -> None:
+    statuses: list[str] = []
+    environ = RequestFactory().options("/").environ | {"PATH_INFO": target, "SCRIPT_NAME": ""}
+    WSGIHandler()(environ, lambda status, headers: statuses.append(status))
+    assert statuses == ["403 Forbidden"]
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,18 @@ def test_a_key_that_the_proxy_does_not_send_is_not_read_from_what_the_applicatio
     ]
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["_auth_user_id", "_auth_user_backend", "_auth_user_hash"])
+def test_a_session_cannot_name_the_user_as_django_does(name: str) -> None:
+    evil = {**XIA, name: "4711"}
+    for found in (
+        do(as_user(Client(), evil), ["get", name], ["keys"], ["items"]),
+        run(ado(as_user(AsyncClient(), evil), ["aget", name], ["akeys"], ["aitems"])),
+    ):
+        assert "4711" not in str(found)
+        assert name not in found[1]
+
+
 def test_the_local_session_is_opened_only_when_asked_for(db: None, xia: Client) -> None:
     with engine("db"):
         do(xia, ["[]=", "a", 1])

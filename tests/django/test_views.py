@@ -219,6 +219,35 @@ class TestRestFramework:
         response = client.get("/api/bearer", headers={"Authorization": "Bearer garbage"})
         assert response.status_code == 401
 
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"Sec-Fetch-Site": "same-origin"}, 200),
+            ({"Sec-Fetch-Site": "none"}, 200),
+            ({"Sec-Fetch-Site": "cross-site"}, 401),
+            ({"Sec-Fetch-Site": "same-site"}, 401),
+            ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example.com"}, 401),
+            ({"Sec-Fetch-Site": "cross-site", "Origin": "https://app.example.com"}, 200),
+            # Browsers leave Sec-Fetch-Site out where there is no TLS.
+            ({"Origin": "http://evil.example.com"}, 401),
+            ({"Origin": "null"}, 401),
+            ({"Origin": "http://testserver"}, 200),
+            ({"Origin": "https://app.example.com"}, 200),
+            # Behind a proxy that ends TLS.
+            ({"Sec-Fetch-Site": "same-origin", "Origin": "https://testserver"}, 200),
+            ({}, 200),
+        ],
+        ids=range(12),
+    )
+    def test_another_site_cannot_use_the_header_that_the_proxy_makes_of_a_cookie(
+        self, headers: dict[str, str], status: int
+    ) -> None:
+        headers["Authorization"] = f"Bearer {dumps(XIA, KEY, format='jwt')}"
+        with override_settings(CSRF_TRUSTED_ORIGINS=["https://app.example.com"]):
+            client = APIClient()
+            assert client.post("/open/bearer", headers=headers).status_code == status
+            assert client.get("/open/bearer", headers=headers).status_code == 200
+
     def test_an_inactive_user_is_401(self) -> None:
         get_user_model().objects.create(username="xia", is_active=False)
         token = dumps(XIA, KEY, format="jwt")

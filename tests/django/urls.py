@@ -8,7 +8,7 @@ from django.urls import include, path
 from . import views
 
 urlpatterns = [
-    path("", views.nothing),
+    path("", views.nothing, name="home"),
     path("whoami", views.whoami),
     path("awhoami", views.awhoami),
     path("anothing", views.anothing),

@@ -17,7 +17,7 @@ from djsession import dumps
 from djsession.cli import examine
 from djsession.doctor import InputError, Report
 from tests.conftest import KEY, OTHER_KEY, XIA, command
-from tests.test_codec import REFUSED, token_of
+from tests.test_codec import ANY_SESSIONS, REFUSED, token_of
 from tests.test_jwt import forge
 
 TOKEN = dumps(XIA, KEY)
@@ -163,6 +163,8 @@ class TestExpiry:
         ahead = dumps({**XIA, "exp": int(time.time()) + 3 * 3600}, KEY, "jwt")
         assert "behind the proxy's" in sentence("clock", ahead)
         assert ids(JWT) == []
+        for far in (10**400, 1e300):
+            assert ids(dumps({**XIA, "exp": far}, KEY)) == ["clock"]
 
     def test_an_expired_jwt_of_another_key_is_of_another_key(self) -> None:
         old = forge({"alg": "HS256"}, json.dumps({"exp": 1}).encode(), key=OTHER_KEY)
@@ -320,6 +322,14 @@ def test_any_input_ends_with_a_report_and_shows_no_key(text: str, keys: list[str
         assert shown.isascii()
         for key in keys:
             assert len(key) < 6 or key not in shown
+    json.loads(report.as_json())
+
+
+@given(ANY_SESSIONS)
+def test_any_session_ends_with_a_report(session: dict[str, Any]) -> None:
+    report = examine(dumps(session, KEY), (KEY,))
+    assert report.decodes
+    assert report.as_text().isascii()
     json.loads(report.as_json())
 
 

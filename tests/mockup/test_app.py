@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from html import escape
 from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from io import BytesIO
@@ -21,7 +22,7 @@ from djsession.errors import MockupError
 from djsession.mockup import MockupApp
 
 from ..conftest import KEY, OTHER_KEY, XIA, Answer, Recorder, call
-from ..test_codec import without_joserfc  # noqa: F401
+from ..test_codec import ANY_SESSIONS, without_joserfc  # noqa: F401
 
 SESSIONS: dict[str, Any] = {
     "alice": {"roles": {"manager": [{"slug": "cowork", "printable_name": "Chamoix"}]}},
@@ -612,6 +613,15 @@ def test_no_request_makes_it_raise(
     assert answer.code < 500
 
 
+@given(ANY_SESSIONS, st.sampled_from([KEY, OTHER_KEY]))
+def test_any_session_can_be_inspected(session: dict[str, Any], key: str) -> None:
+    app = MockupApp(Recorder(), SESSIONS, secret_key=key)
+    cookie = f"sessionid={dumps(session, KEY)}"
+    assert get(app, "/djsession/", HTTP_COOKIE=cookie).code == 200
+    answer = get(app, "/app/", HTTP_COOKIE=cookie, HTTP_ACCEPT="text/html")
+    assert answer.code == (200 if key == KEY else 403)
+
+
 CREDENTIALS = {"secret_key": "AKIA-one", "nested": {"password": "AKIA-two"}}
 
 
@@ -669,6 +679,16 @@ class TestInspector:
         assert "AKIA" not in page
         assert KEY not in page
         assert "********" in page
+
+    @pytest.mark.parametrize("key", [KEY, "<k3y>&\"quotes'="])
+    def test_the_key_is_masked_wherever_it_is(self, key: str, inside: Recorder) -> None:
+        app = MockupApp(inside, SESSIONS, secret_key=key)
+        session = {"username": f"x{key}", "note": [f"the key is {key}."], key: 1}
+        cookie = f"sessionid={dumps(session, key)}"
+        page = get(app, "/djsession/", HTTP_COOKIE=cookie).body.decode()
+        assert "the key is ********." in page
+        assert key not in page
+        assert escape(key) not in page
 
     def test_a_session_nested_deeply(self, app: MockupApp) -> None:
         deep: Any = 1

@@ -144,11 +144,13 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     def __getitem__(self, key: str) -> Any:
         self.accessed = True
-        if key in self.proxied and key not in _HIDDEN and key not in _AUTH_KEYS:
-            return self.proxied[key]
         if key in _AUTH_KEYS:
             return self._auth_value(key)
-        if key in PROXIED_KEYS or key in _HIDDEN:
+        if key in _HIDDEN:
+            raise KeyError(key)
+        if key in self.proxied:
+            return self.proxied[key]
+        if key in PROXIED_KEYS:
             raise KeyError(key)
         return self.local[key]
 
@@ -173,7 +175,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         self.accessed = True
         local = {key: value for key, value in self.local.items() if key not in PROXIED_KEYS}
         merged = {**local, **self.proxied}
-        return {key: value for key, value in merged.items() if key not in _HIDDEN}
+        return {key: merged[key] for key in merged if key not in _HIDDEN | _AUTH_KEYS}
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         return self._dict()
