@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,14 +20,11 @@ from .codec import Format
 from .doctor import InputError, Report
 from .doctor import settings as doctor_settings
 from .errors import ConfigurationError, DjsessionError, MockupError, SessionError
+from .keys import generate_key
 from .settings import KEY_NAME, Settings
 from .transport import candidates
 
-__all__ = ["InputError", "decrypt", "encrypt", "examine", "generate_key", "main"]
-
-# What the proxy draws keys from: 46 characters, 5.5 bits each.
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789!@#$%^*-_=+"
-_KEY_LENGTH = 32
+__all__ = ["InputError", "decrypt", "encrypt", "examine", "main"]
 
 
 class _CommandParser(argparse.ArgumentParser):
@@ -36,11 +32,6 @@ class _CommandParser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False)
-
-
-def generate_key() -> str:
-    """Return a random key of 32 characters of the proxy's alphabet: more than 128 bits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_KEY_LENGTH))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import openssl
 from .errors import (
-    ConfigurationError,
     InvalidBase64,
     InvalidEncoding,
     InvalidJSON,
@@ -24,6 +23,7 @@ from .errors import (
     SessionError,
     TokenTooLarge,
 )
+from .keys import check_secret_keys
 from .session import Session
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ __all__ = [
     "MAX_TOKEN_SIZE",
     "Format",
     "SessionCodec",
-    "check_secret_keys",
     "dumps",
     "loads",
     "token_format",
@@ -61,44 +60,13 @@ def token_format(token: str) -> Format:
     return "jwt" if "." in token else "openssl"
 
 
-def check_secret_keys(secret_key: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the keys of a ``secret_key`` setting, newest first.
-
-    Takes one key or a sequence of them. Raises ConfigurationError when there is none, and for a
-    key that is empty, not ASCII, or has quotes or white space around it.
-    """
-    if secret_key is None:
-        secret_key = ()
-    keys = (secret_key,) if isinstance(secret_key, str) else secret_key
-    if not isinstance(keys, Sequence) or not all(isinstance(key, str) for key in keys):
-        raise ConfigurationError("secret_key must be a str, or a list of them, newest first")
-    if not keys or not all(keys):
-        raise ConfigurationError(
-            "no secret key: set DJAODJIN_SECRET_KEY, in the environment or in the settings of"
-            " the framework, or pass secret_key=, to the key shown in the settings of the site"
-            " at DjaoDjin. 'djsession keygen' makes one for a site that has none."
-        )
-    for key in keys:
-        if not key.isascii():
-            raise ConfigurationError(
-                "secret_key (DJAODJIN_SECRET_KEY) has a character outside ASCII. The proxy's"
-                " keys have none: copy it again."
-            )
-        if key != key.strip() or key.strip("\"'") != key:
-            raise ConfigurationError(
-                "secret_key (DJAODJIN_SECRET_KEY) starts or ends with a quote or white space."
-                " Most likely a file of environment variables put it there: remove it."
-            )
-    return tuple(keys)
-
-
 class SessionCodec:
     """Decodes and encodes tokens under one or more secret keys.
 
     ``secret_key`` is a str, or a list of them, newest first: the first encodes, all decode, so
     that a key can be changed at the proxy without refusing a request. ``max_token_size`` is in
     characters; tokens of other ``formats`` are refused. Raises ConfigurationError as
-    :func:`check_secret_keys` does.
+    :func:`~djsession.keys.check_secret_keys` does.
 
     Immutable, and safe to share between threads.
     """

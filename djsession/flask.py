@@ -302,7 +302,7 @@ class _DebugMockups:
                     self._mockups = self._mockups or self._load()
             response = self._mockups.respond(environ)
             if response is not None:
-                return response(environ, start_response)
+                return self._mockups.send(response, environ, start_response)
         return self._wsgi_app(environ, start_response)
 
     def _load(self) -> MockupApp:
@@ -310,15 +310,7 @@ class _DebugMockups:
 
         settings = self._settings
         assert settings.mockup is not None
-        return MockupApp(
-            self._wsgi_app,
-            settings.mockup,
-            secret_key=settings.secret_key,
-            cookie_name=settings.cookie_name,
-            allowed_no_session=settings.allowed_no_session,
-            max_token_size=settings.max_token_size,
-            formats=settings.formats,
-        )
+        return MockupApp(self._wsgi_app, settings.mockup, **settings.gate_options())
 
 
 _commands = AppGroup("djsession", help=f"Read and write tokens under {KEY_NAME}.")

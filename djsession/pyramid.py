@@ -241,15 +241,7 @@ def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
         return handler
     from .mockup import MockupApp
 
-    mockups = MockupApp(
-        forbidden,
-        settings.mockup,
-        secret_key=settings.secret_key,
-        cookie_name=settings.cookie_name,
-        allowed_no_session=settings.allowed_no_session,
-        max_token_size=settings.max_token_size,
-        formats=settings.formats,
-    )
+    mockups = MockupApp(forbidden, settings.mockup, **settings.gate_options())
 
     def tween(request: Request) -> Any:
         answer = mockups.respond(request.environ)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
-from .codec import FORMATS, MAX_TOKEN_SIZE, SessionCodec, check_secret_keys
+from .codec import FORMATS, MAX_TOKEN_SIZE, SessionCodec
 from .errors import ConfigurationError
+from .keys import check_secret_keys
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -80,6 +81,10 @@ class Settings:
     def format(self) -> Format:
         """The format to write tokens in: the first that is taken."""
         return cast("Format", self.formats[0])
+
+    def gate_options(self) -> dict[str, Any]:
+        """Return the settings by name, those that adapters add left out: for another gate."""
+        return {item.name: getattr(self, item.name) for item in fields(Settings)}
 
     @classmethod
     def from_mapping(

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from djsession import cli, dumps, loads
+from djsession.keys import generate_key
 
 from .conftest import KEY, OTHER_KEY, ROOT, XIA, command, environment, http, raw_http
 
@@ -59,11 +60,11 @@ class TestKeygen:
         assert all(len(key) * 5.5 >= 128 for key in keys)
 
     def test_every_character_of_the_alphabet_is_drawn(self) -> None:
-        assert set("".join(cli.generate_key() for _ in range(200))) == ALPHABET
+        assert set("".join(generate_key() for _ in range(200))) == ALPHABET
 
     def test_its_keys_are_taken_as_keys(self, run: Run) -> None:
         for _ in range(50):
-            key = cli.generate_key()
+            key = generate_key()
             assert loads(dumps(XIA, key), key) == XIA
 
 

@@ -15,6 +15,7 @@ from django.middleware.cache import FetchFromCacheMiddleware
 from django.utils.module_loading import import_string
 
 from ..errors import ConfigurationError
+from ..keys import PROXY_LENGTH
 from .backends.base import SessionStore
 from .conf import DjangoSettings, debug_of_project, get_settings, local_store_class
 from .middleware import SessionMiddleware
@@ -26,8 +27,6 @@ _KEY_HINT = (
     "Set DJAODJIN_SECRET_KEY, in settings.py or in the environment, to the key that the settings"
     " of the site show at DjaoDjin."
 )
-# As long as the keys that the proxy makes.
-_KEY_LENGTH = 16
 _DISTINCT = 6
 
 
@@ -55,9 +54,9 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
 
 def _check_key(found: DjangoSettings) -> Iterator[CheckMessage]:
     for key in found.secret_key or ():
-        if len(key) < _KEY_LENGTH or len(set(key)) < _DISTINCT:
+        if len(key) < PROXY_LENGTH or len(set(key)) < _DISTINCT:
             yield Warning(
-                f"DJAODJIN_SECRET_KEY is weak: shorter than {_KEY_LENGTH} characters, or of fewer"
+                f"DJAODJIN_SECRET_KEY is weak: shorter than {PROXY_LENGTH} characters, or of fewer"
                 f" than {_DISTINCT} different ones.",
                 hint="Generate a new key at DjaoDjin. For mockup logins: djsession keygen.",
                 id="djsession.W001",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
 
 __all__ = [
+    "MOCKUP_NAMES",
     "DjangoSettings",
     "debug_of_project",
     "get_codec",
@@ -34,6 +35,9 @@ __all__ = [
     "is_test_environment",
     "local_store_class",
 ]
+
+#: The URLs of the mockup logins by their names: login page, logout, API, inspector.
+MOCKUP_NAMES = ("login", "logout", "api_login", "djsession_inspector")
 
 # What djaodjin-deployutils calls it, and what it is called here.
 _NAMES = {
@@ -142,7 +146,7 @@ def _mockup_paths(script_prefix: str) -> list[str]:
     from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
     paths = []
-    for name in ("login", "logout", "api_login", "djsession_inspector"):
+    for name in MOCKUP_NAMES:
         try:
             path = reverse(name)
             view = resolve("/" + path.removeprefix(script_prefix)).func

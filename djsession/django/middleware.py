@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -23,7 +24,7 @@ from .backends.base import SessionStore
 from .conf import get_gate, get_settings, local_store_class
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from django.http import HttpRequest, HttpResponse
 
@@ -98,16 +99,11 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         if isinstance(session, SessionStore):
             if _is_renewed(request):
                 session.local  # noqa: B018
-            if session.is_local_open:
-                options = _cookie_options(session, response)
-                if options is not None:
-                    try:
-                        session.save()
-                    except UpdateError:
-                        raise _interrupted() from None
-                    _set_cookie(response, session, options)
-                _delete_cookie(request, response, session)
-            _vary(response, session)
+            options = _cookie_options(session, response)
+            if options is not None:
+                with _interrupting():
+                    session.save()
+            _finish(request, response, options)
         return response
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -116,16 +112,11 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         if isinstance(session, SessionStore):
             if _is_renewed(request):
                 await session.aopen_local()
-            if session.is_local_open:
-                options = _cookie_options(session, response)
-                if options is not None:
-                    try:
-                        await session.asave()
-                    except UpdateError:
-                        raise _interrupted() from None
-                    _set_cookie(response, session, options)
-                _delete_cookie(request, response, session)
-            _vary(response, session)
+            options = _cookie_options(session, response)
+            if options is not None:
+                with _interrupting():
+                    await session.asave()
+            _finish(request, response, options)
         return response
 
 
@@ -152,6 +143,8 @@ def _is_renewed(request: HttpRequest) -> bool:
 
 def _cookie_options(session: SessionStore, response: HttpResponse) -> dict[str, Any] | None:
     """Return when the cookie of the local session is to expire; None where nothing is saved."""
+    if not session.is_local_open:
+        return None
     local = session.local
     if not (local.modified or settings.SESSION_SAVE_EVERY_REQUEST) or local.is_empty():
         return None
@@ -163,8 +156,33 @@ def _cookie_options(session: SessionStore, response: HttpResponse) -> dict[str, 
     return {"max_age": max_age, "expires": http_date(time.time() + max_age)}
 
 
-def _interrupted() -> SessionInterrupted:
-    return SessionInterrupted("the local session was deleted while the request was under way")
+@contextmanager
+def _interrupting() -> Iterator[None]:
+    """Raise what Django makes a 400 of, where a session is gone that is to be saved."""
+    try:
+        yield
+    except UpdateError:
+        raise SessionInterrupted(
+            "the local session was deleted while the request was under way"
+        ) from None
+
+
+def _finish(
+    request: HttpRequest, response: HttpResponse, cookie_options: dict[str, Any] | None
+) -> None:
+    """Set the headers of a response that come of the session."""
+    session = request.session
+    if cookie_options is not None:
+        _set_cookie(response, session, cookie_options)
+    if session.is_local_open:
+        _delete_cookie(request, response, session)
+    # What the view made of request.djsession is not seen here: whatever a session was sent for
+    # is this user's.
+    if session.accessed or session.proxied:
+        if "Vary" in response.headers:
+            patch_vary_headers(response, ("Cookie", "Authorization"))
+        else:
+            response.headers["Vary"] = "Cookie, Authorization"
 
 
 def _set_cookie(response: HttpResponse, session: SessionStore, options: dict[str, Any]) -> None:
@@ -192,13 +210,3 @@ def _delete_cookie(request: HttpRequest, response: HttpResponse, session: Sessio
             domain=settings.SESSION_COOKIE_DOMAIN,
             samesite=settings.SESSION_COOKIE_SAMESITE,
         )
-
-
-def _vary(response: HttpResponse, session: SessionStore) -> None:
-    # What the view made of request.djsession is not seen here: whatever a session was sent for
-    # is this user's.
-    if session.accessed or session.proxied:
-        if "Vary" in response.headers:
-            patch_vary_headers(response, ("Cookie", "Authorization"))
-        else:
-            response.headers["Vary"] = "Cookie, Authorization"

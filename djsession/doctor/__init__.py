@@ -17,7 +17,7 @@ __all__ = [
     "Keys",
     "Report",
     "Request",
-    "diagnose",
     "choose",
+    "diagnose",
     "read_requests",
 ]

@@ -14,23 +14,20 @@ from urllib.parse import quote, unquote
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from .. import openssl
-from ..codec import FORMATS, MAX_TOKEN_SIZE, SessionCodec, check_secret_keys, token_format
+from ..codec import FORMATS, MAX_TOKEN_SIZE, SessionCodec, token_format
 from ..errors import ConfigurationError, ExpiredToken, SessionError
 from ..gate import Gate
+from ..keys import GENERATED_LENGTH, PROXY_LENGTH, check_secret_keys
 from ..session import Session
 from ..settings import Settings
 from ..trace import Trace
 from ..transport import bearer_token, candidates
 from .inputs import Request
 
-__all__ = ["GUNICORN_LIMIT", "PROXY_KEY_LENGTH", "Case", "Finding", "Keys", "diagnose"]
+__all__ = ["GUNICORN_LIMIT", "Case", "Finding", "Keys", "diagnose"]
 
 #: Bytes of a header that gunicorn takes by default, its name and line end included.
 GUNICORN_LIMIT = 8_190
-
-#: Characters of the keys that the proxy makes, and of those that "djsession keygen" makes.
-PROXY_KEY_LENGTH = 16
-_KEYGEN_LENGTH = 32
 
 # A jwt of the proxy is good for two hours; one that is good for longer was made by a clock ahead.
 _JWT_SECONDS = 2 * 3600
@@ -176,11 +173,11 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
                 "Copy it again.",
                 is_cause=not decodes,
             )
-        if not decodes and trimmed and len(trimmed) not in (PROXY_KEY_LENGTH, _KEYGEN_LENGTH):
+        if not decodes and trimmed and len(trimmed) not in (PROXY_LENGTH, GENERATED_LENGTH):
             yield Finding(
                 "key-length",
                 f"{name} is {len(trimmed)} characters long, and the proxy's keys are"
-                f" {PROXY_KEY_LENGTH}: a shell eats $, !, # and * of a key, and what follows them.",
+                f" {PROXY_LENGTH}: a shell eats $, !, # and * of a key, and what follows them.",
                 "Put the key in single quotes where a shell reads it, and compare it again.",
             )
 

@@ -134,7 +134,7 @@ class MockupApp:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         response = self.respond(environ)
         if response is not None:
-            return self._answer(response, environ, start_response)
+            return self.send(response, environ, start_response)
         assert self.app is not None  # respond() has an answer to everything without one
         try:
             self.gate.open(environ)
@@ -187,9 +187,10 @@ class MockupApp:
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    def _answer(
+    def send(
         self, response: Response, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
+        """Return what a WSGI application does that answers with ``response``."""
         # Not response(environ, start_response): that makes Location absolute, by a scheme and a
         # host that a proxy in between may know otherwise.
         start_response(response.status, response.headerlist)

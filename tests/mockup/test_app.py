@@ -696,6 +696,10 @@ class TestInspector:
             deep = {"a": deep}
         assert "<code>...</code>" in self.inspect(app, {"deep": deep})
 
+    def test_half_a_surrogate_pair_and_a_huge_number(self, app: MockupApp) -> None:
+        page = self.inspect(app, {"username": "x\ud800", "exp": 10**400, "\udfff": ["\udfff"]})
+        assert "<strong>x\\ud800</strong>" in page
+
     def test_it_is_only_read(self, app: MockupApp) -> None:
         assert post(app, "/djsession/", {}).code == 405
 

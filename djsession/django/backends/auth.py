@@ -57,14 +57,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         """
         if remote_user is None:
             return self._by_password(request, credentials)
-        name = self._usable(self.clean_username(remote_user))
-        if name is None:
-            return None
-        session = _session_of(request, remote_user)
-        if get_settings().user_source == "session":
-            user, created = self._unsaved(name, session), False
-        else:
-            user, created = self._from_database(name, session)
+        user, created = self._found(remote_user, _session_of(request, remote_user))
         if user is None:
             return None
         return self._admitted(self.configure_user(request, user, created=created))
@@ -78,14 +71,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         """See :meth:`authenticate`."""
         if remote_user is None:
             return await self._aby_password(request, credentials)
-        name = self._usable(self.clean_username(remote_user))
-        if name is None:
-            return None
-        session = _session_of(request, remote_user)
-        if get_settings().user_source == "session":
-            user, created = self._unsaved(name, session), False
-        else:
-            user, created = await self._afrom_database(name, session)
+        user, created = await self._afound(remote_user, _session_of(request, remote_user))
         if user is None:
             return None
         # Django's own would go to a thread with it.
@@ -119,7 +105,11 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             return await ModelBackend.aauthenticate(self, request, **credentials)
         return None
 
-    def _from_database(self, name: str, session: Session) -> tuple[Any, bool]:
+    def _found(self, remote_user: str, session: Session) -> tuple[Any, bool]:
+        """Return the user of that name, or None, and whether this has made it."""
+        name = self._usable(self.clean_username(remote_user))
+        if name is None or get_settings().user_source == "session":
+            return self._unsaved(name, session), False
         model = get_user_model()
         manager = model._default_manager
         try:
@@ -140,7 +130,11 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             user.save(update_fields=changed)
         return user, False
 
-    async def _afrom_database(self, name: str, session: Session) -> tuple[Any, bool]:
+    async def _afound(self, remote_user: str, session: Session) -> tuple[Any, bool]:
+        """See :meth:`_found`."""
+        name = self._usable(self.clean_username(remote_user))
+        if name is None or get_settings().user_source == "session":
+            return self._unsaved(name, session), False
         model = get_user_model()
         manager = model._default_manager
         try:
@@ -160,7 +154,10 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             await user.asave(update_fields=changed)
         return user, False
 
-    def _unsaved(self, name: str, session: Session) -> Any:
+    def _unsaved(self, name: str | None, session: Session) -> Any:
+        """Return a user without a row, or None without a name."""
+        if name is None:
+            return None
         model = get_user_model()
         user = model(**{**_fields_of(model, session), model.USERNAME_FIELD: name})
         # Some models make a key up for each instance: it would be another with each request.

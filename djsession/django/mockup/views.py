@@ -15,14 +15,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ...errors import ConfigurationError
 from ...mockup import MockupApp
-from ..conf import debug_of_project, get_gate, get_settings, is_test_environment
+from ..conf import MOCKUP_NAMES, debug_of_project, get_gate, get_settings, is_test_environment
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 __all__ = ["check_allowed", "mockup", "refusal"]
-
-_NAMES = ("login", "logout", "api_login", "djsession_inspector")
 
 _REQUEST_KEY = "djsession.django_request"
 
@@ -70,7 +68,7 @@ def mockup(request: HttpRequest) -> HttpResponse:
 
 def _paths(namespace: str) -> tuple[str, ...]:
     prefix = f"{namespace}:" if namespace else ""
-    return tuple(reverse(prefix + name) for name in _NAMES)
+    return tuple(reverse(prefix + name) for name in MOCKUP_NAMES)
 
 
 def _response(answer: Any) -> HttpResponse:
@@ -121,11 +119,7 @@ def _mockups(paths: tuple[str, ...]) -> _Mockups:
     return _Mockups(
         None,
         settings.mockup,
-        secret_key=settings.secret_key,
-        cookie_name=settings.cookie_name,
-        allowed_no_session=get_gate().settings.allowed_no_session,
-        max_token_size=settings.max_token_size,
-        formats=settings.formats,
+        **get_gate().settings.gate_options(),
         login_path=login_path,
         logout_path=logout_path,
         api_path=api_path,
