@@ -251,6 +251,24 @@ class TestDoctor:
         )
         text = f"Cookie: theirs={dumps(XIA, KEY)}"
         assert run("doctor", "--settings", "three_settings", text)[0] == 0
+        # As Django has STATIC_URL; and what is no setting at all.
+        Path("four_settings.py").write_text(
+            'DJSESSION = {"ALLOWED_NO_SESSION": ["static/", "https://cdn.example.com/static/"],'
+            ' "MAX_TOKEN_SIZE": "many", "COOKIE_NAME": 1}\n'
+            f"DJAODJIN_SECRET_KEY = {KEY!r}\n"
+        )
+        request = "GET /static/a.css HTTP/1.1\n"
+        code, out, err = run("doctor", "--settings", "four_settings", stdin=request)
+        assert (code, err) == (1, "")
+        assert "The path is under allowed_no_session" in out
+
+    def test_an_entry_that_is_no_path_is_said_to_be_none(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DJSESSION_ALLOWED_NO_SESSION", "static/")
+        code, out, err = run("doctor", "GET /static/a.css HTTP/1.1\n")
+        assert (code, err) == (1, "")
+        assert "allowed_no_session: 'static/' must start with '/'" in out
 
     def test_colour_is_for_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         arguments = [sys.executable, "-m", "djsession", "doctor", dumps(XIA, KEY)]

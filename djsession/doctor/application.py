@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import setup_testing_defaults
 
-from ..codec import SessionCodec
+from ..codec import FORMATS, SessionCodec
 from ..devserver import load_application
 from ..errors import ConfigurationError
 from ..gate import SESSION_KEY
@@ -19,6 +19,8 @@ from .inputs import InputError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from ..codec import Format
 
 __all__ = ["ApplicationReport", "Seen", "examine_application"]
 
@@ -80,12 +82,14 @@ def examine_application(
     path: str = "/",
     username: str = "doctor",
     cookie_name: str = "sessionid",
+    formats: Sequence[Format] = FORMATS,
     **_: Any,
 ) -> ApplicationReport:
     """Send ``GET path`` through the WSGI application ``MODULE:APP`` twice, in this process.
 
-    The session is of ``username``, under the first key that can be used. What the requests write
-    into a Django database is rolled back. Raises InputError when there is no application.
+    The session is of ``username``, under the first key that can be used, in the first of the
+    ``formats``. What the requests write into a Django database is rolled back. Raises InputError
+    when there is no application, and JWTUnavailable.
     """
     sys.path.insert(0, "")
     try:
@@ -96,10 +100,15 @@ def examine_application(
         raise InputError(f"{spec} raised {type(error).__name__} when imported") from None
     layers = list(_layers(app))
     usable = Keys(tuple(keys)).usable
-    without = _send(app, layers, path, None)
+    without = _send(app, layers, path, {})
     if usable:
-        token = SessionCodec(usable[0]).dumps({"username": username})
-        with_session = _send(app, layers, path, f'{cookie_name}="{token}"')
+        token = SessionCodec(usable[0]).dumps({"username": username}, formats[0])
+        # As the proxy sends them.
+        if formats[0] == "openssl":
+            header = {"HTTP_COOKIE": f'{cookie_name}="{token}"'}
+        else:
+            header = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
+        with_session = _send(app, layers, path, header)
     else:
         with_session = Seen(error="no secret key to write a session with")
     report = ApplicationReport(_names(layers), path, with_session, without)
@@ -157,11 +166,16 @@ def _findings(report: ApplicationReport) -> Iterator[Finding]:
         )
 
 
-def _send(app: WSGIApplication, layers: Sequence[Any], path: str, cookie: str | None) -> Seen:
-    environ: dict[str, Any] = {"PATH_INFO": path, "HTTP_HOST": "localhost", "HTTP_ACCEPT": "*/*"}
+def _send(
+    app: WSGIApplication, layers: Sequence[Any], path: str, header: Mapping[str, str]
+) -> Seen:
+    environ: dict[str, Any] = {
+        "PATH_INFO": path,
+        "HTTP_HOST": "localhost",
+        "HTTP_ACCEPT": "*/*",
+        **header,
+    }
     setup_testing_defaults(environ)
-    if cookie is not None:
-        environ["HTTP_COOKIE"] = cookie
     seen = Seen()
 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], Any]:

@@ -534,9 +534,17 @@ def _of_path(case: Case) -> Iterator[Finding]:
     path = case.request.path
     if path is None or not case.allowed_no_session:
         return
-    gate = Gate(
-        Settings(secret_key="not used", allowed_no_session=[*case.allowed_no_session])  # noqa: S106
-    )
+    entries = [*case.allowed_no_session]
+    try:
+        gate = Gate(Settings(secret_key="not used", allowed_no_session=entries))  # noqa: S106
+    except ConfigurationError as error:
+        yield Finding(
+            "open-paths",
+            f"{error}".encode("ascii", "backslashreplace").decode() + ".",
+            "Correct allowed_no_session: the application does not start with it.",
+            is_cause=False,
+        )
+        return
     if gate.admits({}, path):
         yield Finding(
             "path-open",

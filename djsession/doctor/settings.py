@@ -58,6 +58,8 @@ def from_module(name: str) -> tuple[tuple[str, ...], dict[str, Any]]:
         source = getattr(module, attribute, None)
         if isinstance(source, Mapping):
             values.update(source)
+    if "ALLOWED_NO_SESSION" in values:
+        values["ALLOWED_NO_SESSION"] = _rooted(_paths(values["ALLOWED_NO_SESSION"]))
     values.update(
         {key[len(PREFIX) :]: value for key, value in vars(module).items() if key.startswith(PREFIX)}
     )
@@ -73,8 +75,10 @@ def from_module(name: str) -> tuple[tuple[str, ...], dict[str, Any]]:
         options["allowed_no_session"] = _paths(options["allowed_no_session"])
     if "formats" in options:
         options["formats"] = _formats(options["formats"]) or FORMATS
-    if not isinstance(options.get("max_token_size", 1), int):
-        del options["max_token_size"]
+    # What is no setting is left out: the application says so when it starts.
+    for option, kind in (("max_token_size", int), ("cookie_name", str)):
+        if not isinstance(options.get(option, kind()), kind):
+            del options[option]
     return tuple(key for key in keys if isinstance(key, str)) if keys else (), options
 
 
@@ -82,6 +86,15 @@ def _formats(names: Any) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)):
         return ()
     return tuple(name for item in names if (name := str(item).strip()) in FORMATS)
+
+
+def _rooted(entries: Sequence[str]) -> Sequence[str]:
+    """Return the entries of a Django project as paths: STATIC_URL may be relative, or a CDN's."""
+    return tuple(
+        path if path.startswith("/") else f"/{path}"
+        for path in entries
+        if not path.startswith(("http://", "https://", "//"))
+    )
 
 
 def _paths(entries: Any) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""A project as the documentation has it, for the tests."""
+"""A project as the example has it, for the tests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.urls import reverse_lazy
 
+from examples.django_app import settings as example
 from tests.conftest import KEY
 
 BASE_DIR = Path(__file__).parent
@@ -17,46 +18,14 @@ SECRET_KEY = "a secret of the tests"
 DEBUG = False
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 ROOT_URLCONF = "tests.django.urls"
-USE_TZ = True
-STATIC_URL = "static/"
+USE_TZ = example.USE_TZ
+STATIC_URL = example.STATIC_URL
 
-INSTALLED_APPS = [
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "rest_framework",
-    "djsession.django",
-]
-
-MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "djsession.django.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-]
-
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ]
-        },
-    }
-]
-
-SESSION_ENGINE = "djsession.django.backends.encrypted_cookies"
-AUTHENTICATION_BACKENDS = ["djsession.django.backends.auth.ProxyUserBackend"]
+INSTALLED_APPS = [*example.INSTALLED_APPS, "django.contrib.sessions"]
+MIDDLEWARE = example.MIDDLEWARE
+TEMPLATES = [{**example.TEMPLATES[0], "DIRS": [BASE_DIR / "templates"]}]
+SESSION_ENGINE = example.SESSION_ENGINE
+AUTHENTICATION_BACKENDS = example.AUTHENTICATION_BACKENDS
 DJAODJIN_SECRET_KEY = KEY
 DJSESSION: dict[str, Any] = {
     "ALLOWED_NO_SESSION": [STATIC_URL, "/open/", reverse_lazy("about")],
@@ -64,10 +33,7 @@ DJSESSION: dict[str, Any] = {
     "MOCKUP_WITHOUT_DEBUG": True,
 }
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-}
+REST_FRAMEWORK = example.REST_FRAMEWORK
 
 DATABASES: dict[str, Any]
 if url := os.environ.get("DJSESSION_TEST_DATABASE_URL"):
@@ -93,4 +59,4 @@ else:
         }
     }
 
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DEFAULT_AUTO_FIELD = example.DEFAULT_AUTO_FIELD

@@ -112,6 +112,16 @@ def test_what_is_wrong_with_an_application(tmp_path: Path, application: str, fin
     assert [item["id"] for item in report["findings"]] == [finding]
 
 
+def test_the_session_is_of_a_format_that_the_application_takes(tmp_path: Path) -> None:
+    (tmp_path / "made.py").write_text(
+        "from djsession import SessionMiddleware\nfrom examples.hello import hello\n"
+        "app = SessionMiddleware(hello)"
+    )
+    code, report = doctor("made:app", PYTHONPATH=f"{ROOT}:{tmp_path}", DJSESSION_FORMATS="jwt")
+    assert code == 0, report
+    assert report["with_session"]["remote_user"] == "doctor"
+
+
 def test_an_open_path_is_good_to_know(tmp_path: Path) -> None:
     (tmp_path / "made.py").write_text(
         "from djsession import SessionMiddleware\nfrom examples.hello import hello\n"
