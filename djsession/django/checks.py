@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.checks import CheckMessage, Error, Warning
 from django.middleware.cache import FetchFromCacheMiddleware
+from django.urls import NoReverseMatch, get_resolver, get_script_prefix
+from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
 from ..errors import ConfigurationError
@@ -48,6 +51,7 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
         *_check_middleware(),
         *_check_engines(found),
         *_check_backends(),
+        *_check_open_pages(found),
         *_check_mockup(found),
     ]
 
@@ -151,6 +155,44 @@ def _check_backends() -> Iterator[CheckMessage]:
             hint="Add djsession.django.backends.auth.ProxyUserBackend.",
             id="djsession.E008",
         )
+
+
+def _check_open_pages(found: DjangoSettings) -> Iterator[CheckMessage]:
+    """A page that is named, as by reverse_lazy(), is meant alone; below it may be others."""
+    routes = None
+    for entry in found.allowed_no_session:
+        if not isinstance(entry, Promise):
+            continue
+        try:
+            page = str(entry).removeprefix(get_script_prefix()).rstrip("/")
+        except NoReverseMatch as error:
+            yield Error(
+                f"ALLOWED_NO_SESSION names no URL: {error}",
+                hint="Name a URL of the project, or write the path.",
+                id="djsession.E010",
+            )
+            continue
+        if routes is None:
+            routes = list(_routes(get_resolver().url_patterns))
+        below = [route for route in routes if page and route.startswith(f"{page}/")]
+        others = [route for route in below if route.rstrip("/") != page]
+        if others:
+            yield Warning(
+                f"ALLOWED_NO_SESSION opens {entry} and {len(others)} URLs below it, such as"
+                f" /{others[0]}.",
+                hint="An entry opens all that is below it. List pages that have none below.",
+                id="djsession.W005",
+            )
+
+
+def _routes(patterns: Sequence[Any], prefix: str = "") -> Iterator[str]:
+    """Yield the routes of URL patterns, those of regular expressions without their anchors."""
+    for item in patterns:
+        route = prefix + re.sub(r"[\^$]|\\Z", "", str(item.pattern))
+        if hasattr(item, "url_patterns"):
+            yield from _routes(item.url_patterns, route)
+        else:
+            yield route
 
 
 def _check_mockup(found: DjangoSettings) -> Iterator[CheckMessage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,10 +13,13 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.test import override_settings
+from django.urls import re_path, reverse_lazy
 
 from djsession import loads
 from djsession.django.checks import check_settings
 from tests.conftest import KEY, OTHER_KEY, XIA
+from tests.django.urls import urlpatterns
+from tests.django.views import nothing
 
 OURS = "djsession.django.middleware.SessionMiddleware"
 QUIET: dict[str, Any] = {"DJSESSION": {}}
@@ -36,6 +40,27 @@ def test_djangos_own_checks_are_content_with_it() -> None:
     # Those of the admin, which look for middleware and context processors, among them.
     with override_settings(DJSESSION={"MOCKUP_WITHOUT_DEBUG": True}):
         assert run_checks() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("about", []),
+        ("home", []),
+        ("admin:index", ["djsession.W005"]),
+        ("expression", ["djsession.W005"]),
+        ("no-such", ["djsession.E010"]),
+    ],
+)
+def test_a_page_that_is_named_is_meant_alone(name: str, expected: list[str]) -> None:
+    urls = ModuleType("urls_of_a_test")
+    urls.urlpatterns = [  # type: ignore[attr-defined]
+        *urlpatterns,
+        re_path(r"^expression/$", nothing, name="expression"),
+        re_path(r"^expression/(?P<slug>[a-z]+)/$", nothing),
+    ]
+    entries = ["/open/", "static/", reverse_lazy(name)]
+    assert (ids(ROOT_URLCONF=urls, DJSESSION={"ALLOWED_NO_SESSION": entries})) == expected
 
 
 def without_ours() -> list[str]:
