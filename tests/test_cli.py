@@ -11,11 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from djsession import cli, dumps, loads
 from djsession.keys import generate_key
@@ -208,6 +211,36 @@ class TestDoctor:
         assert run("doctor", str(path))[0] == 0
         path.write_bytes(bytes(range(256)))
         assert run("doctor", str(path))[0] == 1
+
+    @given(
+        st.text(st.characters(exclude_categories=[]))
+        | st.sampled_from([KEY, "-", ".", "/dev/null"]),
+        st.sampled_from(["", "--json"]),
+        st.dictionaries(
+            st.sampled_from(
+                ["DJAODJIN_SECRET_KEY", "DJSESSION_COOKIE_NAME", "DJSESSION_FORMATS"]
+                + ["DJSESSION_ALLOWED_NO_SESSION", "DJSESSION_MAX_TOKEN_SIZE", "DJSESSION_NONE"]
+            ),
+            st.text().filter(lambda value: "\x00" not in value) | st.just(KEY),
+        ),
+    )
+    def test_any_input_and_any_settings_end_with_0_or_1(
+        self, text: str, option: str, variables: dict[str, str]
+    ) -> None:
+        out, err = io.StringIO(), io.StringIO()
+        token = dumps(XIA, KEY)
+        arguments = ["doctor", *filter(None, [option]), "--", text]
+        with (
+            mock.patch.dict(os.environ, variables),
+            mock.patch("sys.stdin", io.StringIO(f"GET /x HTTP/1.1\nCookie: sessionid={token}")),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            assert cli.main(arguments) in (0, 1)
+        assert out.getvalue().isascii()
+        assert len(err.getvalue().splitlines()) <= 1
+        if variables.get("DJAODJIN_SECRET_KEY") == KEY:
+            assert KEY not in out.getvalue() + err.getvalue()
 
     def test_json_for_machines(self, run: Run) -> None:
         code, out, _ = run("doctor", "--json", f"Cookie: sessionid={dumps(XIA, KEY)}")
