@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from pyramid.authorization import ACLHelper, Authenticated, Everyone
+from pyramid.authorization import ACLHelper
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPForbidden
 from pyramid.interfaces import ISecurityPolicy, ISession
@@ -37,6 +37,7 @@ from .errors import AccessDenied, ConfigurationError
 from .gate import SESSION_KEY, Gate
 from .merged import MergedSession
 from .middleware import forbidden
+from .principals import principals_of
 from .session import Session
 from .settings import Settings
 
@@ -358,31 +359,6 @@ class SecurityPolicy:
     def forget(self, request: Request, **options: Any) -> list[tuple[str, str]]:
         """Return no headers: signing out is the proxy's."""
         return []
-
-
-def principals_of(session: Session) -> list[str]:
-    """Return the principals of a session, for ACLs.
-
-    ``system.Everyone``, and for a signed-in user ``system.Authenticated``, the username,
-    ``role:manager`` for each role, ``manager:cowork`` for each role and organization, and
-    ``plan:basic`` for each active plan. A name that could be taken for another principal is left
-    out: users choose some of them.
-    """
-    principals = [Everyone]
-    if not session.is_authenticated:
-        return principals
-    principals.append(Authenticated)
-    username = session.username or ""
-    if ":" not in username and not username.startswith("system."):
-        principals.append(username)
-    for role, organizations in session.roles.items():
-        if ":" in role or not organizations:
-            continue
-        principals.append(f"role:{role}")
-        if role not in ("role", "plan"):
-            principals += [f"{role}:{organization.slug}" for organization in organizations]
-    principals += [f"plan:{plan}" for plan in session.accessible_plans()]
-    return principals
 
 
 class _Predicate:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..doctor import Finding, Report
+from ..principals import principals_of
 from ..session import Organization, Session, Subscription
 from ..trace import Trace
 
@@ -248,6 +249,7 @@ def _adapters(session: Session, path: str) -> Iterator[str]:
         "Pyramid": {
             "request.authenticated_userid": username or "None",
             "request.identity": "the session" if username else "None",
+            "principals of an ACL": ", ".join(principals_of(session)),
             "request.session": f"reads {keys}; writes to the local session",
             "request.djsession": "the session",
         },

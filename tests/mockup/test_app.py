@@ -650,6 +650,7 @@ class TestInspector:
             "<dt><code>request.user.email</code></dt><dd>xia@example.com</dd>",
             "<dt><code>current_user.username</code></dt><dd>xia</dd>",
             "<dt><code>request.authenticated_userid</code></dt><dd>xia</dd>",
+            "<dd>system.Everyone, system.Authenticated, xia, role:manager, manager:xia, plan:basic",
         ):
             assert said in page
 
