@@ -50,12 +50,12 @@ if url := os.environ.get("DJSESSION_TEST_DATABASE_URL"):
     }
 else:
     # A file, which threads can share as processes do.
-    folder = tempfile.mkdtemp(prefix="djsession-tests-")
+    folder = tempfile.TemporaryDirectory(prefix="djsession-tests-")
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": f"{folder}/db.sqlite3",
-            "TEST": {"NAME": f"{folder}/test.sqlite3"},
+            "NAME": f"{folder.name}/db.sqlite3",
+            "TEST": {"NAME": f"{folder.name}/test.sqlite3"},
         }
     }
 
