@@ -20,6 +20,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import click
+import flask
 from flask import Flask, abort, current_app, g, request
 from flask.cli import AppGroup
 from flask.sessions import SessionInterface, SessionMixin
@@ -171,6 +172,8 @@ class User:
 def _session() -> Session:
     if _EXTENSION not in current_app.extensions:
         raise RuntimeError("DjSession is not installed on this application")
+    # What a view makes of it is this user's, as what it makes of flask.session is.
+    flask.session.accessed = True
     session: Session = request.environ[SESSION_KEY]
     return session
 

@@ -252,6 +252,15 @@ class TestSession:
         assert "Set-Cookie" not in answer.headers
         assert {"Cookie", "Authorization"} <= {item.strip() for item in answer.vary}
 
+    def test_a_view_that_looks_at_the_user_alone_varies_too(self, app: Flask) -> None:
+        app.add_url_rule("/name", "name", lambda: str(current_user.username))
+        app.add_url_rule("/roles", "roles", lambda: list(current_session.roles))
+        app.add_url_rule("/manage", "manage", role_required("manager")(lambda: ""))
+        for path in ("/name", "/roles", "/manage"):
+            answer = client(app).get(path)
+            assert answer.status_code == 200
+            assert {"Cookie", "Authorization"} <= {item.strip() for item in answer.vary}, path
+
     def test_a_view_that_looks_at_nothing_varies_by_nothing(self, app: Flask) -> None:
         answer = client(with_views(app)).get("/untouched")
         assert "Vary" not in answer.headers
