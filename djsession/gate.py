@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import AccessDenied, ConfigurationError, SessionError
 from .session import Session
 from .settings import Settings
 from .trace import Trace, trace_token
-from .transport import candidates
+from .transport import candidates, is_quoted
 
 __all__ = ["SESSION_KEY", "Gate"]
 
@@ -136,14 +136,15 @@ class Gate:
             )
         return path in self._paths or path.startswith(self._prefixes)
 
-    def trace(self, transport: str, token: str) -> Trace:
+    def trace(self, environ: Mapping[str, Any], transport: str, token: str) -> Trace:
         """Return what happens to a token of a request, step by step, for people."""
-        header = f"the cookie {self._cookie_name}" if transport == "cookie" else "Authorization"
+        is_cookie = transport == "cookie"
         return trace_token(
             token,
             self.settings.secret_key or (),
             transport=transport,
-            found_in=header,
+            found_in=f"the cookie {self._cookie_name}" if is_cookie else "Authorization",
+            quoted=is_quoted(environ, token) if is_cookie else None,
             max_token_size=self.settings.max_token_size,
             formats=self.settings.formats,
         )
@@ -160,7 +161,7 @@ class Gate:
         refusals: list[str] = []
         for transport, token in candidates(environ, self._cookie_name):
             if logger.isEnabledFor(logging.DEBUG):
-                logger.debug("%s", self.trace(transport, token))
+                logger.debug("%s", self.trace(environ, transport, token))
             try:
                 return self.codec.loads(token), False
             except SessionError as error:

@@ -154,16 +154,20 @@ def trace_token(
     *,
     transport: str = "unknown",
     found_in: str = "",
+    quoted: bool | None = None,
     max_token_size: int = MAX_TOKEN_SIZE,
     formats: Sequence[str] = FORMATS,
 ) -> Trace:
     """Return what happens to a token under each of the keys, which are as the settings take them.
 
-    ``transport`` and ``found_in``, such as "cookie" and "the cookie sessionid", say where it was.
+    ``transport`` and ``found_in``, such as "cookie" and "the cookie sessionid", say where it was,
+    ``quoted`` whether double quotes around it were removed; None where there are never any.
     """
     kind = token_format(token)
     common, per_key = _STEPS[kind]
     steps = [Step("found in", "passed", found_in or transport)]
+    if quoted is not None:
+        steps.append(Step("quotes", "passed", "one pair removed" if quoted else "none"))
     session: Session | None = None
     for number, key in enumerate(secret_keys, 1):
         error: SessionError | None = None

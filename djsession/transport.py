@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-__all__ = ["MAX_COOKIES", "Transport", "bearer_token", "candidates"]
+__all__ = ["MAX_COOKIES", "Transport", "bearer_token", "candidates", "is_quoted"]
 
 Transport = Literal["cookie", "bearer"]
 
@@ -47,6 +47,11 @@ def candidates(environ: Mapping[str, Any], cookie_name: str) -> list[tuple[Trans
         if token:
             found.append(("bearer", token))
     return found
+
+
+def is_quoted(environ: Mapping[str, Any], token: str) -> bool:
+    """Whether a token stands in double quotes in the Cookie header, as the proxy sends it."""
+    return f'"{token}"' in environ.get("HTTP_COOKIE", "")
 
 
 def bearer_token(header: str) -> str:

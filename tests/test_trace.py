@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from base64 import b64decode
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from djsession import AccessDenied, Gate, Settings, dumps, gate, openssl, trace
+from djsession.cli import examine
 
 from .conftest import KEY, OTHER_KEY, XIA
 from .test_codec import REFUSED
@@ -42,6 +44,23 @@ def test_a_session_is_shown_step_by_step(caplog: pytest.LogCaptureFixture) -> No
     assert f"key ********, of 16 characters; iv {iv.hex()}" in log
     assert token[:21] in log
     assert json.dumps(XIA, indent=2).replace("\n", "\n    ") in log
+
+
+def test_quotes_that_were_removed_are_a_step(caplog: pytest.LogCaptureFixture) -> None:
+    token = dumps(XIA, KEY)
+    jwt = dumps(XIA, KEY, "jwt")
+    for said, headers in (
+        ("one pair removed", {"HTTP_COOKIE": f'a="b"; sessionid="{token}"'}),
+        ("none", {"HTTP_COOKIE": f'a="b"; sessionid={token}'}),
+        (None, {"HTTP_AUTHORIZATION": f"Bearer {jwt}"}),
+    ):
+        caplog.clear()
+        log = debug_log(caplog, **headers)
+        found = re.search(r"quotes: +passed +(.*)", log)
+        assert (found and found[1]) == said
+        request = "".join(f"{name[5:]}: {value}\n" for name, value in headers.items())
+        steps = {step.name: step.value for step in examine(request, [KEY]).traces[0].steps}
+        assert steps.get("quotes") == said
 
 
 def test_a_jwt_is_shown_with_its_header_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..session import Session
 from ..trace import Step, Trace, redact, session_text, trace_token
+from ..transport import is_quoted
 from .diagnosis import Case, Finding, diagnose
 
 __all__ = ["Report", "choose"]
@@ -32,12 +33,14 @@ class Report:
         """Look at a case."""
         # Where there is no key the steps before any are of interest all the same.
         keys = case.keys.usable or case.keys.trimmed or ("no key",)
+        environ = case.request.environ
         traces = [
             trace_token(
                 token,
                 keys,
                 transport=transport,
                 found_in=found_in,
+                quoted=is_quoted(environ, token) if transport == "cookie" else None,
                 max_token_size=case.max_token_size,
                 formats=case.formats,
             )
