@@ -13,14 +13,15 @@ from .settings import Settings
 from .trace import Trace, trace_token
 from .transport import candidates, is_quoted
 
-__all__ = ["SESSION_KEY", "Gate"]
+__all__ = ["OPENING_KEY", "SESSION_KEY", "Gate"]
 
 logger = logging.getLogger("djsession")
 
 #: Where the environ holds the Session.
 SESSION_KEY = "djsession.session"
 
-_OPENING_KEY = "djsession.opening"
+#: Where it holds what a gate found, for the gates further in.
+OPENING_KEY = "djsession.opening"
 
 # A path that something between the client and the application may read as another one. The
 # server has decoded it once; what is still encoded, a careless application may decode again.
@@ -32,9 +33,25 @@ _AMBIGUOUS = re.compile(
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-# What a gate found, kept in the environ for the gates further in: the settings and the two
-# headers it went by, the session, and whether it refused a token.
-_Opening = tuple[Settings, str | None, str | None, Session | None, bool]
+class _Opening:
+    """What a gate found, kept in the environ for the gates further in.
+
+    Error reports print an environ: this shows neither the headers nor the session.
+    """
+
+    __slots__ = ("authorization", "cookie", "refused_token", "session", "settings")
+
+    def __init__(
+        self,
+        settings: Settings,
+        cookie: str | None,
+        authorization: str | None,
+        session: Session | None,
+        refused_token: bool,
+    ) -> None:
+        # The settings and the two headers it went by.
+        self.settings, self.cookie, self.authorization = settings, cookie, authorization
+        self.session, self.refused_token = session, refused_token
 
 
 class Gate:
@@ -68,8 +85,7 @@ class Gate:
         if self.admits(environ, path):
             empty: Session = environ[SESSION_KEY]
             return empty
-        *_, refused_token = environ[_OPENING_KEY]
-        if not refused_token:
+        if not environ[OPENING_KEY].refused_token:
             logger.info(
                 "request refused: it carries no session token, neither in a cookie %s nor in an"
                 " Authorization: Bearer header, and its path is not in allowed_no_session",
@@ -86,16 +102,19 @@ class Gate:
         """
         cookie = environ.get("HTTP_COOKIE")
         authorization = environ.get("HTTP_AUTHORIZATION")
-        opening: _Opening | None = environ.get(_OPENING_KEY)
+        opening: _Opening | None = environ.get(OPENING_KEY)
         if (
             opening is not None
-            and opening[1:3] == (cookie, authorization)
-            and self._decodes_alike(opening[0])
+            and opening.cookie == cookie
+            and opening.authorization == authorization
+            and self._decodes_alike(opening.settings)
         ):
-            session = opening[3]
+            session = opening.session
         else:
             session, refused_token = self._first_session(environ)
-            environ[_OPENING_KEY] = (self.settings, cookie, authorization, session, refused_token)
+            environ[OPENING_KEY] = _Opening(
+                self.settings, cookie, authorization, session, refused_token
+            )
         username = None
         if session is None:
             environ[SESSION_KEY] = Session()
@@ -177,7 +196,7 @@ def _open_paths(entries: Sequence[str], home: str) -> tuple[frozenset[str], tupl
     paths, prefixes = [], []
     home = home.encode().decode("latin-1").rstrip("/")
     for entry in entries:
-        if not entry.startswith("/"):
+        if not entry.startswith("/") or not _is_encodable(entry):
             raise ConfigurationError(
                 f"allowed_no_session: {entry!r} must start with '/': it is the path of a URL"
             )
@@ -193,6 +212,15 @@ def _open_paths(entries: Sequence[str], home: str) -> tuple[frozenset[str], tupl
         elif path:
             paths.append(path + "/")
     return frozenset(paths), tuple(prefixes)
+
+
+def _is_encodable(path: str) -> bool:
+    """Whether a path can be written as bytes: half of a surrogate pair cannot."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_utf8(path: str) -> bool:

@@ -225,7 +225,10 @@ def tween_factory(handler: Handler, registry: Registry) -> Handler:
     def tween(request: Request) -> Any:
         environ = request.environ
         try:
-            request.djsession = gate.open(environ)
+            # Pyramid puts this header in front of the path that it traverses: what a client can
+            # say of it is in no entry.
+            is_moved = "HTTP_X_VHM_ROOT" in environ
+            request.djsession = gate.open(environ, "*" if is_moved else None)
         except AccessDenied:
             # For the view that renders the refusal.
             request.djsession = environ[SESSION_KEY]

@@ -104,6 +104,20 @@ class TestGate:
     def test_a_session_is_the_requests(self) -> None:
         assert make_app().get("/me", headers=cookie()).json == {"username": "xia", "session": XIA}
 
+    @pytest.mark.parametrize("root", ["/secret", "/", "", "/\xff"])
+    def test_no_header_moves_an_open_path(self, root: str) -> None:
+        def traversal(config: Configurator) -> None:
+            config.set_root_factory(lambda request: {"secret": {}})
+            config.add_view(lambda request: Response("seen"), context=dict)
+
+        app = make_app(traversal, **{"djsession.allowed_no_session": "/"})
+        assert app.get("/").text == "seen"
+        # What Pyramid puts in front of the path that it traverses.
+        headers = {"X-Vhm-Root": root}
+        assert app.get("/", headers=headers, expect_errors=True).status_code == 403
+        if root.isascii():
+            assert app.get("/", headers={**headers, **cookie()}).text == "seen"
+
     def test_every_capture_is_read(self, capture: Capture) -> None:
         app = make_app(**{"djsession.secret_key": capture.secret_key})
         headers = {

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
-from django.urls import get_script_prefix
 from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
-from ..transport import bearer_token, candidates
+from ..transport import bearer_token
 from .backends.auth import user_of
 from .conf import get_gate
 
@@ -56,17 +55,17 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
             return None
         if request.method not in _SAFE_METHODS and _is_cross_origin(request._request):
             raise AuthenticationFailed(_("The request comes from another site."))
-        gate, environ = get_gate(get_script_prefix()), request.META
-        cookie = {"HTTP_COOKIE": environ.get("HTTP_COOKIE", "")}
-        if candidates(cookie, gate.settings.cookie_name):
-            # What the gate found may be from the cookie.
-            environ = {"HTTP_AUTHORIZATION": header}
-        session = gate.decode(environ)
+        # What SessionMiddleware found may be from the cookie.
+        session = get_gate().decode({"HTTP_AUTHORIZATION": header})
         if session is None:
             raise AuthenticationFailed(_("The token is not valid."))
         if session.username is None:
             return None
         django_request = request._request
+        found = getattr(django_request, "djsession", None)
+        if found and found.username != session.username:
+            # request.session is that of the cookie's user.
+            raise AuthenticationFailed(_("The token is not valid."))
         django_request.djsession = session
         user = user_of(django_request, session)
         if user is None:

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
@@ -29,6 +30,7 @@ __all__ = [
     "MOCKUP_NAMES",
     "DjangoSettings",
     "debug_of_project",
+    "gate_of_request",
     "get_codec",
     "get_gate",
     "get_settings",
@@ -94,7 +96,9 @@ class DjangoSettings(Settings):
     def with_urls(self, script_prefix: str) -> DjangoSettings:
         """Return the settings with the paths that lazy and relative entries stand for."""
         paths = []
-        for entry in map(str, self.allowed_no_session):
+        for item in self.allowed_no_session:
+            # reverse() quotes a path; the gate sees it decoded.
+            entry = unquote(str(item)) if isinstance(item, Promise) else item
             if not entry:
                 raise ConfigurationError("ALLOWED_NO_SESSION has an empty entry")
             # On another host, such as a STATIC_URL on a CDN: no path of this site.
@@ -137,6 +141,18 @@ def get_gate(script_prefix: str = "/") -> Gate:
     finally:
         set_script_prefix(current)
     return Gate(replace(settings, allowed_no_session=paths), home=script_prefix)
+
+
+def gate_of_request(script_prefix: str) -> Gate:
+    """Return the gate for the script prefix of a request, which may be anything.
+
+    Where no path could be under what lazy and relative entries stand for, nothing is open.
+    """
+    try:
+        return get_gate(script_prefix)
+    except ConfigurationError:
+        get_gate("/")  # what is wrong with the settings themselves is raised
+        return Gate(replace(get_settings(), allowed_no_session=()))
 
 
 def _mockup_paths(script_prefix: str) -> list[str]:

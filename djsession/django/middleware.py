@@ -18,10 +18,10 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.http import http_date
 
 from ..errors import AccessDenied, ConfigurationError
-from ..gate import SESSION_KEY
+from ..gate import OPENING_KEY, SESSION_KEY
 from .backends.auth import hand_over
 from .backends.base import SessionStore
-from .conf import get_gate, get_settings, local_store_class
+from .conf import gate_of_request, get_gate, get_settings, local_store_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,12 +75,14 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         if path != path_info and path_info.startswith("/"):  # not that of "OPTIONS *"
             script_prefix = path[: len(path) - len(path_info)] + "/"
         try:
-            get_gate(script_prefix).open(environ, _native(path))
+            gate_of_request(script_prefix).open(environ, _native(path))
             is_refused = False
         except AccessDenied:
             is_refused = True
-        # Also for the page that renders the refusal.
-        request.djsession = environ[SESSION_KEY]
+        # Also for the page that renders the refusal. Not in META: Django's error mails and its
+        # debug page print what is there.
+        request.djsession = environ.pop(SESSION_KEY)
+        del environ[OPENING_KEY]
         session = self.SessionStore(proxied=request.djsession, request=request)
         request.session = session
         # Where AuthenticationMiddleware looks first. Without it, it finds the same user by way of

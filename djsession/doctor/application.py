@@ -248,6 +248,10 @@ def _watch_django(layer: Any, seen: Seen) -> Iterator[None]:
     def watched(request: Any) -> Any:
         response = get_response(request)
         seen.framework = "Django"
+        session = getattr(request, "djsession", None)
+        if session is not None:
+            seen.environ_session = sorted(map(str, session))
+            seen.remote_user = request.META.get("REMOTE_USER")
         if hasattr(request, "user"):
             try:
                 seen.user = request.user.get_username()

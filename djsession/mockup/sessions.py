@@ -180,7 +180,7 @@ class _Reader:
             return None if node is None else self._value(node, ())
         except yaml.MarkedYAMLError as error:
             raise MockupError(self._syntax_problems(error)) from None
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, OverflowError):  # no character has such a number
             raise MockupError(["1: a character that YAML does not allow, expected text"]) from None
         except RecursionError:
             raise MockupError(["1: nested too deeply, expected a mapping of sessions"]) from None
@@ -280,7 +280,7 @@ class _Reader:
                 number = self._scalars.construct_yaml_float(node)
                 if math.isfinite(number):
                     return number
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, IndexError, OverflowError):
             pass
         return self._unknown(node)
 
@@ -354,6 +354,9 @@ def _session_problems(session: Mapping[str, Any], where: _Path) -> Iterator[_Pro
 
 
 def _role_problems(role: object, organizations: Any, where: _Path) -> Iterator[_Problem]:
+    if not isinstance(role, str):
+        yield where, f"a role is {_kind(role)}, expected a name"
+        return
     if not isinstance(organizations, (list, tuple)):
         yield where, f"{role} is {_kind(organizations)}, expected a list of organizations"
         return

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import re
+import sys
 import threading
 from typing import Any
 
@@ -16,12 +18,15 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.urls import reverse_lazy, set_script_prefix
+from django.views.debug import ExceptionReporter
 
 from djsession import ConfigurationError, Session, dumps
 from djsession.django.backends.base import SessionStore
 from djsession.django.middleware import SessionMiddleware
 from tests.conftest import KEY, OTHER_KEY, XIA, Capture
 from tests.django.conftest import as_user, cookie, run
+
+BEARER = f"Bearer {dumps(XIA, KEY, 'jwt')}"
 
 GARBAGE = "U2FsdGVkX18AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
@@ -215,6 +220,43 @@ def test_a_mount_point_that_a_header_names_opens_nothing() -> None:
         set_script_prefix("/")
     # The last is a server that is configured so: the whole application is below an entry.
     assert [status[:3] for status in statuses] == ["403", "200"]
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(
+    "mount", ["/%41", "/a/..", "/a//b", "/a\\b", "/a\x01", "/a b", "/\xc3\xa9"]
+)
+def test_a_mount_point_of_any_name_is_no_error(mount: str) -> None:
+    application = WSGIHandler()
+
+    def status(**more: str) -> str:
+        statuses: list[str] = []
+        environ = RequestFactory().get("/about/", **more).environ | {"SCRIPT_NAME": mount}
+        application(environ, lambda status, headers: statuses.append(status))
+        return statuses[0][:3]
+
+    try:
+        assert status() == ("200" if mount in ("/a b", "/\xc3\xa9") else "403")
+        assert status(HTTP_COOKIE=cookie()) == "200"
+    finally:
+        set_script_prefix("/")
+
+
+@pytest.mark.parametrize("headers", [{"HTTP_COOKIE": cookie()}, {"HTTP_AUTHORIZATION": BEARER}])
+def test_no_error_report_shows_the_token_or_the_session(headers: dict[str, str]) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        raise ValueError
+
+    request = RequestFactory().get("/", **headers)
+    try:
+        SessionMiddleware(view)(request)
+    except ValueError:
+        reporter = ExceptionReporter(request, *sys.exc_info())
+    reporter.tb = reporter.tb.tb_next  # not what this function has
+    for report in (reporter.get_traceback_text(), reporter.get_traceback_html()):
+        assert XIA["site"]["email"] not in report
+        assert not any(token in report for token in re.findall(r"[\w.+/=-]{40,}", str(headers)))
+        assert KEY not in report
 
 
 @pytest.mark.usefixtures("db")

@@ -214,10 +214,15 @@ class TestRestFramework:
         client = as_user(APIClient(enforce_csrf_checks=True))
         assert client.post("/api/bearer").status_code == 401
         alice = dumps({"username": "alice"}, KEY, format="jwt")
-        response = client.get("/api/bearer", headers={"Authorization": f"Bearer {alice}"})
-        assert response.json()["user"] == "alice"
         response = client.get("/api/bearer", headers={"Authorization": "Bearer garbage"})
         assert response.status_code == 401
+        # Two users: what a view writes into request.session would be the other's.
+        response = client.get("/api/bearer", headers={"Authorization": f"Bearer {alice}"})
+        assert response.status_code == 401
+        response = as_user(APIClient(), {}).get(
+            "/api/bearer", headers={"Authorization": f"Bearer {alice}"}
+        )
+        assert response.json()["user"] == "alice"
 
     @pytest.mark.parametrize(
         ("headers", "status"),

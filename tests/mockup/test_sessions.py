@@ -290,7 +290,31 @@ class TestEditing:
         assert list(sessions.by_name) == ["dana"]
 
 
-@given(st.text())
+ODD = [
+    *('!!int ""', '!!int "_"', '!!int "-"', '!!float ""', ":".join(["1"] * 300) + ":1.0"),
+    *('"\\UFFFFFFFF"', '"\\U00110000"', "!!python/object:os.system x", "&a [*a]", "<<: *a"),
+]
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_a_value_that_yaml_itself_trips_over_is_explained(
+    value: str, write: Callable[[str], Path]
+) -> None:
+    with pytest.raises(MockupError):
+        MockupSessions(write(f"a: {{b: {value}}}\n"), accept)
+
+
+def test_a_version_of_too_many_digits(write: Callable[[str], Path]) -> None:
+    with pytest.raises(MockupError):
+        MockupSessions(write(f"%YAML {'9' * 5000}.1\n---\na: {{}}\n"), accept)
+
+
+def test_a_role_is_named_by_a_string() -> None:
+    with pytest.raises(MockupError, match="a role is a number"):
+        MockupSessions({"xia": {"roles": {1: [{"slug": "a"}]}}}, accept)
+
+
+@given(st.text() | st.lists(st.sampled_from([*ODD, "a: ", "\n", "- ", "  "])).map("".join))
 def test_any_text_is_sessions_or_explained(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,9 @@ from django.conf import settings
 from django.contrib.auth import get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend, RemoteUserBackend
 from django.contrib.auth.hashers import make_password
-from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import CharField, TextField
 
 from ...session import Session
 from ..conf import get_settings, is_test_environment
@@ -121,13 +125,21 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             if not self.create_unknown_user:
                 return _log_unknown(), False
             # Another request of the same user may be about to do the same.
-            made: tuple[Any, bool] = manager.get_or_create(
-                **{model.USERNAME_FIELD: name}, defaults=_defaults(model, session)
-            )
-            return made
+            for defaults in _attempts(model, session):
+                with suppress(IntegrityError):
+                    made: tuple[Any, bool] = manager.get_or_create(
+                        **{model.USERNAME_FIELD: name}, defaults=defaults
+                    )
+                    return made
+            return _log_taken(), False
         changed = _update(user, session)
         if changed:
-            user.save(update_fields=changed)
+            try:
+                with transaction.atomic(using=user._state.db):
+                    user.save(update_fields=changed)
+            except IntegrityError:
+                _log_taken()
+                user.refresh_from_db(fields=changed)
         return user, False
 
     async def _afound(self, remote_user: str, session: Session) -> tuple[Any, bool]:
@@ -145,13 +157,20 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         except model.DoesNotExist:
             if not self.create_unknown_user:
                 return _log_unknown(), False
-            made: tuple[Any, bool] = await manager.aget_or_create(
-                **{model.USERNAME_FIELD: name}, defaults=_defaults(model, session)
-            )
-            return made
+            for defaults in _attempts(model, session):
+                with suppress(IntegrityError):
+                    made: tuple[Any, bool] = await manager.aget_or_create(
+                        **{model.USERNAME_FIELD: name}, defaults=defaults
+                    )
+                    return made
+            return _log_taken(), False
         changed = _update(user, session)
         if changed:
-            await user.asave(update_fields=changed)
+            try:
+                await user.asave(update_fields=changed)
+            except IntegrityError:
+                _log_taken()
+                await user.arefresh_from_db(fields=changed)
         return user, False
 
     def _unsaved(self, name: str | None, session: Session) -> Any:
@@ -170,9 +189,12 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
     def _usable(self, name: str) -> str | None:
         """Return a username, or None for one that no row could have: a database would raise."""
         model = get_user_model()
-        longest = model._meta.get_field(model.USERNAME_FIELD).max_length
-        if name and _is_text(name) and (longest is None or len(name) <= longest):
-            return name
+        field = model._meta.get_field(model.USERNAME_FIELD)
+        with suppress(ValidationError, ValueError, TypeError):
+            field.to_python(name)  # a number, say
+            longest = field.max_length
+            if name and _is_text(name) and (longest is None or len(name) <= longest):
+                return name
         logger.warning("the session has a username that the user model cannot hold")
         return None
 
@@ -250,6 +272,11 @@ def _log_unknown() -> Any:
     return None
 
 
+def _log_taken() -> Any:
+    logger.warning("another user in the database has the e-mail address, or so, of the session")
+    return None
+
+
 def _fields_of(model: Any, session: Session) -> dict[str, str]:
     """Return what a session says of the fields that a user model has."""
     said = {
@@ -262,9 +289,12 @@ def _fields_of(model: Any, session: Session) -> dict[str, str]:
     found = {}
     for name, value in said.items():
         try:
-            longest = getattr(model._meta.get_field(name), "max_length", None)
+            field = model._meta.get_field(name)
         except FieldDoesNotExist:
             continue
+        if not isinstance(field, (CharField, TextField)):
+            continue
+        longest = field.max_length
         value = value.replace("\x00", "").strip()
         if not _is_text(value):
             continue
@@ -284,11 +314,18 @@ def _is_text(value: str) -> bool:
         return False
 
 
-def _defaults(model: Any, session: Session) -> dict[str, Any]:
+def _attempts(model: Any, session: Session) -> Iterator[dict[str, Any]]:
+    """Yield what to make a user with, and again without what only one user can have.
+
+    The row of somebody else may still have an address that is this user's now.
+    """
     defaults: dict[str, Any] = _fields_of(model, session)
     if hasattr(model, "set_unusable_password"):
         defaults["password"] = make_password(None)
-    return defaults
+    yield defaults
+    yield {
+        name: value for name, value in defaults.items() if not model._meta.get_field(name).unique
+    }
 
 
 def _update(user: Any, session: Session) -> list[str]:

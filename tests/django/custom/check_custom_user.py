@@ -9,7 +9,7 @@ from django.test import AsyncClient, Client, override_settings
 
 from tests.conftest import XIA
 from tests.django.conftest import as_user, run
-from tests.django.custom.models import Member
+from tests.django.custom.models import Member, Tenant
 
 SESSION = {**XIA, "username": "xia@example.com", "email": "other@example.com"}
 
@@ -56,3 +56,39 @@ def test_test_clients() -> None:
     with override_settings(DJSESSION={"USER_SOURCE": "session"}):
         client.force_login(Member(email="dana@example.com"))
         assert client.get("/whoami").json()["user"] == "dana@example.com"
+
+
+def whoami(session: dict[str, Any]) -> Any:
+    return as_user(Client(), session).get("/whoami").json()["user"]
+
+
+def awhoami(session: dict[str, Any]) -> Any:
+    async def ask() -> Any:
+        return (await as_user(AsyncClient(), session).get("/awhoami")).json()["user"]
+
+    return run(ask())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("ask", [whoami, awhoami])
+def test_what_another_row_has_locks_nobody_out(ask: Any) -> None:
+    with override_settings(AUTH_USER_MODEL="custom.Tenant", DJSESSION={"UPDATE_USER": True}):
+        xia = {"username": "xia", "email": "a@example.com", "last_name": "Lee"}
+        assert ask(xia) == "xia"
+        bob = {"username": "bob", "email": "a@example.com"}
+        assert ask(bob) == "bob"
+        assert ask(bob) == "bob"
+        assert list(Tenant.objects.values_list("username", "email").order_by("username")) == [
+            ("bob", None),
+            ("xia", "a@example.com"),
+        ]
+        assert ask({"username": "dana"}) == "dana"
+        assert ask({"username": "alice"}) == "alice"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("ask", [whoami, awhoami])
+def test_a_username_that_the_field_cannot_hold_is_nobodys(ask: Any) -> None:
+    with override_settings(AUTH_USER_MODEL="custom.Numbered"):
+        assert str(ask({"username": "12"})) == "12"
+        assert ask({"username": "xia"}) == ""

@@ -19,3 +19,25 @@ class Member(AbstractBaseUser):
     objects = BaseUserManager()
 
     USERNAME_FIELD = "email"
+
+
+class Tenant(AbstractBaseUser):
+    """Of whom no two have one e-mail address, and of whom not all have one."""
+
+    username = models.CharField(max_length=20, unique=True)
+    email = models.EmailField(unique=True, null=True)
+    last_name = models.ForeignKey(Member, models.CASCADE, null=True)
+
+    objects = BaseUserManager()
+
+    USERNAME_FIELD = "username"
+
+
+class Numbered(AbstractBaseUser):
+    """Known by a number."""
+
+    number = models.IntegerField(unique=True)
+
+    objects = BaseUserManager()
+
+    USERNAME_FIELD = "number"
