@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,10 @@ from .settings import KEY_NAME, Settings
 from .transport import candidates
 
 __all__ = ["InputError", "decrypt", "encrypt", "examine", "main"]
+
+
+# What is meant to be a file, and is no token.
+_FILE = re.compile(r"[\w./\\~ -]+\.(?:txt|har|json|log|http|sh)", re.ASCII)
 
 
 class _CommandParser(argparse.ArgumentParser):
@@ -53,9 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DjsessionError, InputError) as error:
         print(f"djsession: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # Whoever read the output has enough; nothing may be written at exit either.
+    except OSError as error:
+        # Who read the output has enough, or there is no room for it. Nothing is written at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"djsession: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -199,7 +206,15 @@ def _secret_keys(key_file: str | None) -> list[str] | None:
     if key_file is None:
         return None
     # Lines end in line ends: everything else around a key is a mistake to be told.
-    return _read_text(key_file).rstrip("\r\n").splitlines()
+    return _read_key_file(key_file).rstrip("\r\n").splitlines()
+
+
+def _read_key_file(path: str) -> str:
+    try:
+        return _read_text(path)
+    except InputError as error:
+        # Its name may be the key itself, by mistake.
+        raise InputError(f"the key file cannot be read:{str(error).rpartition(':')[2]}") from None
 
 
 def _read_text(path: str, stdin: TextIO | None = None) -> str:
@@ -233,6 +248,8 @@ def _decrypt(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     keys, options = _doctor_settings(arguments)
     if arguments.app is not None:
+        if arguments.input != "-":
+            raise InputError("doctor --app makes its own request and takes no INPUT")
         # Imported here: it imports the application.
         from .doctor.application import examine_application
 
@@ -256,7 +273,7 @@ def _doctor_settings(arguments: argparse.Namespace) -> tuple[tuple[str, ...], di
         keys, options = doctor_settings.from_environ(os.environ)
     if arguments.key_file is not None:
         # As it is: what is wrong with it is for the doctor to say.
-        keys = tuple(_read_text(arguments.key_file).split("\n"))
+        keys = tuple(_read_key_file(arguments.key_file).split("\n"))
         keys = keys[:-1] if len(keys) > 1 and not keys[-1] else keys
     if arguments.cookie_name is not None:
         options["cookie_name"] = arguments.cookie_name
@@ -267,6 +284,8 @@ def _doctor_input(argument: str) -> str:
     """Return stdin, the text of a file, or the argument itself."""
     if argument == "-":
         # Any bytes at all: a HAR file or a copy may be of any encoding.
+        if sys.stdin is None:
+            raise InputError("there is no standard input")
         binary = getattr(sys.stdin, "buffer", None)
         return binary.read().decode("utf-8", "replace") if binary else sys.stdin.read()
     try:
@@ -275,6 +294,8 @@ def _doctor_input(argument: str) -> str:
             return path.read_bytes().decode("utf-8", "replace")
     except (OSError, ValueError):  # too long for a path, or a NUL in it
         pass
+    if _FILE.fullmatch(argument):
+        raise InputError("there is no such file, and it is no token")
     return argument
 
 
@@ -375,7 +396,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         os.environ[KEY_NAME] = generate_key()
     if arguments.reload and not arguments.watched:
         if made:
-            print(f"{KEY_NAME} is not set: using a new one for this run.", flush=True)
+            print(devserver.NEW_KEY, flush=True)
         return devserver.run_reloading(arguments.argv)
     return devserver.run(
         arguments.app,

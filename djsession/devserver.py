@@ -24,7 +24,10 @@ from .settings import KEY_NAME
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["load_application", "run", "run_reloading"]
+__all__ = ["NEW_KEY", "load_application", "run", "run_reloading"]
+
+#: What is said where there is no key in the environment.
+NEW_KEY = f"{KEY_NAME} is not set: using a new one for this run, if the application has none."
 
 # The exit code by which a watched server asks to be started again.
 _CHANGED = 3
@@ -131,7 +134,7 @@ def run(
         address = f"http://{name}:{server.server_port}"
         print(f"Serving {spec} at {address}/")
         if new_key:
-            print(f"{KEY_NAME} is not set: using a new one for this run.")
+            print(NEW_KEY)
         if mockups:
             users = ", ".join(mockups.sessions.by_name)
             print(f"Sign in at {address}/login/ as one of: {users}")

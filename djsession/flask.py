@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -51,6 +52,8 @@ __all__ = [
     "plan_required",
     "role_required",
 ]
+
+logger = logging.getLogger("djsession")
 
 _EXTENSION = "djsession"
 
@@ -297,6 +300,8 @@ class _DebugMockups:
         self._lock = threading.Lock()
         # At start-up where it is known, so that mistakes in the file show there.
         self._mockups = self._load() if app.debug else None
+        if not app.debug:
+            logger.warning("mockup logins are off: the application is not in debug mode")
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if self._app.debug:

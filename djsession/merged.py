@@ -12,13 +12,23 @@ from typing import Any, Generic, TypeVar
 from .errors import ProxiedKeyError
 from .session import Session
 
-__all__ = ["OWNER", "PROXIED_KEYS", "MergedSession"]
+__all__ = ["OWNER", "PROXIED_KEYS", "MergedSession", "is_proxied"]
 
 #: Whom the local part belongs to: a key in it, hidden from the application.
 OWNER = "_djsession_user"
 
 #: What only the proxy says of a user: not to be written either when it says nothing.
 PROXIED_KEYS = frozenset(("username", "roles", "site", "last_visited"))
+
+
+def is_proxied(proxied: Session, key: object) -> bool:
+    """Whether a key of a framework's session is the proxy's.
+
+    Names with an underscore at their start are the frameworks' own: a proxy that sent one would
+    speak to their code in the place of the application.
+    """
+    return key in proxied and not str(key).startswith("_")
+
 
 # A flag of Flask's about the cookie itself; nobody's data.
 _NOBODYS = "_permanent"
@@ -64,7 +74,7 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
         return local
 
     def __getitem__(self, key: str) -> Any:
-        if key in self.proxied:
+        if is_proxied(self.proxied, key):
             return self.proxied[key]
         if key in PROXIED_KEYS or key == OWNER:
             raise KeyError(key)
@@ -79,9 +89,9 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
         del self.local[key]
 
     def __iter__(self) -> Iterator[str]:
-        yield from self.proxied
+        yield from (key for key in self.proxied if is_proxied(self.proxied, key))
         for key in self.local:
-            if not (key in self.proxied or key in PROXIED_KEYS or key == OWNER):
+            if not self._is_read_only(key):
                 yield key
 
     def __len__(self) -> int:
@@ -103,5 +113,8 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
         raise KeyError("the session has nothing local")
 
     def _check_local(self, key: str) -> None:
-        if key in self.proxied or key in PROXIED_KEYS or key == OWNER:
+        if self._is_read_only(key):
             raise ProxiedKeyError(key)
+
+    def _is_read_only(self, key: str) -> bool:
+        return is_proxied(self.proxied, key) or key in PROXIED_KEYS or key == OWNER

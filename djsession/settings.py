@@ -67,7 +67,12 @@ class Settings:
         if type(self.max_token_size) is not int or self.max_token_size < 1:
             raise ConfigurationError("max_token_size must be a positive int: characters")
         formats = self.formats
-        if isinstance(formats, str) or not formats or not set(formats) <= set(FORMATS):
+        if (
+            isinstance(formats, str)
+            or not isinstance(formats, Sequence)
+            or not formats
+            or not all(name in FORMATS for name in formats)
+        ):
             raise ConfigurationError('formats must be a list of "openssl", "jwt" or both')
         object.__setattr__(self, "formats", tuple(formats))
 

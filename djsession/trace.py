@@ -7,6 +7,7 @@ closely pays nothing for it.
 from __future__ import annotations
 
 import json
+import math
 import re
 from base64 import b64decode
 from collections.abc import Collection, Iterator, Sequence
@@ -27,7 +28,8 @@ Status = Literal["passed", "failed", "not reached"]
 _LEAST_SECRET = 6
 
 _CREDENTIAL = re.compile(
-    r"secret|password|passwd|token|(?:access|session|api|private)[_-]?key|credential",
+    r"secret|pass(?:word|wd|phrase)|\bpwd\b|token|jwt|bearer|cookie|authorization|credential"
+    r"|(?:access|session|api|private)[_-]?key",
     re.IGNORECASE,
 )
 
@@ -60,6 +62,12 @@ _STEP_OF: dict[type[SessionError], str] = {
     errors.InvalidExpiry: "expiry",
     errors.ExpiredToken: "expiry",
 }
+
+
+# Steps of a jwt that are reached with the key alone that has signed it.
+_VERIFIED = ("UTF-8", "JSON", "object", "expiry")
+
+_NO_KEY = "no key"
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,13 @@ def mask(value: Any, secrets: Collection[str] = ()) -> Any:
         }
     if isinstance(value, (list, tuple)):
         return [mask(item, secrets) for item in value]
-    return redact(value, secrets) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return redact(value, secrets)
+    if isinstance(value, float) and not math.isfinite(value):  # 1e999, which JSON has no word for
+        return str(value)
+    if isinstance(value, (int, float)) and str(value) in secrets:
+        return MASK
+    return value
 
 
 def redact(text: str, secrets: Collection[str]) -> str:
@@ -169,7 +183,7 @@ def trace_token(
     if quoted is not None:
         steps.append(Step("quotes", "passed", "one pair removed" if quoted else "none"))
     session: Session | None = None
-    for number, key in enumerate(secret_keys, 1):
+    for number, key in enumerate(secret_keys or (_NO_KEY,), 1):
         error: SessionError | None = None
         try:
             codec = SessionCodec(key, max_token_size=max_token_size, formats=formats)
@@ -179,10 +193,18 @@ def trace_token(
         failed_at = None if error is None else _STEP_OF[type(error)]
         if number == 1:
             steps += _run(common, failed_at, error, None, _common_values(token, kind))
+        if not secret_keys:
+            # The steps before any key are of interest all the same.
+            session = None
+            if failed_at not in common:
+                steps.append(Step("secret key", "failed", "", None, "there is none", "set one"))
+                steps += [Step(name, "not reached") for name in per_key]
+            break
         if failed_at not in common:
             values = _values_of_key(token, kind, key, session)
             steps += _run(per_key, failed_at, error, number, values)
-        if session is not None or failed_at in common:
+        is_verified = kind == "jwt" and failed_at in _VERIFIED
+        if session is not None or failed_at in common or is_verified:
             break
     if session is not None:
         steps.append(Step("schema", "passed", _schema(session)))

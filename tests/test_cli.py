@@ -254,6 +254,58 @@ class TestDoctor:
             out, shown = re.sub(pattern, "...", out), re.sub(pattern, "...", shown)
         assert out.strip("\n") == shown
 
+    @pytest.mark.parametrize(
+        ("arguments", "variables"),
+        [
+            (["TOKEN"], {"DJAODJIN_SECRET_KEY": b"abcdefgh\xff1234567"}),
+            (["GET /caf\u00e9 HTTP/1.1\n"], {"DJSESSION_ALLOWED_NO_SESSION": b"/caf\xe9/"}),
+            ([b"GET /\xff HTTP/1.1\nCookie: a=b"], {"DJSESSION_ALLOWED_NO_SESSION": b"/a"}),
+            ([b"curl http://x/\xff"], {}),
+            (["--cookie-name", b"s\xff", b"Cookie: s\xff=abc"], {}),
+        ],
+        ids=range(5),
+    )
+    def test_bytes_that_are_no_text_are_no_traceback(
+        self, arguments: list[Any], variables: dict[str, bytes]
+    ) -> None:
+        arguments = [dumps(XIA, KEY) if item == "TOKEN" else item for item in arguments]
+        done = subprocess.run(
+            [sys.executable, "-m", "djsession", "doctor", *arguments],
+            env={
+                **environment(DJAODJIN_SECRET_KEY=KEY, PYTHONIOENCODING="utf-8:strict"),
+                **variables,
+            },
+            capture_output=True,
+        )
+        assert done.returncode == 1
+        assert done.stderr == b""
+        assert done.stdout.isascii()
+
+    def test_no_stdin_and_no_room(self) -> None:
+        command = f"{sys.executable} -m djsession doctor"
+        for line, said in (
+            (f"{command} <&-", "there is no standard input"),
+            (f"{command} x >/dev/full", "No space left on device"),
+        ):
+            done = subprocess.run(
+                ["bash", "-c", line],
+                env=environment(DJAODJIN_SECRET_KEY=KEY),
+                capture_output=True,
+                text=True,
+            )
+            assert (done.returncode, done.stderr) == (1, f"djsession: {said}\n")
+
+    def test_a_file_that_is_not_there(self, run: Run) -> None:
+        assert run("doctor", "no-such.txt") == (
+            1,
+            "",
+            "djsession: there is no such file, and it is no token\n",
+        )
+        # Somebody has given the key itself.
+        err = run("doctor", "--key-file", KEY, "x")[2]
+        assert err == "djsession: the key file cannot be read: No such file or directory\n"
+        assert "takes no INPUT" in run("doctor", "--app", "examples.hello:hello", "x")[2]
+
     def test_json_for_machines(self, run: Run) -> None:
         code, out, _ = run("doctor", "--json", f"Cookie: sessionid={dumps(XIA, KEY)}")
         report = json.loads(out)
@@ -274,6 +326,9 @@ class TestDoctor:
         code, out, err = run("doctor", dumps(XIA, KEY))
         assert (code, err) == (1, "")
         assert "There is no secret key." in out
+        assert "secret key  FAILED" in out
+        assert "padding     -" in out
+        assert "no key" not in out
 
     def test_key_and_settings_of_a_module(
         self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -290,7 +345,21 @@ class TestDoctor:
         Path("two_settings.py").write_text("1 / 0")
         code, out, err = run("doctor", "--settings", "two_settings", "x")
         assert (code, out) == (1, "")
-        assert err == "djsession: the settings module cannot be imported: ZeroDivisionError\n"
+        assert err == (
+            "djsession: two_settings cannot be imported: ZeroDivisionError, line 1 of"
+            " two_settings.py\n"
+        )
+        Path("five_settings.py").write_text("import os\n\nos.environ['NO_SUCH_VARIABLE']")
+        err = run("doctor", "--settings", "five_settings", "x")[2]
+        assert "KeyError: 'NO_SUCH_VARIABLE', line 3 of five_settings.py" in err
+        err = run("doctor", "--settings", "no_such_settings", "x")[2]
+        assert err.startswith(
+            "djsession: no_such_settings cannot be imported: there is no module no_such_settings"
+        )
+        for key in (12345, True, 3.5, "{1: 2}", "[1]", '"ab\\ud800cdefgh"'):
+            name = f"odd_{abs(hash(str(key)))}"
+            Path(f"{name}.py").write_text(f"DJAODJIN_SECRET_KEY = {key}\n")
+            assert run("doctor", "--settings", name, dumps(XIA, KEY))[0] == 1
         Path("three_settings.py").write_text(
             'DEPLOYUTILS = {"SESSION_COOKIE_NAME": "theirs", "ALLOWED_NO_SESSION": None}'
         )

@@ -252,6 +252,12 @@ class TestSession:
         assert "Set-Cookie" not in answer.headers
         assert {"Cookie", "Authorization"} <= {item.strip() for item in answer.vary}
 
+    def test_flasks_own_keys_are_not_the_proxys(self, app: Flask) -> None:
+        session = {**XIA, "_flashes": 5, "_permanent": "x"}
+        browser = client(with_views(app), session)
+        assert browser.get("/flashed").json == {"value": []}
+        assert browser.get("/get/_flashes").json == {"value": None}
+
     def test_a_view_that_looks_at_the_user_alone_varies_too(self, app: Flask) -> None:
         app.add_url_rule("/name", "name", lambda: str(current_user.username))
         app.add_url_rule("/roles", "roles", lambda: list(current_session.roles))

@@ -163,6 +163,18 @@ def test_the_fixtures(pytester: pytest.Pytester, folder: str) -> None:
     result.stdout.fnmatch_lines(["*there is no mockup session 'bob': there are xia*"])
 
 
+@pytest.mark.parametrize("options", [["-p", "no:django"], []], ids=["alone", "pytest-django"])
+def test_without_a_client_it_says_so(
+    pytester: pytest.Pytester, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    (pytester.path / "sessions.yaml").write_text(SESSIONS)
+    pytester.makepyfile('def test_somebody(login_as):\n    login_as("xia")\n')
+    result = pytester.runpytest_subprocess(*options)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no fixture client: give login_as(name, client) one*"])
+
+
 def test_the_fixtures_in_a_django_project(pytester: pytest.Pytester) -> None:
     (pytester.path / "sessions.yaml").write_text(SESSIONS)
     pytester.makepyfile(

@@ -24,6 +24,11 @@ SECRETS = {
     "session_key": "AKIA-four",
     "db_password": "AKIA-five",
     "apiToken": "AKIA-six",
+    "pwd": "AKIA-nine",
+    "passphrase": "AKIA-ten",
+    "Authorization": "AKIA-eleven",
+    "jwt": "AKIA-twelve",
+    "cookie": "AKIA-thirteen",
     "nested": [{"PASSWORD": "AKIA-seven", "tokens": ["AKIA-eight"]}],
 }
 

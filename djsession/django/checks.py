@@ -17,7 +17,7 @@ from django.urls import NoReverseMatch, get_resolver, get_script_prefix
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, MockupError
 from ..keys import PROXY_LENGTH
 from .backends.base import SessionStore
 from .conf import DjangoSettings, debug_of_project, get_settings, local_store_class
@@ -178,8 +178,8 @@ def _check_open_pages(found: DjangoSettings) -> Iterator[CheckMessage]:
         others = [route for route in below if route.rstrip("/") != page]
         if others:
             yield Warning(
-                f"ALLOWED_NO_SESSION opens {entry} and {len(others)} URLs below it, such as"
-                f" /{others[0]}.",
+                f"ALLOWED_NO_SESSION opens {entry} and, below it, {len(others)} of the URLs, such"
+                f" as /{others[0]}.",
                 hint="An entry opens all that is below it. List pages that have none below.",
                 id="djsession.W005",
             )
@@ -196,7 +196,21 @@ def _routes(patterns: Sequence[Any], prefix: str = "") -> Iterator[str]:
 
 
 def _check_mockup(found: DjangoSettings) -> Iterator[CheckMessage]:
-    if found.mockup is None or debug_of_project():
+    if found.mockup is None:
+        return
+    if debug_of_project() or found.mockup_without_debug:
+        # Imported here: WebOb and PyYAML are for mockups.
+        from ..mockup import MockupSessions
+
+        try:
+            MockupSessions(found.mockup)
+        except MockupError as error:
+            yield Error(
+                f"The mockup sessions cannot be used: {'; '.join(error.problems)}",
+                hint='Correct DJSESSION["MOCKUP"]: a relative path is one below BASE_DIR.',
+                id="djsession.E011",
+            )
+    if debug_of_project():
         return
     if found.mockup_without_debug:
         yield Warning(

@@ -87,6 +87,11 @@ class DjangoSettings(Settings):
         for name in ("update_user", "mockup_without_debug"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"{name.upper()} must be True or False")
+        if not isinstance(self.mockup, (str, os.PathLike, Mapping, type(None))):
+            raise ConfigurationError("MOCKUP must be a path to a YAML file, or a dict of sessions")
+        hosts = self.mockup_hosts
+        if isinstance(hosts, str) or not all(isinstance(host, str) for host in hosts):
+            raise ConfigurationError("MOCKUP_HOSTS must be a list of host names")
         if self.local_session_cookie_name == self.cookie_name:
             raise ConfigurationError(
                 "LOCAL_SESSION_COOKIE_NAME is that of the proxy's cookie, which the proxy drops"
@@ -192,7 +197,7 @@ def local_store_class() -> type[SessionBase]:
         else:
             name = settings.local_session_engine
             found = import_module(name).SessionStore
-    except (ImportError, AttributeError, RuntimeError) as error:
+    except (ImportError, AttributeError, RuntimeError, ValueError, TypeError) as error:
         raise ConfigurationError(f"the local session engine {name} cannot be used: {error}") from (
             error
         )

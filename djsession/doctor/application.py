@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,7 @@ from ..devserver import load_application
 from ..errors import ConfigurationError
 from ..gate import SESSION_KEY
 from .diagnosis import Finding, Keys
-from .inputs import InputError
+from .inputs import InputError, import_problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -59,7 +60,7 @@ class ApplicationReport:
 
     def as_json(self) -> str:
         """Return it as JSON."""
-        return json.dumps({**asdict(self), "is_well": self.is_well}, indent=2)
+        return json.dumps({**asdict(self), "is_well": self.is_well}, indent=2, default=str)
 
     def as_text(self) -> str:
         """Return it as lines for people."""
@@ -97,7 +98,7 @@ def examine_application(
     except ConfigurationError as error:
         raise InputError(str(error)) from None
     except Exception as error:  # whatever a module may raise
-        raise InputError(f"{spec} raised {type(error).__name__} when imported") from None
+        raise InputError(f"{spec} cannot be imported: {import_problem(error)}") from None
     layers = list(_layers(app))
     usable = Keys(tuple(keys)).usable
     without = _send(app, layers, path, {})
@@ -126,7 +127,7 @@ def _lines(seen: Seen) -> Iterator[str]:
     if seen.framework is not None:
         yield f"{seen.framework + ' user':<12} {seen.user!a}"
         if seen.session is not None:
-            yield f"{'its session':<12} {', '.join(seen.session) or 'empty'}".encode(
+            yield f"{'its session':<12} {', '.join(map(str, seen.session)) or 'empty'}".encode(
                 "ascii", "backslashreplace"
             ).decode()
 
@@ -136,8 +137,9 @@ def _findings(report: ApplicationReport) -> Iterator[Finding]:
     if seen.error and seen.environ_session is None:
         yield Finding(
             "app-error",
-            f"The application raised {seen.error}.",
-            "Look at its log; or set DJAODJIN_SECRET_KEY, where that is what it lacks.",
+            f"The application raised {seen.error}, and djsession has not seen the request.",
+            "Name the application with SessionMiddleware around it, or the adapter in it, not what"
+            " is inside, nor the function that makes it.",
         )
     elif seen.environ_session is None:
         yield Finding(
@@ -150,6 +152,14 @@ def _findings(report: ApplicationReport) -> Iterator[Finding]:
             "app-key",
             "The application refuses a session written with this key: it has another one.",
             "Compare DJAODJIN_SECRET_KEY here and where the application gets its settings from.",
+        )
+    elif seen.status in range(400, 500):
+        yield Finding(
+            "app-status",
+            f"djsession lets the session through; the application itself answers {seen.status}.",
+            "Give --path a page that is there, and that needs no role: the session has a username"
+            " alone.",
+            is_cause=False,
         )
     elif seen.status >= 500:
         yield Finding(
@@ -264,6 +274,9 @@ def _watch_django(layer: Any, seen: Seen) -> Iterator[None]:
     from django.db import close_old_connections, transaction
 
     layer.get_response = watched
+    # What it says of a refusal, with a traceback, is not what was asked for.
+    log = logging.getLogger("django.request")
+    was_disabled, log.disabled = log.disabled, True
     # As Django's test client does: they would close the connection of the transaction.
     signals = (request_started, request_finished)
     for signal in signals:
@@ -278,6 +291,7 @@ def _watch_django(layer: Any, seen: Seen) -> Iterator[None]:
             yield
         finally:
             del layer.get_response
+            log.disabled = was_disabled
             for signal in signals:
                 signal.connect(close_old_connections)
             if rolls_back:

@@ -117,6 +117,9 @@ def diagnose(case: Case, traces: Sequence[Trace]) -> list[Finding]:
         findings += _of_session(session)
         findings += _of_transport(case)
     findings += _of_headers(case)
+    # What was undone to a key, and then works, says why it is of another length.
+    if {finding.id for finding in findings} & {name for name, _, _ in _KEY_CHANGES}:
+        findings = [finding for finding in findings if finding.id != "key-length"]
     unique = {finding.id: finding for finding in reversed(findings)}
     kept = [finding for finding in findings if unique.get(finding.id) is finding]
     return sorted(kept, key=lambda finding: not finding.is_cause)
@@ -159,11 +162,14 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
         if trimmed != key:
             works = any(case.opens(token, [trimmed]) for token in tokens)
             verdict = "works" if works else "does not work"
-            what = "white space or a line end" if key.strip() != key else "quotes"
+            is_space = key.strip() != key
+            what = "white space or a line end" if is_space else "quotes"
             yield Finding(
                 "key-quotes",
                 f"{name} has {what} around it, and {verdict} without.",
-                "Remove it where the key is set: no shell removes quotes in an env file.",
+                "Remove it where the key is set."
+                if is_space
+                else "Remove them where the key is set: no shell does in an env file.",
                 is_cause=not decodes,
             )
         elif not key.isascii():
@@ -174,12 +180,17 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
                 is_cause=not decodes,
             )
         if not decodes and trimmed and len(trimmed) not in (PROXY_LENGTH, GENERATED_LENGTH):
+            why = ": a shell eats $, !, # and * of a key, and what follows them"
             yield Finding(
                 "key-length",
                 f"{name} is {len(trimmed)} characters long, and the proxy's keys are"
-                f" {PROXY_LENGTH}: a shell eats $, !, # and * of a key, and what follows them.",
+                f" {PROXY_LENGTH}{why if len(trimmed) < PROXY_LENGTH else ''}.",
                 "Put the key in single quotes where a shell reads it, and compare it again.",
             )
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
 
 
 def _base64_of(key: str) -> str | None:
@@ -192,9 +203,9 @@ def _base64_of(key: str) -> str | None:
 # What people and tools do to a key on its way, undone; and the finding that it is.
 _KEY_CHANGES: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
     ("key-base64", "is base64 of the key", _base64_of),
-    ("key-base64", "was base64-decoded", lambda key: b64encode(key.encode()).decode()),
+    ("key-base64", "was base64-decoded", lambda key: b64encode(_bytes(key)).decode()),
     ("key-url-encoded", "is URL-encoded", unquote),
-    ("key-url-encoded", "was URL-decoded", lambda key: quote(key, safe="")),
+    ("key-url-encoded", "was URL-decoded", lambda key: quote(_bytes(key), safe="")),
     ("key-escaped", "has % doubled, as for an ini file", lambda key: key.replace("%%", "%")),
     ("key-escaped", "has a backslash before a character", lambda key: key.replace("\\", "")),
 )
@@ -241,6 +252,8 @@ def _of_token(case: Case, transport: str, token: str, trace: Trace) -> Iterator[
             "Set formats to the one that the session backend of the proxy sends: openssl for the"
             " cookie, jwt for the header.",
         )
+    elif name == "secret key":
+        return  # that there is none has been said
     elif name == "joserfc":
         yield Finding(
             "jwt-extra",

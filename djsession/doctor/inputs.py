@@ -5,23 +5,46 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-__all__ = ["MAX_REQUESTS", "InputError", "Request", "read_requests"]
+from ..errors import ConfigurationError
+
+__all__ = ["MAX_REQUESTS", "InputError", "Request", "import_problem", "read_requests"]
 
 #: Requests of a HAR file that are looked at: the last ones.
 MAX_REQUESTS = 50
 
 _REQUEST_LINE = re.compile(r"([A-Z]{3,10}) (\S+) HTTP/[\d.]+\s*")
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)")
+_ANSI_C = re.compile(r"\$'((?:[^'\\]|\\.)*)'")
 _CURL = re.compile(r"(?:\$ )?curl(?:\.exe)?\s")
 
 
 class InputError(Exception):
     """There is nothing in the input that could be looked at; the message is one line."""
+
+
+def import_problem(error: BaseException) -> str:
+    """Say what a module raised, and where: of its message a missing name alone, no value."""
+    said = type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        said = f"there is no module {error.name}"
+    elif isinstance(error, KeyError) and re.fullmatch(r"'[A-Z][A-Z0-9_]*'", str(error)):
+        said = f"KeyError: {error}"  # of a variable
+    elif isinstance(error, ConfigurationError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    here = Path(__file__).parent.parent
+    inside = [frame for frame in frames if not frame.filename.startswith(("<", str(here)))]
+    inside = [frame for frame in inside if "importlib" not in frame.filename]
+    if not inside:
+        return said
+    return f"{said}, line {inside[-1].lineno} of {Path(inside[-1].filename).name}"
 
 
 @dataclass(frozen=True)
@@ -99,12 +122,15 @@ def _path(url: str) -> str | None:
         path = urlsplit(url).path
     except ValueError:
         return None
-    return unquote_to_bytes(path or "/").decode("latin-1")
+    return unquote_to_bytes((path or "/").encode("utf-8", "surrogatepass")).decode("latin-1")
 
 
 def _read_curl(text: str) -> Request:
+    if re.search(r'\^["\r\n]', text):  # for the command line of Windows
+        text = re.sub(r"\^(.)", r"\1", re.sub(r"\^\r?\n", " ", text))
+    text = re.sub(r"\\\r?\n", " ", text).lstrip("$ ")
     try:
-        words = shlex.split(text.replace("\\\r\n", " ").replace("\\\n", " ").lstrip("$ "))
+        words = shlex.split(_ANSI_C.sub(_unquoted, text))
     except ValueError:
         raise InputError("the curl command has a quote that is not closed") from None
     headers: list[tuple[str, str]] = []
@@ -114,7 +140,10 @@ def _read_curl(text: str) -> Request:
         if word in ("-H", "--header", "-b", "--cookie"):
             value = next(arguments, "")
             headers += _headers([value if word in ("-H", "--header") else f"Cookie: {value}"])
-        elif word in ("--oauth2-bearer",):
+        elif word.startswith(("--header=", "--cookie=")):
+            name, _, value = word.partition("=")
+            headers += _headers([value if name == "--header" else f"Cookie: {value}"])
+        elif word == "--oauth2-bearer":
             headers.append(("authorization", f"Bearer {next(arguments, '')}"))
         elif word.startswith(("-H", "-b")) and not word.startswith("--") and len(word) > 2:
             headers += _headers([word[2:] if word[1] == "H" else f"Cookie: {word[2:]}"])
@@ -123,6 +152,16 @@ def _read_curl(text: str) -> Request:
         elif re.match(r"https?://", word):
             url = word
     return Request("curl", headers, _path(url) if url else None)
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    """Return what stands in $'...', which bash reads escapes in, quoted for shlex."""
+    text = re.sub(
+        r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))",
+        lambda found: found[3] or chr(int(found[1] or found[2], 16)),
+        match[1],
+    )
+    return shlex.quote(text)
 
 
 def _read_har(text: str) -> list[Request]:

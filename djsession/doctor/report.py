@@ -31,8 +31,7 @@ class Report:
     @classmethod
     def of(cls, case: Case) -> Report:
         """Look at a case."""
-        # Where there is no key the steps before any are of interest all the same.
-        keys = case.keys.usable or case.keys.trimmed or ("no key",)
+        keys = case.keys.usable or case.keys.trimmed
         environ = case.request.environ
         traces = [
             trace_token(
@@ -93,7 +92,8 @@ class Report:
     def as_text(self, *, colour: bool = False) -> str:
         """Return it as lines for people, in ASCII but for escape sequences of ``colour``."""
         lines = list(self._lines(colour))
-        return self._redacted("\n".join(lines))
+        text = "\n".join(lines).encode("ascii", "backslashreplace").decode()
+        return self._redacted(text)
 
     def _lines(self, colour: bool) -> Iterator[str]:
         for trace in self.traces:
@@ -105,6 +105,10 @@ class Report:
             yield ""
         if self.decodes:
             yield _paint("The session decodes.", "1;32", colour)
+        elif self.session is not None:
+            verdict = "There is no session: no application starts with this key."
+            yield _paint(verdict, "1;31", colour)
+            yield "What is above is of the key without what is around it."
         else:
             yield _paint("There is no session.", "1;31", colour)
         for finding in self.findings:

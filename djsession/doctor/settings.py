@@ -10,7 +10,7 @@ from typing import Any
 
 from ..codec import FORMATS
 from ..settings import KEY_NAME, PREFIX
-from .inputs import InputError
+from .inputs import InputError, import_problem
 
 __all__ = ["from_environ", "from_module"]
 
@@ -48,9 +48,7 @@ def from_module(name: str) -> tuple[tuple[str, ...], dict[str, Any]]:
     try:
         module = importlib.import_module(name)
     except Exception as error:  # whatever a module may raise
-        raise InputError(
-            f"the settings module cannot be imported: {type(error).__name__}"
-        ) from None
+        raise InputError(f"{name} cannot be imported: {import_problem(error)}") from None
     finally:
         sys.path.pop(0)
     values: dict[str, Any] = {}
@@ -79,7 +77,9 @@ def from_module(name: str) -> tuple[tuple[str, ...], dict[str, Any]]:
     for option, kind in (("max_token_size", int), ("cookie_name", str)):
         if not isinstance(options.get(option, kind()), kind):
             del options[option]
-    return tuple(key for key in keys if isinstance(key, str)) if keys else (), options
+    if not isinstance(keys, (list, tuple)):
+        keys = ()
+    return tuple(key for key in keys if isinstance(key, str)), options
 
 
 def _formats(names: Any) -> tuple[str, ...]:

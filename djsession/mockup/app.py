@@ -151,7 +151,7 @@ class MockupApp:
         if not is_local(environ.get("HTTP_HOST", ""), self._hosts):
             logger.warning(
                 "mockup logins answer only to a host name of this machine; another has to be"
-                " listed in hosts"
+                " listed in hosts (djsession serve --allow-host, MOCKUP_HOSTS of Django)"
             )
             response = _text(403, "Forbidden")
         elif page := self._pages.get(environ.get("PATH_INFO", "").rstrip("/")):
@@ -163,21 +163,18 @@ class MockupApp:
             and is_browser(environ)
             and not self.gate.admits(environ)
         ):
-            if candidates(environ, self._cookie_name):
-                response = self._refusal(environ)
-            else:
-                response = _redirect(self._login_url(environ))
+            response = self._unwelcome(environ)
         else:
             return None
         return self._secured(response)
 
     def refuse(self, environ: dict[str, Any]) -> Response | None:
-        """Return the page under the 403 of a browser, or None where no page is for the client.
+        """Return the answer to a browser that the gate refuses, or None for any other client.
 
         For adapters that open the gate themselves.
         """
         if is_browser(environ) and is_local(environ.get("HTTP_HOST", ""), self._hosts):
-            return self._secured(self._refusal(environ))
+            return self._secured(self._unwelcome(environ))
         return None
 
     def _secured(self, response: Response) -> Response:
@@ -272,7 +269,10 @@ class MockupApp:
             return _json(501, {"detail": f"No jwt can be made: {error.remedy}"})
         return _json(status, {"token": token})
 
-    def _refusal(self, environ: dict[str, Any]) -> Response:
+    def _unwelcome(self, environ: dict[str, Any]) -> Response:
+        """Send a browser to the login page, or show it why its token is refused."""
+        if not candidates(environ, self._cookie_name):
+            return _redirect(self._login_url(environ))
         page = refusal_page(self._report(environ), login_url=self._login_url(environ))
         return Response(page, 403)
 

@@ -67,7 +67,9 @@ class MockupSessions:
     Raises MockupError, with every mistake at once, when there is nothing good to start with.
     """
 
-    def __init__(self, source: Source, check: Callable[[Session], str | None]) -> None:
+    def __init__(
+        self, source: Source, check: Callable[[Session], str | None] = lambda session: None
+    ) -> None:
         self._check = check
         self._lock = threading.Lock()
         self._path: Path | None = None

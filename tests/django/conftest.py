@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.core import mail
 from django.db import connections
 from django.test import AsyncClient, Client
+from django.urls import get_resolver
 
 from djsession import dumps
 from tests.conftest import KEY, XIA
@@ -56,6 +57,12 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
             await sync_to_async(connections.close_all)()
 
     return asyncio.run(closing())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _urls_are_loaded() -> None:
+    """With the settings of the project: a test may come first that has others."""
+    assert get_resolver().url_patterns
 
 
 @pytest.fixture

@@ -94,6 +94,13 @@ def without_ours() -> list[str]:
         ),
         ({"DJSESSION": {"MOCKUP": {"xia": XIA}}}, ["djsession.W004"]),
         ({"DJSESSION": {"MOCKUP": {"xia": XIA}}, "DEBUG": True}, []),
+        ({"DJSESSION": {"MOCKUP": "no-such.yaml"}, "DEBUG": True}, ["djsession.E011"]),
+        ({"DJSESSION": {"MOCKUP": {"xia": {"roles": 1}}}, "DEBUG": True}, ["djsession.E011"]),
+        ({"DJSESSION": {"MOCKUP": 5}}, ["djsession.E002"]),
+        ({"DJSESSION": {"MOCKUP_HOSTS": "example.com"}}, ["djsession.E002"]),
+        ({"DJSESSION": {"FORMATS": 5}}, ["djsession.E002"]),
+        ({"DJSESSION": {"LOCAL_SESSION_ENGINE": ""}}, ["djsession.E007"]),
+        ({"DJSESSION": {"LOCAL_SESSION_ENGINE": "..x"}}, ["djsession.E007"]),
     ],
     ids=str,
 )

@@ -188,12 +188,25 @@ def test_a_browser_that_is_refused_is_told_why_where_mockups_are_on() -> None:
     page = response.content.decode()
     assert "the proxy has another one" in page
     assert 'href="/login/?next=%2Fwhoami">Sign in</a>' in page
-    assert "did not come through the proxy" in Client(headers=HTML).get("/").content.decode()
+    # Without a token there is nothing to be told: it is sent to the login page.
+    response = Client(headers=HTML).get("/whoami?a=b")
+    assert response.status_code == 303
+    assert response.headers["Location"] == "/login/?next=%2Fwhoami%3Fa%3Db"
     # A client that is no browser, and a host that is not this machine, see the project's page.
     assert b"Not for you" in Client().get("/whoami").content
     with override_settings(ALLOWED_HOSTS=["*"]):
         response = Client(headers={**HTML, "Host": "www.example.com"}).get("/whoami")
     assert b"Not for you" in response.content
+
+
+def test_a_file_that_cannot_be_read_is_said_to_be(tmp_path: Any) -> None:
+    mockup = {"MOCKUP": str(tmp_path / "none.yaml"), "MOCKUP_WITHOUT_DEBUG": True}
+    with override_settings(DJSESSION=mockup, DEBUG=True):
+        response = Client().get("/login/")
+        assert response.status_code == 500
+        assert response.content.decode().startswith(f"{tmp_path}/none.yaml")
+        assert KEY not in response.content.decode()
+        assert Client(headers=HTML).get("/whoami").status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,16 @@ def test_a_session_cannot_name_the_user_as_django_does(name: str) -> None:
         assert name not in found[1]
 
 
+@pytest.mark.django_db
+def test_the_frameworks_own_keys_are_not_the_proxys() -> None:
+    odd = {**XIA, "_session_expiry": "zz", "_messages": 5, "_csrftoken": [], "_mine": 1}
+    client = as_user(Client(), odd)
+    assert do(client, ["get", "_mine"], ["get_expiry_age"]) == [None, 1209600]
+    assert do(client, ["setdefault", "_mine", 2], ["get", "_mine"]) == [2, 2]
+    assert "_messages" not in do(client, ["keys"])[0]
+    assert client.get("/messages").status_code == 200
+
+
 def test_the_local_session_is_opened_only_when_asked_for(db: None, xia: Client) -> None:
     with engine("db"):
         do(xia, ["[]=", "a", 1])

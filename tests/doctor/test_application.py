@@ -122,6 +122,19 @@ def test_the_session_is_of_a_format_that_the_application_takes(tmp_path: Path) -
     assert report["with_session"]["remote_user"] == "doctor"
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_the_application_itself_answers_is_good_to_know(tmp_path: Path, status: int) -> None:
+    (tmp_path / "made.py").write_text(
+        "from djsession import SessionMiddleware\n"
+        f"def inside(e, s):\n    s('{status} No', [])\n    return []\n"
+        "app = SessionMiddleware(inside)"
+    )
+    code, report = doctor("made:app", PYTHONPATH=f"{ROOT}:{tmp_path}")
+    assert code == 0
+    assert [item["id"] for item in report["findings"]] == ["app-status"]
+    assert f"the application itself answers {status}" in report["findings"][0]["sentence"]
+
+
 def test_an_open_path_is_good_to_know(tmp_path: Path) -> None:
     (tmp_path / "made.py").write_text(
         "from djsession import SessionMiddleware\nfrom examples.hello import hello\n"
@@ -136,7 +149,10 @@ def test_an_application_that_cannot_be_imported(tmp_path: Path) -> None:
     (tmp_path / "made.py").write_text("raise KeyError('s3cret')")
     path = f"{ROOT}:{tmp_path}"
     code, stderr = doctor("made:app", PYTHONPATH=path)
-    assert (code, stderr) == (1, "djsession: made:app raised KeyError when imported\n")
+    assert (code, stderr) == (
+        1,
+        "djsession: made:app cannot be imported: KeyError, line 1 of made.py\n",
+    )
     code, stderr = doctor("no_such_module:app")
     assert code == 1
     assert "there is no module" in stderr

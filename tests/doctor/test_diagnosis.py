@@ -120,6 +120,25 @@ class TestKeys:
         assert examine(TOKEN, ()).findings[0].id == "no-key"
         assert "outside ASCII" in sentence("key-not-ascii", TOKEN, "clé-de-16-lettres")
 
+    def test_a_key_that_was_encoded_is_the_whole_reason(self) -> None:
+        assert ids(TOKEN, b64encode(KEY.encode()).decode()) == ["key-base64"]
+
+    def test_a_longer_key_was_not_eaten(self) -> None:
+        assert "eats" not in sentence("key-length", TOKEN, KEY + "x")
+        assert "eats" in sentence("key-length", TOKEN, KEY[:5])
+
+    def test_the_verdict_on_a_key_with_more_around_it(self) -> None:
+        report = examine(TOKEN, [f'"{KEY}"'])
+        assert "no application starts with this key" in report.as_text()
+        assert "no shell does" in report.as_text()
+        assert "shell" not in examine(TOKEN, [f"{KEY}\n"]).as_text()
+
+    def test_no_key_is_made_up(self) -> None:
+        report = examine(TOKEN, [])
+        assert report.traces[0].failed is not None
+        assert report.traces[0].failed.name == "secret key"
+        assert [finding.id for finding in report.findings] == ["no-key"]
+
 
 class TestBackends:
     def test_the_proxys_own_cookie_is_no_token(self) -> None:
@@ -165,6 +184,10 @@ class TestExpiry:
         assert ids(JWT) == []
         for far in (10**400, 1e300):
             assert ids(dumps({**XIA, "exp": far}, KEY)) == ["clock"]
+
+    def test_an_expired_jwt_under_one_of_two_keys(self) -> None:
+        old = forge({"alg": "HS256"}, json.dumps({"exp": 1}).encode())
+        assert ids(old, KEY, OTHER_KEY) == ids(old, OTHER_KEY, KEY) == ["expired"]
 
     def test_an_expired_jwt_of_another_key_is_of_another_key(self) -> None:
         old = forge({"alg": "HS256"}, json.dumps({"exp": 1}).encode(), key=OTHER_KEY)
@@ -323,6 +346,11 @@ def test_any_input_ends_with_a_report_and_shows_no_key(text: str, keys: list[str
         for key in keys:
             assert len(key) < 6 or key not in shown
     json.loads(report.as_json())
+
+
+def test_infinity_is_no_json() -> None:
+    token = token_of(b'{"a": 1e999}')
+    assert json.loads(examine(token, (KEY,)).as_json(), parse_constant=pytest.fail)
 
 
 @given(ANY_SESSIONS)

@@ -50,11 +50,15 @@ def har_request(url: str = "https://example.com/app/", **headers: str) -> dict[s
         f"$ curl --cookie 'sessionid=\"{TOKEN}\"' --url https://example.com/",
         f"curl -H'Cookie: sessionid={TOKEN}' https://example.com/",
         f"curl --oauth2-bearer {JWT} https://example.com/",
+        f"curl --cookie=sessionid={TOKEN} https://example.com/",
+        f"curl '--header=Cookie: sessionid={TOKEN}' https://example.com/",
+        f"curl https://example.com/ -H $'Cookie: a=\\'\\u0021b\\'; sessionid={TOKEN}'",
+        f'curl ^"https://example.com/^" ^\n  -b ^"a=^%^22; sessionid={TOKEN}^"',
         har(har_request(Cookie=f"sessionid={TOKEN}")),
         har(har_request(), har_request(authorization=f"Bearer {JWT}"), har_request()),
         "\ufeff" + har(har_request(Cookie=f"sessionid={TOKEN}")),
     ],
-    ids=range(22),
+    ids=range(26),
 )
 def test_it_is_found(text: str) -> None:
     report = examine(text, (KEY,))

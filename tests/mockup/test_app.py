@@ -697,6 +697,12 @@ class TestInspector:
             deep = {"a": deep}
         assert "<code>...</code>" in self.inspect(app, {"deep": deep})
 
+    def test_a_key_of_digits_is_masked_as_a_number(self, inside: Recorder) -> None:
+        key = "1234567890123456"
+        app = MockupApp(inside, SESSIONS, secret_key=key)
+        cookie = f"sessionid={dumps({'n': int(key)}, key)}"
+        assert key not in get(app, "/djsession/", HTTP_COOKIE=cookie).body.decode()
+
     def test_half_a_surrogate_pair_and_a_huge_number(self, app: MockupApp) -> None:
         page = self.inspect(app, {"username": "x\ud800", "exp": 10**400, "\udfff": ["\udfff"]})
         assert "<strong>x\\ud800</strong>" in page

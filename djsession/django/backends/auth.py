@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -134,8 +134,9 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             return _log_taken(), False
         changed = _update(user, session)
         if changed:
+            is_unique = any(model._meta.get_field(name).unique for name in changed)
             try:
-                with transaction.atomic(using=user._state.db):
+                with transaction.atomic(user._state.db) if is_unique else nullcontext():
                     user.save(update_fields=changed)
             except IntegrityError:
                 _log_taken()

@@ -15,7 +15,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.utils.module_loading import import_string
 
 from ...errors import ProxiedKeyError, SessionError
-from ...merged import OWNER, PROXIED_KEYS
+from ...merged import OWNER, PROXIED_KEYS, is_proxied
 from ...session import Session
 from .. import conf
 
@@ -148,7 +148,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             return self._auth_value(key)
         if key in _HIDDEN:
             raise KeyError(key)
-        if key in self.proxied:
+        if is_proxied(self.proxied, key):
             return self.proxied[key]
         if key in PROXIED_KEYS:
             raise KeyError(key)
@@ -174,7 +174,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         """Return all that can be read, but for Django's own three keys of the user."""
         self.accessed = True
         local = {key: value for key, value in self.local.items() if key not in PROXIED_KEYS}
-        merged = {**local, **self.proxied}
+        proxied = {key: self.proxied[key] for key in self.proxied if is_proxied(self.proxied, key)}
+        merged = {**local, **proxied}
         return {key: merged[key] for key in merged if key not in _HIDDEN | _AUTH_KEYS}
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
@@ -247,7 +248,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     def _check_local(self, key: str) -> None:
         if key in _AUTH_KEYS:
             raise ProxiedKeyError(key, "signing in and out is for the proxy to do")
-        if key in self.proxied or key in PROXIED_KEYS or key in _HIDDEN:
+        if is_proxied(self.proxied, key) or key in PROXIED_KEYS or key in _HIDDEN:
             raise ProxiedKeyError(key)
 
     # The user.
@@ -353,7 +354,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
             if self._user is _NOT_LOADED:
                 self._user = await auser_of(self._request, self.proxied)
-        elif key not in self.proxied:
+        elif not is_proxied(self.proxied, key):
             await self.aopen_local()
 
     async def aget(self, key: str, default: Any = None) -> Any:

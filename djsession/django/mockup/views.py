@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, MockupError
 from ...mockup import MockupApp
 from ..conf import MOCKUP_NAMES, debug_of_project, get_gate, get_settings, is_test_environment
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 __all__ = ["check_allowed", "mockup", "refusal"]
+
+logger = logging.getLogger("djsession")
 
 _REQUEST_KEY = "djsession.django_request"
 
@@ -42,17 +45,19 @@ def _is_allowed() -> bool:
 
 
 def refusal(request: HttpRequest) -> HttpResponse | None:
-    """Return the page for a browser whose request the gate refuses; None: the project's own 403.
+    """Return the answer to a browser whose request the gate refuses; None: the project's own 403.
 
     There is one where mockup logins are on and their URLs are included.
     """
     if get_settings().mockup is None or not _is_allowed():
         return None
     try:
-        paths = _paths("")
+        answer = _mockups(_paths("")).refuse(_environ(request))
     except NoReverseMatch:
         return None
-    answer = _mockups(paths).refuse(_environ(request))
+    except MockupError as error:
+        logger.error("mockup sessions: %s", error)
+        return None
     return None if answer is None else _response(answer)
 
 
@@ -61,7 +66,11 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
 def mockup(request: HttpRequest) -> HttpResponse:
     """Answer a request to the login page, the logout or the API of the mockup logins."""
     check_allowed()
-    answer = _mockups(_paths(request.resolver_match.namespace)).respond(_environ(request))
+    try:
+        answer = _mockups(_paths(request.resolver_match.namespace)).respond(_environ(request))
+    except MockupError as error:
+        # Not Django's page for an exception, which shows the settings that it came by.
+        return HttpResponse(f"{error}\n", status=500, content_type="text/plain")
     assert answer is not None  # there is no application behind to leave it to
     return _response(answer)
 
