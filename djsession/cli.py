@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"The key is read from the environment variable {KEY_NAME}; several keys, newest"
         " first, are separated by commas.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(
         title="commands",
         required=True,
@@ -132,16 +134,19 @@ def _parser() -> argparse.ArgumentParser:
         "--settings", metavar="MODULE", help="take key and settings from a module, such as Django's"
     )
     doctor.add_argument("--json", action="store_true", help="print JSON, for machines")
-    doctor.add_argument(
+    _add_key_file(doctor)
+    application = doctor.add_argument_group(
+        "instead of an INPUT", "one request through an application, in this process"
+    )
+    application.add_argument(
         "--app",
         metavar="MODULE:APP",
-        help="send a request through a WSGI application instead, with and without a session",
+        help="send a request through a WSGI application, with and without a session",
     )
-    doctor.add_argument("--path", default="/", help="of that request; default: /")
-    doctor.add_argument(
+    application.add_argument("--path", default="/", help="of that request; default: /")
+    application.add_argument(
         "--username", default="doctor", metavar="NAME", help="of that session; default: doctor"
     )
-    _add_key_file(doctor)
     doctor.set_defaults(run=_doctor)
 
     serve = commands.add_parser(
@@ -173,6 +178,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_key_file(serve)
     serve.set_defaults(run=_serve)
     return parser
+
+
+def _version() -> str:
+    try:
+        return metadata.version("djsession")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def _add_token(parser: argparse.ArgumentParser) -> None:

@@ -237,7 +237,7 @@ def _run(
 def _common_values(token: str, kind: Format) -> dict[str, str]:
     values = {
         "size": f"{len(token)} characters, starts with {_public_start(token)}",
-        "format": kind,
+        "format": f"taken for {kind}, by its {'dots' if kind == 'jwt' else 'lack of dots'}",
     }
     if kind == "openssl":
         try:

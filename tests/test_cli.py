@@ -167,6 +167,12 @@ class TestDecrypt:
             assert json.loads(run("decrypt", stdin=token)[1])["username"] == "林"
 
 
+def test_the_version(run: Run) -> None:
+    code, out, _ = run("--version")
+    assert code == 0
+    assert re.fullmatch(r"djsession [\d.]+\n", out)
+
+
 class TestDoctor:
     def test_a_session_that_decodes_is_exit_code_0(self, run: Run) -> None:
         for text in (dumps(XIA, KEY), f"Cookie: a=b; sessionid={dumps(XIA, KEY)}"):
@@ -305,6 +311,11 @@ class TestDoctor:
         err = run("doctor", "--key-file", KEY, "x")[2]
         assert err == "djsession: the key file cannot be read: No such file or directory\n"
         assert "takes no INPUT" in run("doctor", "--app", "examples.hello:hello", "x")[2]
+
+    def test_of_a_har_file_it_says_which_request(self, run: Run) -> None:
+        request = {"url": "http://x/app/", "headers": [{"name": "Cookie", "value": "sessionid=a"}]}
+        out = run("doctor", stdin=json.dumps({"log": {"entries": [{"request": request}]}}))[1]
+        assert out.startswith("The request for '/app/' in the HAR file:\n\n")
 
     def test_json_for_machines(self, run: Run) -> None:
         code, out, _ = run("doctor", "--json", f"Cookie: sessionid={dumps(XIA, KEY)}")

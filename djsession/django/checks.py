@@ -121,7 +121,8 @@ def _check_engines(found: DjangoSettings) -> Iterator[CheckMessage]:
     except ConfigurationError as error:
         yield Error(
             str(error),
-            hint='Set DJSESSION["LOCAL_SESSION_ENGINE"] to a session engine of Django, and add'
+            hint='Set DJSESSION["LOCAL_SESSION_ENGINE"] to a session engine of Django, or'
+            ' DEPLOYUTILS["BACKEND_SESSION_STORE"] to the dotted name of its class, and add'
             " django.contrib.sessions to INSTALLED_APPS for those with a table.",
             id="djsession.E007",
         )

@@ -96,6 +96,9 @@ class Report:
         return self._redacted(text)
 
     def _lines(self, colour: bool) -> Iterator[str]:
+        if self.case.request.source == "har":
+            yield f"The request for {self.case.request.path!a} in the HAR file:"
+            yield ""
         for trace in self.traces:
             yield from _table(trace, colour)
             yield ""

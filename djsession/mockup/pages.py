@@ -125,8 +125,8 @@ def refusal_page(report: Report, *, login_url: str) -> str:
         "\n".join(
             [
                 "<h1>Forbidden</h1>",
-                "<p>This request was refused: it carries no session that can be used. Outside of"
-                " development nobody is told why; the log of the application is.</p>",
+                "<p>This request was refused: it carries no session that can be used. In"
+                " development this page says why; elsewhere the log of the application does.</p>",
                 f'<p><a class="button" href="{escape(login_url)}">Sign in</a></p>',
                 *_explanation(report),
             ]
