@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ MAX_REQUESTS = 50
 
 _REQUEST_LINE = re.compile(r"([A-Z]{3,10}) (\S+) HTTP/[\d.]+\s*")
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)")
+_LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 _ANSI_C = re.compile(r"\$'((?:[^'\\]|\\.)*)'")
 _CURL = re.compile(r"(?:\$ )?curl(?:\.exe)?\s")
 
@@ -38,13 +40,12 @@ def import_problem(error: BaseException) -> str:
         said = f"KeyError: {error}"  # of a variable
     elif isinstance(error, ConfigurationError):
         return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    here = Path(__file__).parent.parent
-    inside = [frame for frame in frames if not frame.filename.startswith(("<", str(here)))]
-    inside = [frame for frame in inside if "importlib" not in frame.filename]
-    if not inside:
-        return said
-    return f"{said}, line {inside[-1].lineno} of {Path(inside[-1].filename).name}"
+    # The last line that is the project's: not Python's, nor of a package.
+    others = ("<", str(Path(__file__).parent.parent), *map(sysconfig.get_path, _LIBRARIES))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(others):
+            return f"{said}, line {frame.lineno} of {Path(frame.filename).name}"
+    return said
 
 
 @dataclass(frozen=True)
