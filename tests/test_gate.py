@@ -281,6 +281,13 @@ class TestStacking:
         monkeypatch.setattr(inner.codec, "loads", lambda token: pytest.fail("decoded again"))
         assert inner.open(environ) is first
 
+    def test_what_it_keeps_for_others_shows_nothing(self) -> None:
+        environ = cookie(dumps(XIA, KEY))
+        gate().open(environ)
+        kept = repr(environ["djsession.opening"]) + repr(environ["djsession.session"])
+        assert environ["HTTP_COOKIE"][10:30] not in kept
+        assert "xia" not in kept
+
     def test_a_refused_token_is_refused_and_logged_once(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -252,6 +252,7 @@ def test_no_error_report_shows_the_token_or_the_session(headers: dict[str, str])
         SessionMiddleware(view)(request)
     except ValueError:
         reporter = ExceptionReporter(request, *sys.exc_info())
+    assert not [name for name in request.META if name.startswith("djsession")]
     reporter.tb = reporter.tb.tb_next  # not what this function has
     for report in (reporter.get_traceback_text(), reporter.get_traceback_html()):
         assert XIA["site"]["email"] not in report
