@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -41,6 +42,15 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _IPv6Server(_Server):
     address_family = socket.AF_INET6
+
+
+class _RequestHandler(WSGIRequestHandler):
+    # The key that a mockup login takes in its URL must not get into a log.
+    _KEY = re.compile(r"([?&]key=)[^&\s]*")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log a request without the key in its URL."""
+        super().log_message("%s", self._KEY.sub(r"\1********", format % args))
 
 
 def load_application(spec: str) -> WSGIApplication:
@@ -97,12 +107,13 @@ def run(
     port: int,
     mockup: str | None,
     hosts: Sequence[str],
+    allow_remote: bool,
     new_key: bool,
     watch: bool,
 ) -> int:
     """Serve an application until interrupted, and return the exit code.
 
-    Prints the address, and with a ``mockup`` file the users one can sign in as.
+    Prints the address, and with a ``mockup`` file the login URL and the users.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     sys.path.insert(0, os.getcwd())
@@ -111,7 +122,11 @@ def run(
         threading.Thread(target=_watch, args=(watched,), daemon=True).start()
     try:
         app = load_application(spec)
-        mockups = MockupApp(app, mockup, hosts=hosts) if mockup is not None else None
+        mockups = None
+        if mockup is not None:
+            mockups = MockupApp(
+                app, mockup, hosts=hosts, allow_remote=allow_remote, print_login_url=False
+            )
     except Exception as error:
         if not watch:
             raise
@@ -125,7 +140,7 @@ def run(
         return 0
     server_class = _IPv6Server if ":" in host else _Server
     try:
-        server = make_server(host, port, mockups or app, server_class, WSGIRequestHandler)
+        server = make_server(host, port, mockups or app, server_class, _RequestHandler)
     except OSError as error:
         print(f"djsession: cannot listen on {host}:{port}: {error.strerror}", file=sys.stderr)
         return 1
@@ -137,7 +152,7 @@ def run(
             print(NEW_KEY)
         if mockups:
             users = ", ".join(mockups.sessions.by_name)
-            print(f"Sign in at {address}/login/ as one of: {users}")
+            print(f"Sign in at {address}{mockups.login_path} as one of: {users}")
         print("Press Ctrl+C to stop.", flush=True)
         try:
             server.serve_forever()

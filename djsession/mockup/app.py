@@ -1,9 +1,11 @@
-"""MockupApp: sign in as a mockup user, in place of the proxy. For development only."""
+"""MockupApp: sign in as a mockup user without the proxy. For development only."""
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,35 +13,48 @@ from urllib.parse import parse_qsl, urlencode
 
 from webob import Request, Response
 
-from ..doctor import Case, Keys, Report
-from ..doctor import Request as DoctorRequest
-from ..errors import AccessDenied, ConfigurationError, SessionError
+from ..doctor import Case, Configuration, RecordedRequest, Report
+from ..errors import ConfigurationError, SessionError
 from ..gate import Gate
-from ..middleware import SessionMiddleware, forbidden
 from ..session import Session
 from ..settings import Settings
-from ..transport import candidates
-from .pages import CONTENT_SECURITY_POLICY, inspector_page, login_page, refusal_page
-from .requests import (
+from ..wsgi import DECODED_KEY, SessionMiddleware, decode_request, is_open
+from .locality import NotLocal, normalize_hosts, why_not_local
+from .login_key import LoginKey
+from .navigation import (
     is_browser,
     is_cross_site,
-    is_local,
     query_parameter,
     request_url,
     safe_next,
     script_url,
+)
+from .pages import (
+    CONTENT_SECURITY_POLICY,
+    NO_KEY,
+    inspector_page,
+    login_page,
+    no_key_page,
+    not_local_page,
+    not_local_text,
+    refusal_page,
 )
 from .sessions import MockupSessions, Source
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-__all__ = ["MAX_COOKIE_SIZE", "MockupApp"]
+    from ..codec import Format
+
+__all__ = ["MAX_COOKIE_SIZE", "TOKEN_MAX_AGE", "MockupApp"]
 
 logger = logging.getLogger("djsession")
 
-#: Bytes of name, value and attributes: what browsers keep of a cookie (RFC 6265 section 6.1).
+#: The largest cookie that browsers keep, in bytes: name, value and attributes (RFC 6265, 6.1).
 MAX_COOKIE_SIZE = 4_096
+
+#: Seconds until a token expires: a day.
+TOKEN_MAX_AGE = 86_400
 
 _MAX_BODY = 65_536
 
@@ -51,17 +66,24 @@ class MockupApp:
 
         application = MockupApp(application, "sessions.yaml", secret_key="...")
 
-    It answers the login page, the logout, the API and the inspector below ``login_path``,
-    ``logout_path``, ``api_path`` and ``inspector_path``. Of the wrapped application it guards the
-    rest: a browser without a token is sent to the login page, one whose token is refused is shown
-    why under the 403, any other client gets a 403 alone. Without one it answers 404.
+    It answers the login page, the logout, the API and the inspector at ``login_path``,
+    ``logout_path``, ``api_path`` and ``inspector_path``. All other requests go to ``app`` through a
+    :class:`~djsession.SessionMiddleware`, except that a browser which the gate would refuse is
+    sent to the login page if it has no token, and sees why its token was refused if it has one.
+    Without an ``app`` all other paths are answered with 404.
 
-    Whoever reaches it can be any of its users. It therefore answers only requests whose Host is
-    a name of this machine, such as localhost, or listed in ``hosts``; all others get a 403.
+    Anyone who can reach it can sign in as any of its users. It therefore answers only requests
+    from this machine, and all others with 403: :mod:`djsession.mockup.locality` explains how it
+    tells them apart. ``hosts`` are host names and addresses, besides localhost, that count as this
+    machine's.
 
-    ``sessions`` is a path to a YAML file or a mapping of names to sessions; the settings are
-    those of SessionMiddleware, taken from the application when that is one. Raises
-    ConfigurationError, and MockupError with all that is wrong with the sessions.
+    ``allow_remote=True`` answers requests from everywhere. A sign-in then needs a key that is made
+    for each start. It is part of the login URL, which goes to stderr and to no log, unless
+    ``print_login_url`` is False. An attacker who can read the traffic can read the key as well.
+
+    ``sessions`` is a path to a YAML file or a mapping of names to sessions. The ``settings`` are
+    those of SessionMiddleware. If ``app`` is one already, its settings are the default. Raises
+    ConfigurationError for a wrong setting, and MockupError with all mistakes in the sessions.
     """
 
     def __init__(
@@ -69,38 +91,15 @@ class MockupApp:
         app: WSGIApplication | None = None,
         sessions: Source = "sessions.yaml",
         *,
-        secret_key: str | Sequence[str] | None = None,
-        cookie_name: str | None = None,
-        allowed_no_session: Sequence[str] | None = None,
-        max_token_size: int | None = None,
-        formats: Sequence[str] | None = None,
         login_path: str = "/login/",
         logout_path: str = "/logout/",
         api_path: str = "/api/auth",
         inspector_path: str = "/djsession/",
         hosts: Sequence[str] = (),
+        allow_remote: bool = False,
+        print_login_url: bool = True,
+        **settings: Any,
     ) -> None:
-        explicit: dict[str, Any] = {
-            name: value
-            for name, value in (
-                ("secret_key", secret_key),
-                ("cookie_name", cookie_name),
-                ("allowed_no_session", allowed_no_session),
-                ("max_token_size", max_token_size),
-                ("formats", formats),
-            )
-            if value is not None
-        }
-        if isinstance(app, SessionMiddleware):
-            inner = app.gate.settings
-            settings = replace(inner, **explicit)
-            if (settings.secret_key, settings.cookie_name) != (inner.secret_key, inner.cookie_name):
-                raise ConfigurationError(
-                    "secret_key and cookie_name of MockupApp differ from those of the application"
-                    " it wraps, which would refuse every login: leave them out"
-                )
-        else:
-            settings = Settings.from_environ(**explicit)
         paths = {
             "login_path": login_path,
             "logout_path": logout_path,
@@ -112,10 +111,14 @@ class MockupApp:
                 raise ConfigurationError(f"{name} must be the path of a URL below '/', in ASCII")
         if isinstance(hosts, str):
             raise ConfigurationError("hosts must be a list of host names")
-        self.app = app
-        self.gate = Gate(settings)
-        self._cookie_name = settings.cookie_name
-        self._hosts = frozenset(host.lower() for host in hosts)
+        if not isinstance(allow_remote, bool):
+            # The text "false" would count as true.
+            raise ConfigurationError("allow_remote must be True or False")
+        explicit = {name: value for name, value in settings.items() if value is not None}
+        self.app, self.gate = _guard(app, explicit)
+        self._cookie_name = self.gate.settings.cookie_name
+        self._hosts = normalize_hosts(hosts)
+        self._key = LoginKey() if allow_remote else None
         self._login_path, self._logout_path = login_path, logout_path
         self._inspector_path = inspector_path
         self._pages = {
@@ -124,46 +127,50 @@ class MockupApp:
             api_path.rstrip("/"): self._api,
             inspector_path.rstrip("/"): self._inspect,
         }
-        self.sessions = MockupSessions(sessions, self._complaint)
+        self.sessions = MockupSessions(sessions, self._why_unusable)
+        self._announce(print_login_url)
+
+    @property
+    def login_path(self) -> str:
+        """The path of the login page, with the key that a sign-in needs when there is one."""
+        return self._key.url(self._login_path) if self._key else self._login_path
+
+    def _announce(self, print_login_url: bool) -> None:
         logger.warning(
-            "mockup logins are on: whoever reaches this application can sign in as any of %d"
-            " users. For development only.",
+            "mockup logins are on: anyone %s can sign in as any of %d users. For development only.",
+            "who has the login URL" if self._key else "on this machine",
             len(self.sessions.by_name),
         )
+        if self._key and print_login_url:
+            # Not through the logger: logs are kept, and read by others.
+            print(f"Mockup logins: sign in at {self.login_path}", file=sys.stderr, flush=True)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         response = self.respond(environ)
         if response is not None:
             return self.send(response, environ, start_response)
         assert self.app is not None  # respond() has an answer to everything without one
-        try:
-            self.gate.open(environ)
-        except AccessDenied:
-            return forbidden(environ, start_response)
         return self.app(environ, start_response)
 
     def respond(self, environ: dict[str, Any]) -> Response | None:
-        """Return the answer to a request that is the mockups' own to answer, or None.
+        """Return the answer to a request if it is for the mockups to answer, else None.
 
-        None leaves the request to the application behind, whose gate has yet to be opened. For
-        adapters that mount the mockups inside of a framework.
+        None leaves the request to the application and its gate, which has not decided yet. For
+        adapters that mount the mockups inside a framework.
         """
-        if not is_local(environ.get("HTTP_HOST", ""), self._hosts):
-            logger.warning(
-                "mockup logins answer only to a host name of this machine; another has to be"
-                " listed in hosts (djsession serve --allow-host, MOCKUP_HOSTS of Django)"
-            )
-            response = _text(403, "Forbidden")
+        not_local = self._why_not_local(environ)
+        if not_local:
+            response = self._refuse_remote(environ, not_local)
         elif page := self._pages.get(environ.get("PATH_INFO", "").rstrip("/")):
             response = page(Request(environ))
         elif self.app is None:
             response = _text(404, "Not found")
         elif (
-            self.gate.decode(environ) is None
+            decode_request(self.gate, environ) is None
             and is_browser(environ)
-            and not self.gate.admits(environ)
+            and not is_open(self.gate, environ)
         ):
-            response = self._unwelcome(environ)
+            response = self._login_or_explain(environ)
         else:
             return None
         return self._secured(response)
@@ -171,11 +178,20 @@ class MockupApp:
     def refuse(self, environ: dict[str, Any]) -> Response | None:
         """Return the answer to a browser that the gate refuses, or None for any other client.
 
-        For adapters that open the gate themselves.
+        For adapters that ask the gate themselves.
         """
-        if is_browser(environ) and is_local(environ.get("HTTP_HOST", ""), self._hosts):
-            return self._secured(self._unwelcome(environ))
+        if is_browser(environ) and not self._why_not_local(environ):
+            return self._secured(self._login_or_explain(environ))
         return None
+
+    def _why_not_local(self, environ: dict[str, Any]) -> NotLocal | None:
+        return None if self._key else why_not_local(environ, self._hosts)
+
+    def _refuse_remote(self, environ: dict[str, Any], not_local: NotLocal) -> Response:
+        logger.warning("mockup logins refused a request because %s", not_local.reason)
+        if is_browser(environ):
+            return Response(not_local_page(not_local), 403)
+        return _text(403, not_local_text(not_local))
 
     def _secured(self, response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
@@ -187,14 +203,14 @@ class MockupApp:
     def send(
         self, response: Response, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Return what a WSGI application does that answers with ``response``."""
-        # Not response(environ, start_response): that makes Location absolute, by a scheme and a
-        # host that a proxy in between may know otherwise.
+        """Answer a request with ``response``, as a WSGI application does."""
+        # Not response(environ, start_response): that makes Location absolute, with a scheme and a
+        # host that a proxy in between may have changed.
         start_response(response.status, response.headerlist)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
     def _login_url(self, environ: dict[str, Any]) -> str:
-        """Return the URL of the login page, which leads back to where a request was going."""
+        """Return the URL of the login page that leads back to the URL of this request."""
         url = script_url(environ) + self._login_path
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             url += "?" + urlencode({"next": request_url(environ)})
@@ -202,24 +218,48 @@ class MockupApp:
 
     def _login(self, request: Request) -> Response:
         if request.method in ("GET", "HEAD"):
-            return self._page(request, query_parameter(request.environ, "next"))
+            return self._show_login(request)
         if request.method != "POST":
             return _method_not_allowed("GET, HEAD, POST")
         if is_cross_site(request.environ):
             return _text(403, "Forbidden")
+        if not self._may_sign_in(request):
+            return self._no_key(request)
         form = _form(request)
         if form is None:
             return _text(400, "Bad request")
         next_url = form.get("next") or query_parameter(request.environ, "next")
-        # A click sends the name in the file, the form a username.
+        # A click sends the name in the file; the form sends a username.
         name = form.get("user") or form.get("username", "")
         session = self.sessions.by_name.get(name) or self.sessions.by_username(name)
         if session is None:
-            error = "There is no mockup user of that name: choose one of those below."
+            error = "There is no mockup user of that name. Choose one of the users below."
             return self._page(request, next_url, error)
         response = _redirect(self._next(request, next_url))
         self._set_cookie(request, response, session)
         return response
+
+    def _show_login(self, request: Request) -> Response:
+        next_url = query_parameter(request.environ, "next")
+        if not self._may_sign_in(request):
+            return self._no_key(request)
+        if self._key and self._key.is_in_url(request):
+            # The cookie takes over, so that the key leaves the address bar.
+            location = script_url(request.environ) + self._login_path
+            if next_url:
+                location += "?" + urlencode({"next": self._next(request, next_url)})
+            response = _redirect(location)
+            self._key.remember(request, response)
+            return response
+        return self._page(request, next_url)
+
+    def _may_sign_in(self, request: Request) -> bool:
+        return self._key is None or self._key.is_in(request)
+
+    def _no_key(self, request: Request) -> Response:
+        if is_browser(request.environ):
+            return Response(no_key_page(), 403)
+        return _text(403, NO_KEY)
 
     def _logout(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD", "POST"):
@@ -237,11 +277,13 @@ class MockupApp:
             session = self._signed_in(request)
             if session is None:
                 return _json(401, {"detail": "Not signed in."})
-            return self._token(session, 200)
+            return self._send_token(session, 200)
         if request.method != "POST":
             return _method_not_allowed("GET, HEAD, POST")
         if is_cross_site(request.environ):
             return _json(403, {"detail": "Forbidden"})
+        if not self._may_sign_in(request):
+            return _json(403, {"detail": NO_KEY})
         if request.content_type != "application/json":
             return _json(400, {"detail": "Expected a body of the type application/json."})
         body = _body(request)
@@ -255,23 +297,22 @@ class MockupApp:
         session = self.sessions.by_username(username)
         if session is None:
             return _json(401, {"detail": "There is no mockup user of that name."})
-        response = self._token(session, 201)
-        if response.status_code == 201:
-            self._set_cookie(request, response, session)
+        response = self._send_token(session, 201)
+        self._set_cookie(request, response, session)
         return response
 
-    def _token(self, session: Session, status: int) -> Response:
-        try:
-            token = self.gate.codec.dumps(
-                {key: value for key, value in session.items() if key != "exp"}, "jwt"
-            )
-        except SessionError as error:  # the extra is not installed
-            return _json(501, {"detail": f"No jwt can be made: {error.remedy}"})
-        return _json(status, {"token": token})
+    def _send_token(self, session: Session, status: int) -> Response:
+        return _json(status, {"token": self._token(session, "jwt")})
 
-    def _unwelcome(self, environ: dict[str, Any]) -> Response:
-        """Send a browser to the login page, or show it why its token is refused."""
-        if not candidates(environ, self._cookie_name):
+    def _token(self, session: Session, format: Format) -> str:
+        """Return a token of a session that expires in a day, whatever the session says."""
+        expires_at = int(time.time()) + TOKEN_MAX_AGE
+        return self.gate.codec.dumps({**session, "exp": expires_at}, format)
+
+    def _login_or_explain(self, environ: dict[str, Any]) -> Response:
+        """Send a browser to the login page, or show why its token was refused."""
+        decode_request(self.gate, environ)
+        if not environ[DECODED_KEY].carries_token:
             return _redirect(self._login_url(environ))
         page = refusal_page(self._report(environ), login_url=self._login_url(environ))
         return Response(page, 403)
@@ -282,36 +323,25 @@ class MockupApp:
         prefix = script_url(request.environ)
         html = inspector_page(
             self._report(request.environ),
-            path=prefix + request.environ.get("PATH_INFO", ""),
             login_url=prefix + self._login_path,
             logout_url=prefix + self._logout_path,
         )
         return Response(html)
 
     def _report(self, environ: dict[str, Any]) -> Report:
-        """Return what the doctor says of a request."""
+        """Return the doctor's report about a request."""
         headers = [
             (name, environ[key])
             for name, key in (("cookie", "HTTP_COOKIE"), ("authorization", "HTTP_AUTHORIZATION"))
             if key in environ
         ]
-        settings = self.gate.settings
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        return Report.of(
-            Case(
-                DoctorRequest("request", headers, path),
-                Keys(tuple(settings.secret_key or ())),
-                settings.cookie_name,
-                settings.allowed_no_session,
-                settings.max_token_size,
-                settings.formats,
-            )
-        )
+        request = RecordedRequest("request", headers, environ.get("PATH_INFO", ""))
+        return Report.of(Case(request, Configuration.of_settings(self.gate.settings)))
 
     def login_page(self, environ: dict[str, Any], **context: Any) -> str:
-        """Return the HTML of the login page. ``context`` is what ``pages.login_page`` takes.
+        """Return the HTML of the login page. ``context`` are the arguments of ``pages.login_page``.
 
-        For an adapter that renders the page by means of its framework.
+        For an adapter that renders the page with its framework's templates.
         """
         return login_page(**context)
 
@@ -331,7 +361,7 @@ class MockupApp:
         return Response(html, 401 if error else 200)
 
     def _next(self, request: Request, url: str) -> str:
-        """Return where to go after a login: never off the site, nor to where it is undone."""
+        """Return where a login leads: to a page of this site that is not the login or logout."""
         prefix = script_url(request.environ)
         url = safe_next(url, prefix + "/")
         path = url.partition("?")[0].rstrip("/")
@@ -340,26 +370,32 @@ class MockupApp:
 
     def _signed_in(self, request: Request) -> Session | None:
         """Return the mockup session, as the file has it now, of the user of a request."""
-        session = self.gate.decode(request.environ)
+        session = decode_request(self.gate, request.environ)
         return self.sessions.by_username(session.username) if session else None
 
     def _set_cookie(self, request: Request, response: Response, session: Session) -> None:
         response.set_cookie(
             self._cookie_name,
-            self.gate.codec.dumps(session, self.gate.settings.format),
+            self._token(session, self.gate.settings.format),
             path="/",
             secure=request.scheme == "https",
             httponly=True,
             samesite="Lax",
         )
 
-    def _complaint(self, session: Session) -> str | None:
-        """Return why a session cannot be a mockup: JSON cannot hold it, or a cookie cannot."""
+    def _why_unusable(self, session: Session) -> str | None:
+        """Return why a token or a cookie cannot carry a mockup session, or None if both can."""
         response = Response()
         try:
+            self.gate.codec.loads(self._token(session, self.gate.settings.format))
             self._set_cookie(Request.blank("https://localhost/"), response, session)
-        except (TypeError, ValueError, RecursionError):
-            return "a value that JSON cannot hold, expected strings, numbers, lists and mappings"
+        except SessionError as error:
+            return f"its token would be refused because {error.reason}"
+        except (TypeError, ValueError, RecursionError) as error:
+            return (
+                f"a value that JSON cannot hold or a token must not contain ({error}), expected"
+                " strings, numbers, lists and mappings"
+            )
         size = len(response.headers["Set-Cookie"])
         if size > MAX_COOKIE_SIZE:
             return (
@@ -369,8 +405,28 @@ class MockupApp:
         return None
 
 
+def _guard(
+    app: WSGIApplication | None, explicit: dict[str, Any]
+) -> tuple[WSGIApplication | None, Gate]:
+    """Return the application behind a SessionMiddleware, and the gate that decides for it."""
+    if not isinstance(app, SessionMiddleware):
+        gate = Gate(Settings.from_environ(**explicit))
+        return None if app is None else SessionMiddleware.from_gate(app, gate), gate
+    inner = app.gate.settings
+    settings = replace(inner, **explicit)
+    if (settings.secret_key, settings.cookie_name) != (inner.secret_key, inner.cookie_name):
+        raise ConfigurationError(
+            "secret_key and cookie_name of MockupApp differ from those of the application that it"
+            " wraps, which would refuse every login. Leave them out."
+        )
+    if not explicit:
+        return app, app.gate
+    gate = Gate(settings)
+    return SessionMiddleware.from_gate(app, gate), gate
+
+
 def _body(request: Request) -> bytes | None:
-    """Return the body of a request, or None for one without a length or beyond any login's."""
+    """Return the body of a request, or None if it has no length or is too long for a login."""
     length = request.content_length
     if length is None or not 0 <= length <= _MAX_BODY:
         return None
@@ -379,7 +435,10 @@ def _body(request: Request) -> bytes | None:
 
 
 def _form(request: Request) -> dict[str, str] | None:
-    """Return the fields of an urlencoded form, the last of each name; None for anything else."""
+    """Return the fields of an urlencoded form, or None for anything else.
+
+    A name that occurs several times has its last value.
+    """
     body = _body(request)
     if body is None or request.content_type != "application/x-www-form-urlencoded":
         return None

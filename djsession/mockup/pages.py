@@ -1,31 +1,59 @@
-"""The login page, the inspector and the refusal: HTML without scripts, its style sheet inline."""
+"""The pages of the mockup logins: HTML without scripts, with an inline style sheet."""
 
 from __future__ import annotations
 
 import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from typing import Any
 
 from ..doctor import Finding, Report
-from ..principals import principals_of
 from ..session import Organization, Session, Subscription
 from ..trace import Trace
+from .locality import NotLocal
 
-__all__ = ["CONTENT_SECURITY_POLICY", "inspector_page", "login_page", "refusal_page"]
+__all__ = [
+    "CONTENT_SECURITY_POLICY",
+    "NO_KEY",
+    "inspector_page",
+    "login_page",
+    "no_key_page",
+    "not_local_page",
+    "not_local_text",
+    "refusal_page",
+]
 
 _STYLE = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
 _STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
 
-#: For the Content-Security-Policy header: this one style sheet and forms to this site.
+#: The Content-Security-Policy header. It allows this one style sheet, and forms to this site.
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"
 )
+
+#: What somebody without the key of the login URL reads.
+NO_KEY = (
+    "These mockup logins accept requests from other machines, so a sign-in needs the key that was"
+    " made when the application started. Copy the login URL that the application printed into the"
+    " address bar, or send its key parameter with the request."
+)
+
+_ONLY_LOCAL = "Mockup logins answer only requests from this machine, and this request was refused"
+
+# How each way to run djsession spells the option, and what that is.
+_ALLOW_REMOTE = (
+    ("allow_remote=True", "MockupApp"),
+    ("djsession serve --allow-remote", ""),
+    ("MOCKUP_ALLOW_REMOTE", "Django"),
+    ("DJSESSION_MOCKUP_ALLOW_REMOTE", "Flask"),
+    ("djsession.mockup_allow_remote", "Pyramid"),
+)
+_HOSTS = (("hosts", "MockupApp"), ("djsession serve --allow-host", ""), ("MOCKUP_HOSTS", "Django"))
 
 
 def login_page(
@@ -88,13 +116,13 @@ def login_page(
     )
 
 
-def inspector_page(report: Report, *, path: str, login_url: str, logout_url: str) -> str:
-    """Return the page that shows the token of a request, its steps, and what becomes of it."""
+def inspector_page(report: Report, *, login_url: str, logout_url: str) -> str:
+    """Return the page that shows a request's token, how it was decoded, and the session in it."""
     session = report.session
     parts = [
         "<h1>Inspector</h1>",
-        '<p class="soft">What this request carried, and what djsession made of it. For development'
-        " only: credentials are masked, personal data is not.</p>",
+        '<p class="soft">What this request carried, and how djsession decoded it. For development'
+        " only: credentials are masked, but personal data is not.</p>",
     ]
     if session is None:
         parts.append(
@@ -103,35 +131,68 @@ def inspector_page(report: Report, *, path: str, login_url: str, logout_url: str
         )
     else:
         who = session.username
-        name = f"<strong>{escape(who)}</strong>" if who else "nobody: it has no username"
+        state = (
+            f"Signed in as <strong>{escape(who)}</strong>."
+            if who
+            else "The session has no username, so nobody is signed in."
+        )
         parts.append(
             f'<form class="panel inline" method="post" action="{escape(logout_url)}">'
-            f'<span>The session decodes, and is of {name}. <a href="{escape(login_url)}">'
-            "Sign in as somebody else</a></span><button>Sign out</button></form>"
+            f'<span>{state} <a href="{escape(login_url)}">Sign in as somebody else</a></span>'
+            "<button>Sign out</button></form>"
         )
     parts += _explanation(report)
     if session is not None:
         parts.append(f"<h2>Roles and plans</h2><div class=panel>{_roles(session)}</div>")
         parts.append(f'<h2>The session</h2><div class="panel tree">{_tree(session)}</div>')
-        parts.append("<h2>What each adapter makes of it</h2>")
-        parts += _adapters(session, path)
     return _document("Inspector: the session of this request", "\n".join(parts))
 
 
 def refusal_page(report: Report, *, login_url: str) -> str:
-    """Return the page under the 403 of a browser in development: why, and what to do."""
+    """Return the page that a refused browser sees in development: why, and what to do."""
     return _document(
         "Forbidden",
         "\n".join(
             [
                 "<h1>Forbidden</h1>",
-                "<p>This request was refused: it carries no session that can be used. In"
-                " development this page says why; elsewhere the log of the application does.</p>",
+                "<p>This request was refused because it does not carry a usable session. This page"
+                " explains why, in development only. In production the application's log does.</p>",
                 f'<p><a class="button" href="{escape(login_url)}">Sign in</a></p>',
                 *_explanation(report),
             ]
         ),
     )
+
+
+def not_local_text(not_local: NotLocal) -> str:
+    """Return why a request that is not local was refused, and the option that would allow it."""
+    return " ".join(_not_local_sentences(not_local, "{}"))
+
+
+def not_local_page(not_local: NotLocal) -> str:
+    """Return :func:`not_local_text` as a page."""
+    sentences = _not_local_sentences(not_local, "<code>{}</code>")
+    paragraphs = [f"<p>{sentence}</p>" for sentence in sentences]
+    return _document("Forbidden", "\n".join(["<h1>Forbidden</h1>", *paragraphs]))
+
+
+def no_key_page() -> str:
+    """Return the page that somebody without the key of the login URL sees."""
+    return _document("Sign in: key missing", f"<h1>Sign in</h1>\n<p>{escape(NO_KEY)}</p>")
+
+
+def _not_local_sentences(not_local: NotLocal, code: str) -> Iterator[str]:
+    yield f"{_ONLY_LOCAL} because {not_local.reason}."
+    yield f"To allow requests from elsewhere, use {_spellings(_ALLOW_REMOTE, code)}."
+    if not_local.concerns_host:
+        yield f"To allow one more host name, list it in {_spellings(_HOSTS, code)}."
+
+
+def _spellings(options: Sequence[tuple[str, str]], code: str) -> str:
+    *others, last = [
+        code.format(option) + (f" ({where})" if where else "") for option, where in options
+    ]
+    return f"{', '.join(others)} or {last}"
 
 
 def _document(title: str, main: str) -> str:
@@ -150,14 +211,14 @@ def _document(title: str, main: str) -> str:
 </body>
 </html>
 """
-    # A session may hold half of a surrogate pair, which no page can.
+    # A session may contain half of a surrogate pair, which cannot be encoded.
     return html.encode("utf-8", "backslashreplace").decode()
 
 
 def _explanation(report: Report) -> Iterator[str]:
-    """Yield what the doctor found, and the steps of each token."""
+    """Yield the doctor's findings and the steps of each token."""
     if report.findings:
-        yield "<h2>What there is to say</h2>"
+        yield "<h2>Diagnosis</h2>"
         yield f'<ul class="findings">{"".join(map(_finding, report.findings))}</ul>'
     several = len(report.case.keys.raw) > 1
     for trace in report.traces:
@@ -177,7 +238,7 @@ def _steps(trace: Trace, several_keys: bool) -> Iterator[str]:
         which = f' <span class="soft">with secret key {step.key}</span>'
         key = which if several_keys and step.key else ""
         value = f"<code>{escape(step.value)}</code>" if step.value else ""
-        cause = f"<p>{escape(step.cause)}; {escape(step.remedy)}.</p>" if step.cause else ""
+        cause = f"<p>{escape(str(step.error))}.</p>" if step.error is not None else ""
         mark = step.status.replace(" ", "-")
         yield (
             f'<li class="{mark}"><span class="mark">{step.status}</span>'
@@ -186,12 +247,12 @@ def _steps(trace: Trace, several_keys: bool) -> Iterator[str]:
     yield "</ol>"
 
 
-# Deeper than any session that somebody wants to read; Python's own limit is not far.
+# Deeper than any session that somebody wants to read, and far from Python's recursion limit.
 _DEPTH = 20
 
 
 def _tree(value: Any, depth: int = 0) -> str:
-    """Return a JSON value as nested lists that fold."""
+    """Return a JSON value as nested lists that can be folded."""
     if isinstance(value, dict):
         pairs = [(str(key), item) for key, item in value.items()]
     elif isinstance(value, list):
@@ -216,55 +277,9 @@ def _tree(value: Any, depth: int = 0) -> str:
 
 
 def _label(item: Any) -> str:
-    """Return what an organization or a subscription is known by, or ``""``."""
+    """Return the slug of an organization or the plan of a subscription, or ``""``."""
     found = item.get("slug") or item.get("plan") if isinstance(item, dict) else None
     return found if isinstance(found, str) else ""
-
-
-def _adapters(session: Session, path: str) -> Iterator[str]:
-    """Yield what the code of each framework reads, and finds there, for this session."""
-    username, keys = session.username, ", ".join(map(str, session)) or "none"
-    who = username or "nobody"
-    rows = {
-        "WSGI": {
-            'environ["djsession.session"]': f"the session; keys: {keys}",
-            'environ["REMOTE_USER"]': username or "not there",
-            "the path of this request": path,
-        },
-        "Django": {
-            "request.user": f"the user {who}" if username else "AnonymousUser",
-            "request.user.email": _said(session, "email"),
-            "request.user.first_name, last_name": _said(
-                session, "first_name", "last_name", "full_name"
-            ),
-            "request.session": f"reads {keys}; writes to the local session",
-            "request.djsession": "the session",
-        },
-        "Flask": {
-            "current_user.username": username or "None",
-            "current_user.is_authenticated": str(session.is_authenticated),
-            "current_session": "the session",
-            "flask.session": f"reads {keys}; writes to the local session",
-        },
-        "Pyramid": {
-            "request.authenticated_userid": username or "None",
-            "request.identity": "the session" if username else "None",
-            "principals of an ACL": ", ".join(principals_of(session)),
-            "request.session": f"reads {keys}; writes to the local session",
-            "request.djsession": "the session",
-        },
-    }
-    for framework, entries in rows.items():
-        items = "".join(
-            f"<dt><code>{escape(name)}</code></dt><dd>{escape(value)}</dd>"
-            for name, value in entries.items()
-        )
-        yield f"<h3>{framework}</h3><dl class=panel>{items}</dl>"
-
-
-def _said(session: Session, *keys: str) -> str:
-    said = [value for key in keys if isinstance(value := session.get(key), str) and value]
-    return ", ".join(said) or "empty: the session does not say"
 
 
 def _roles(session: Session) -> str:
@@ -297,7 +312,7 @@ def _organization(organization: Organization) -> str:
 
 
 def _plan(subscription: Subscription) -> str:
-    active = subscription.is_active(datetime.now(timezone.utc))
+    active = subscription.is_active(datetime.now(UTC))
     ends_at = subscription.ends_at
     when = f", {'until' if active else 'ended'} {ends_at:%Y-%m-%d}" if ends_at else ""
     state = "plan" if active else "plan ended"

@@ -2,83 +2,28 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-from collections.abc import Callable
+import time
 from html import escape
 from html.parser import HTMLParser
-from http.cookies import SimpleCookie
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
-from wsgiref.validate import validator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djsession import ConfigurationError, SessionMiddleware, dumps, loads
+from djsession import ConfigurationError, SessionError, SessionMiddleware, dumps, loads
 from djsession.errors import MockupError
 from djsession.mockup import MockupApp
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+from tests.helpers.strategies import ANY_SESSIONS
+from tests.helpers.tokens import token_of
+from tests.helpers.wsgi import Recorder, call
+from tests.mockup.client import HTML, LOCAL, SESSIONS, cookie_of, get, post, post_json, request
 
-from ..conftest import KEY, OTHER_KEY, XIA, Answer, Recorder, call
-from ..test_codec import ANY_SESSIONS, without_joserfc  # noqa: F401
-
-SESSIONS: dict[str, Any] = {
-    "alice": {"roles": {"manager": [{"slug": "cowork", "printable_name": "Chamoix"}]}},
-    "xia": XIA,
-    "nobody": {"username": "x<y>"},
-}
-
-HTML = {"HTTP_ACCEPT": "text/html,application/xhtml+xml,*/*;q=0.8"}
-
-
-def request(
-    app: Callable[..., Any], method: str, url: str, body: bytes = b"", **environ: str
-) -> Answer:
-    """Send a request as a server would pass it, to localhost:8000."""
-    path, _, query = url.partition("?")
-    return call(
-        validator(app),
-        {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "8000",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "localhost:8000",
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": BytesIO(body),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            **environ,
-        },
-    )
-
-
-def get(app: Callable[..., Any], url: str, **environ: str) -> Answer:
-    return request(app, "GET", url, **environ)
-
-
-def post(app: Callable[..., Any], url: str, fields: dict[str, str], **environ: str) -> Answer:
-    environ = {"CONTENT_TYPE": "application/x-www-form-urlencoded", **environ}
-    return request(app, "POST", url, urlencode(fields).encode(), **environ)
-
-
-def post_json(app: Callable[..., Any], document: Any, **environ: str) -> Answer:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    environ = {"CONTENT_TYPE": "application/json", **environ}
-    return request(app, "POST", "/api/auth", body, **environ)
-
-
-def cookie_of(answer: Answer, name: str = "sessionid") -> Any:
-    return SimpleCookie(answer.headers["Set-Cookie"])[name]
+DAY = 86_400
 
 
 @pytest.fixture
@@ -141,7 +86,7 @@ class TestLoginPage:
         assert "&lt;script&gt;" in page
         assert post(app, "/login/", {"user": evil}).code == 303
 
-    def test_head_has_the_headers_alone(self, app: MockupApp) -> None:
+    def test_head_has_only_the_headers(self, app: MockupApp) -> None:
         answer = request(app, "HEAD", "/login/")
         assert answer.code == 200
         assert answer.body == b""
@@ -177,7 +122,9 @@ class TestSigningIn:
         assert answer.code == 303
         assert answer.headers["Location"] == "/app/?a=b"
         cookie = cookie_of(answer)
-        assert loads(cookie.value, KEY) == XIA
+        session = loads(cookie.value, KEY)
+        assert session.pop("exp")
+        assert session == XIA
         assert get(app, "/app/", HTTP_COOKIE=f"sessionid={cookie.value}").body == b"inside"
         assert inside.environs[0]["REMOTE_USER"] == "xia"
 
@@ -280,7 +227,7 @@ class TestSigningIn:
                 {
                     "REQUEST_METHOD": "POST",
                     "PATH_INFO": "/login/",
-                    "HTTP_HOST": "localhost",
+                    **LOCAL,
                     "CONTENT_LENGTH": length,
                     "wsgi.url_scheme": "http",
                     "wsgi.input": BytesIO(b"user=xia"),
@@ -301,7 +248,7 @@ class TestSigningOut:
         assert cookie["max-age"] == "0"
         assert cookie["path"] == "/"
 
-    def test_next_is_followed_on_the_site_alone(self, app: MockupApp) -> None:
+    def test_next_is_followed_on_this_site_only(self, app: MockupApp) -> None:
         assert get(app, "/logout/?next=/bye").headers["Location"] == "/bye"
         assert get(app, "/logout/?next=//evil.example").headers["Location"] == "/login/"
 
@@ -315,7 +262,7 @@ class TestApi:
         session = loads(token, KEY)
         assert session.pop("exp") > 0
         assert session == XIA
-        assert loads(cookie_of(answer).value, KEY) == XIA
+        assert loads(cookie_of(answer).value, KEY).username == "xia"
         authorization = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
         assert get(app, "/app/", **authorization).body == b"inside"
 
@@ -371,15 +318,28 @@ class TestApi:
         charset = "application/json; charset=utf-8"
         assert post_json(app, {"username": "xia"}, CONTENT_TYPE=charset).code == 201
 
-    def test_without_the_extra_it_says_what_to_install(
-        self,
-        app: MockupApp,
-        without_joserfc: Callable[[], None],  # noqa: F811
+
+class TestExpiry:
+    @pytest.mark.parametrize("formats", [["openssl", "jwt"], ["jwt"]])
+    def test_a_token_expires_after_a_day(self, formats: list[str], inside: Recorder) -> None:
+        app = MockupApp(inside, SESSIONS, secret_key=KEY, formats=formats)
+        answers = [post(app, "/login/", {"user": "xia"}), post_json(app, {"username": "xia"})]
+        tokens = [cookie_of(answer).value for answer in answers]
+        tokens.append(json.loads(answers[1].body)["token"])
+        for token in tokens:
+            exp = loads(token, KEY)["exp"]
+            assert isinstance(exp, int)
+            assert 0 <= time.time() + DAY - exp < 60
+
+    @pytest.mark.parametrize("exp", [1, 4_000_000_000, "never", None])
+    @pytest.mark.parametrize("formats", [["openssl", "jwt"], ["jwt"]])
+    def test_a_mockup_session_cannot_choose_when(
+        self, exp: Any, formats: list[str], inside: Recorder
     ) -> None:
-        without_joserfc()
-        answer = post_json(app, {"username": "xia", "password": ""})
-        assert answer.code == 501
-        assert "djsession[jwt]" in json.loads(answer.body)["detail"]
+        sessions = {"xia": {**XIA, "exp": exp}}
+        app = MockupApp(inside, sessions, secret_key=KEY, formats=formats)
+        cookie = cookie_of(post(app, "/login/", {"user": "xia"}))
+        assert 0 <= time.time() + DAY - loads(cookie.value, KEY)["exp"] < 60
 
 
 class TestWrapping:
@@ -415,7 +375,7 @@ class TestWrapping:
         answer = get(app, "/app/?a=b", HTTP_COOKIE=cookie, **HTML)
         assert answer.code == 403
         page = answer.body.decode()
-        assert "The token was not written with this key: the proxy has another one." in page
+        assert "the proxy has another one" in page
         assert '<li class="failed"><span class="mark">failed</span><div><strong>padding' in page
         assert 'href="/login/?next=%2Fapp%2F%3Fa%3Db">Sign in</a>' in page
         assert KEY not in page
@@ -471,6 +431,24 @@ class TestWrapping:
         assert get(app, "/app/", HTTP_COOKIE=f"djs={token}").body == b"inside"
         assert get(app, "/open", **HTML).body == b"inside"
 
+    def test_it_narrows_the_settings_of_the_middleware_it_wraps(self, inside: Recorder) -> None:
+        wrapped = SessionMiddleware(inside, secret_key=KEY, allowed_no_session=["/a", "/b"])
+        app = MockupApp(wrapped, SESSIONS, allowed_no_session=["/a"], formats=["jwt"])
+        assert get(app, "/a").body == b"inside"
+        assert get(app, "/b").code == 403
+        assert "." in cookie_of(post(app, "/login/", {"user": "xia"})).value
+
+    def test_a_refusal_and_its_headers_are_those_of_the_middleware(self, inside: Recorder) -> None:
+        app = MockupApp(inside, SESSIONS, secret_key=KEY)
+        alone = SessionMiddleware(inside, secret_key=KEY)
+        cookie = {"HTTP_COOKIE": f"sessionid={dumps(XIA, KEY)}"}
+        for environ in ({}, {"HTTP_ACCEPT": "application/json"}, cookie):
+            assert get(app, "/app/", **environ) == get(alone, "/app/", **environ)
+
+    def test_an_unknown_setting_is_an_error(self, inside: Recorder) -> None:
+        with pytest.raises(ConfigurationError, match="cookie_nam"):
+            MockupApp(inside, SESSIONS, secret_key=KEY, cookie_nam="x")
+
     @pytest.mark.parametrize("settings", [{"secret_key": OTHER_KEY}, {"cookie_name": "other"}])
     def test_settings_that_would_refuse_every_login_are_an_error(
         self, settings: dict[str, Any], inside: Recorder
@@ -484,33 +462,16 @@ class TestWrapping:
             MockupApp(None, SESSIONS)
 
 
-class TestHosts:
-    @pytest.mark.parametrize("host", ["", "example.com", "10.0.0.1:8000", "localhost.evil.example"])
-    @pytest.mark.parametrize("path", ["/login/", "/logout/", "/api/auth", "/app/", "/static/"])
-    def test_a_host_that_is_not_this_machine_gets_nothing(
-        self, host: str, path: str, inside: Recorder
-    ) -> None:
-        app = MockupApp(inside, SESSIONS, secret_key=KEY, allowed_no_session=["/static"])
-        cookie = f"sessionid={dumps(XIA, KEY)}"
-        for answer in (
-            get(app, path, HTTP_HOST=host, HTTP_COOKIE=cookie),
-            post(app, path, {"user": "xia"}, HTTP_HOST=host),
-        ):
-            assert answer.code == 403
-            assert answer.body == b"Forbidden\n"
-            assert "Set-Cookie" not in answer.headers
-        assert inside.environs == []
-
-    def test_a_listed_host_is_answered(self, inside: Recorder) -> None:
-        app = MockupApp(inside, SESSIONS, secret_key=KEY, hosts=["Dev.example.com"])
-        assert get(app, "/login/", HTTP_HOST="dev.example.com:8000").code == 200
-
+class TestStarting:
     def test_hosts_must_be_a_list(self) -> None:
         with pytest.raises(ConfigurationError, match="hosts"):
             MockupApp(None, SESSIONS, secret_key=KEY, hosts="localhost")
 
+    @pytest.mark.parametrize("value", ["false", "0", 1, None])
+    def test_allow_remote_must_be_a_bool(self, value: Any) -> None:
+        with pytest.raises(ConfigurationError, match="allow_remote must be True or False"):
+            MockupApp(None, SESSIONS, secret_key=KEY, allow_remote=value)
 
-class TestStarting:
     def test_it_says_that_it_is_for_development(self, caplog: pytest.LogCaptureFixture) -> None:
         MockupApp(None, SESSIONS, secret_key=KEY)
         [record] = caplog.records
@@ -544,6 +505,15 @@ class TestStarting:
     def test_what_json_cannot_hold_is_refused(self) -> None:
         with pytest.raises(MockupError, match="JSON cannot hold"):
             MockupApp(None, {"xia": {"thing": object()}}, secret_key=KEY)
+
+    def test_what_the_gate_would_refuse_is_refused_at_once(self) -> None:
+        deep: Any = 1
+        for _ in range(100):
+            deep = [deep]
+        with pytest.raises(MockupError, match="its token would be refused because"):
+            MockupApp(None, {"xia": {"deep": deep}}, secret_key=KEY)
+        with pytest.raises(MockupError, match="last_visited may contain"):
+            MockupApp(None, {"xia": {"last_visited": "2030-01-01 09:00:00"}}, secret_key=KEY)
 
 
 class TestEditing:
@@ -584,6 +554,12 @@ TEXT = st.text() | st.sampled_from(["localhost", "/login/", "/api/auth", "/logou
                 "QUERY_STRING",
                 "HTTP_HOST",
                 "HTTP_ORIGIN",
+                "HTTP_FORWARDED",
+                "HTTP_VIA",
+                "HTTP_X_FORWARDED_FOR",
+                "HTTP_X_FORWARDED_PROTO",
+                "REMOTE_ADDR",
+                "SERVER_PROTOCOL",
                 "CONTENT_TYPE",
                 "CONTENT_LENGTH",
             ]
@@ -593,16 +569,17 @@ TEXT = st.text() | st.sampled_from(["localhost", "/login/", "/api/auth", "/logou
     st.sampled_from(["GET", "POST", "HEAD", "PUT"]),
     st.sampled_from(["/login/", "/logout/", "/api/auth", "/app/"]),
     st.binary(),
+    st.booleans(),
 )
 def test_no_request_makes_it_raise(
-    environ: dict[str, str], method: str, path: str, body: bytes
+    environ: dict[str, str], method: str, path: str, body: bytes, allow_remote: bool
 ) -> None:
-    app = MockupApp(Recorder(), SESSIONS, secret_key=KEY)
+    app = MockupApp(Recorder(), SESSIONS, secret_key=KEY, allow_remote=allow_remote)
     answer = call(
         app,
         {
             "REQUEST_METHOD": method,
-            "HTTP_HOST": "localhost",
+            **LOCAL,
             "PATH_INFO": path,
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.url_scheme": "http",
@@ -616,10 +593,16 @@ def test_no_request_makes_it_raise(
 @given(ANY_SESSIONS, st.sampled_from([KEY, OTHER_KEY]))
 def test_any_session_can_be_inspected(session: dict[str, Any], key: str) -> None:
     app = MockupApp(Recorder(), SESSIONS, secret_key=key)
-    cookie = f"sessionid={dumps(session, KEY)}"
+    token = token_of(json.dumps(session).encode(), KEY)
+    cookie = f"sessionid={token}"
     assert get(app, "/djsession/", HTTP_COOKIE=cookie).code == 200
     answer = get(app, "/app/", HTTP_COOKIE=cookie, HTTP_ACCEPT="text/html")
-    assert answer.code == (200 if key == KEY else 403)
+    try:
+        loads(token, key)
+    except SessionError:
+        assert answer.code == 403
+    else:
+        assert answer.code == 200
 
 
 CREDENTIALS = {"secret_key": "AKIA-one", "nested": {"password": "AKIA-two"}}
@@ -635,24 +618,18 @@ class TestInspector:
         assert "style-src 'sha256-" in answer.headers["Content-Security-Policy"]
         return answer.body.decode()
 
-    def test_it_shows_the_steps_the_session_and_what_adapters_make_of_it(
-        self, app: MockupApp
-    ) -> None:
+    def test_it_shows_the_steps_and_the_session(self, app: MockupApp) -> None:
         page = self.inspect(app, {**XIA, "email": "xia@example.com"})
         for said in (
-            "The session decodes, and is of <strong>xia</strong>.",
+            "Signed in as <strong>xia</strong>.",
             "The token in the cookie sessionid, step by step",
             '<li class="passed"><span class="mark">passed</span><div><strong>Salted__',
             "<li>manager of Xia Lee",
             "basic, until 2030-01-01",
             "<summary>roles <span",
-            "<dt><code>request.user</code></dt><dd>the user xia</dd>",
-            "<dt><code>request.user.email</code></dt><dd>xia@example.com</dd>",
-            "<dt><code>current_user.username</code></dt><dd>xia</dd>",
-            "<dt><code>request.authenticated_userid</code></dt><dd>xia</dd>",
-            "<dd>system.Everyone, system.Authenticated, xia, role:manager, manager:xia, plan:basic",
         ):
             assert said in page
+        assert "adapter" not in page
 
     def test_a_visitor_and_nobody_at_all(self, app: MockupApp) -> None:
         assert "nobody is signed in" in self.inspect(app, {})
@@ -693,7 +670,7 @@ class TestInspector:
 
     def test_a_session_nested_deeply(self, app: MockupApp) -> None:
         deep: Any = 1
-        for _ in range(200):
+        for _ in range(50):
             deep = {"a": deep}
         assert "<code>...</code>" in self.inspect(app, {"deep": deep})
 
@@ -704,14 +681,11 @@ class TestInspector:
         assert key not in get(app, "/djsession/", HTTP_COOKIE=cookie).body.decode()
 
     def test_half_a_surrogate_pair_and_a_huge_number(self, app: MockupApp) -> None:
-        page = self.inspect(app, {"username": "x\ud800", "exp": 10**400, "\udfff": ["\udfff"]})
+        page = self.inspect(app, {"username": "x\ud800", "n": 10**400, "\udfff": ["\udfff"]})
         assert "<strong>x\\ud800</strong>" in page
 
     def test_it_is_only_read(self, app: MockupApp) -> None:
         assert post(app, "/djsession/", {}).code == 405
-
-    def test_it_answers_to_names_of_this_machine_alone(self, app: MockupApp) -> None:
-        assert get(app, "/djsession/", HTTP_HOST="example.com").code == 403
 
     def test_it_can_be_elsewhere(self, inside: Recorder) -> None:
         app = MockupApp(inside, SESSIONS, secret_key=KEY, inspector_path="/why")

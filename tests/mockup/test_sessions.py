@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from djsession import ConfigurationError
 from djsession.errors import MockupError
 from djsession.mockup import MockupSessions
-
-from ..conftest import ROOT, XIA
+from tests.helpers.commands import ROOT
+from tests.helpers.sessions import XIA
 
 GOOD = """\
 alice: &alice
@@ -238,7 +238,7 @@ def test_a_mapping_is_checked_too() -> None:
 
 
 def test_a_mapping_may_hold_dates() -> None:
-    visited = datetime(2030, 1, 1, tzinfo=timezone.utc)
+    visited = datetime(2030, 1, 1, tzinfo=UTC)
     session = MockupSessions({"a": {"last_visited": visited}}, accept).by_name["a"]
     assert session.last_visited == visited
 

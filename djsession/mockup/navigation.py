@@ -1,48 +1,30 @@
-"""What a mockup login must know of a request before it trusts it."""
+"""Where a request to the mockup pages comes from, and where its answer may lead."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 __all__ = [
     "is_browser",
     "is_cross_site",
-    "is_local",
     "query_parameter",
     "request_url",
     "safe_next",
     "script_url",
 ]
 
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d*)?", re.ASCII)
 _UNSAFE = re.compile("[\x00-\x20\x7f\\\\]")
 # What a path may hold unescaped (RFC 3986 section 3.3).
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 
 
-def is_local(host: str, hosts: Collection[str]) -> bool:
-    """Whether a Host header names this machine itself, or one of ``hosts``.
-
-    A name of the loopback interface is nobody else's (RFC 6761 section 6.3), so that neither a
-    public server nor a DNS name rebound to 127.0.0.1 passes.
-    """
-    match = _HOST.fullmatch(host)
-    if match is None:
-        return False
-    name = match[1].lower()
-    return (
-        name in ("localhost", "127.0.0.1", "[::1]") or name.endswith(".localhost") or name in hosts
-    )
-
-
 def is_cross_site(environ: dict[str, Any]) -> bool:
-    """Whether a browser says that another site sends this request.
+    """Whether a page of another site sends this request.
 
-    Sec-Fetch-Site (W3C Fetch Metadata) counts, and Origin where a browser does not send it.
-    Clients other than browsers send neither.
+    Browsers report that in Sec-Fetch-Site (W3C Fetch Metadata). Where a browser does not send it,
+    the Origin decides. Other clients send neither.
     """
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
@@ -54,7 +36,7 @@ def is_cross_site(environ: dict[str, Any]) -> bool:
 
 
 def is_browser(environ: dict[str, Any]) -> bool:
-    """Whether a person waits for a page: the client asks for HTML by name."""
+    """Whether the client is a browser that loads a page: it asks for HTML by name."""
     return "text/html" in environ.get("HTTP_ACCEPT", "")
 
 
@@ -77,10 +59,10 @@ def query_parameter(environ: dict[str, Any], name: str) -> str:
 
 
 def safe_next(url: str, default: str) -> str:
-    """Return a URL of this site to go on to, or ``default`` for any that might leave it.
+    """Return the URL if it stays on this site, else ``default``.
 
     Only an absolute path passes. Browsers read a backslash as a slash and drop tabs and line
-    ends (WHATWG URL Standard), so none of those may be in it.
+    ends (WHATWG URL Standard), so the URL must not contain any of those.
     """
     if not url.startswith("/") or url.startswith("//") or _UNSAFE.search(url):
         return default
@@ -88,7 +70,7 @@ def safe_next(url: str, default: str) -> str:
         parts = urlsplit(url)
         if parts.scheme or parts.netloc:
             return default
-        # What is escaped stays so.
+        # Existing escapes stay as they are.
         return quote(url, safe=_PATH_SAFE + "?#[]%")
     except ValueError:  # a broken IPv6 address, a lone surrogate
         return default
