@@ -1,7 +1,6 @@
-"""Sessions of the DjaoDjin proxy for any WSGI application.
+"""Sessions of the DjaoDjin proxy for any Python web application: the public names.
 
-The package's front door; see README.rst. Nothing here imports a framework, WebOb, PyYAML or
-joserfc.
+See README.rst. Nothing here imports a framework, WebOb or PyYAML.
 """
 
 from __future__ import annotations
@@ -9,9 +8,9 @@ from __future__ import annotations
 from .codec import SessionCodec, dumps, loads
 from .errors import AccessDenied, ConfigurationError, DjsessionError, SessionError
 from .gate import Gate
-from .middleware import SessionMiddleware
 from .session import Organization, Session, Subscription
 from .settings import Settings
+from .wsgi import SessionMiddleware
 
 __all__ = [
     "AccessDenied",

@@ -8,7 +8,6 @@ stderr; 2 for a wrong use of the command or a setting that is missing or wrong.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -17,16 +16,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
-from . import doctor
-from .codec import Format
-from .doctor import InputError, Report
-from .doctor import settings as doctor_settings
-from .errors import ConfigurationError, DjsessionError, MockupError, SessionError
+from .commands import decrypt, encrypt, examine
+from .doctor import Configuration, InputError
+from .errors import ConfigurationError, DjsessionError, MockupError
 from .keys import generate_key
 from .settings import KEY_NAME, Settings
-from .transport import candidates
 
-__all__ = ["InputError", "decrypt", "encrypt", "examine", "main"]
+__all__ = ["main"]
 
 
 # What is meant to be a file, and is no token.
@@ -172,6 +168,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a host name besides localhost that mockup logins answer to",
     )
     serve.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="let mockup logins answer requests from other machines; signing in then needs the key"
+        " in the URL that is printed at start",
+    )
+    serve.add_argument(
         "--reload", action="store_true", help="start again when a Python file has changed"
     )
     serve.add_argument("--watched", action="store_true", help=argparse.SUPPRESS)
@@ -258,7 +260,7 @@ def _decrypt(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    keys, options = _doctor_settings(arguments)
+    configuration = _doctor_configuration(arguments)
     if arguments.app is not None:
         if arguments.input != "-":
             raise InputError("doctor --app makes its own request and takes no INPUT")
@@ -266,11 +268,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
         from .doctor.application import examine_application
 
         examined = examine_application(
-            arguments.app, keys, path=arguments.path, username=arguments.username, **options
+            arguments.app, configuration, path=arguments.path, username=arguments.username
         )
         print(examined.as_json() if arguments.json else examined.as_text())
         return 0 if examined.is_well else 1
-    report = examine(_doctor_input(arguments.input), keys, **options)
+    report = examine(_doctor_input(arguments.input), configuration)
     if arguments.json:
         print(report.as_json())
     else:
@@ -278,18 +280,15 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 0 if report.decodes else 1
 
 
-def _doctor_settings(arguments: argparse.Namespace) -> tuple[tuple[str, ...], dict[str, Any]]:
-    if arguments.settings is not None:
-        keys, options = doctor_settings.from_module(arguments.settings)
-    else:
-        keys, options = doctor_settings.from_environ(os.environ)
+def _doctor_configuration(arguments: argparse.Namespace) -> Configuration:
+    explicit: dict[str, Any] = {"cookie_name": arguments.cookie_name}
     if arguments.key_file is not None:
-        # As it is: what is wrong with it is for the doctor to say.
-        keys = tuple(_read_key_file(arguments.key_file).split("\n"))
-        keys = keys[:-1] if len(keys) > 1 and not keys[-1] else keys
-    if arguments.cookie_name is not None:
-        options["cookie_name"] = arguments.cookie_name
-    return keys, options
+        # As it is: the doctor reports what is wrong with it.
+        keys = _read_key_file(arguments.key_file).split("\n")
+        explicit["secret_key"] = keys[:-1] if len(keys) > 1 and not keys[-1] else keys
+    if arguments.settings is not None:
+        return Configuration.from_module(arguments.settings, **explicit)
+    return Configuration.from_environ(os.environ, **explicit)
 
 
 def _doctor_input(argument: str) -> str:
@@ -327,72 +326,6 @@ def _token_settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def encrypt(text: str, settings: Settings, format: Format = "openssl") -> str:
-    """Return the token of a session in JSON. Raises InputError for anything else."""
-    try:
-        session = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"not JSON: line {error.lineno}, column {error.colno}") from None
-    except (ValueError, RecursionError):
-        raise InputError("not JSON that can be read") from None
-    if not isinstance(session, dict):
-        raise InputError("a session is a JSON object, in braces")
-    try:
-        return settings.codec().dumps(session, format)
-    except ValueError:
-        raise InputError("NaN and Infinity are not JSON") from None
-
-
-def decrypt(text: str, settings: Settings) -> str:
-    """Return, as JSON, the session of the first token that decodes in a token or a header.
-
-    Raises InputError when there is no token in it, and the SessionError of the first.
-    """
-    codec, error = settings.codec(), None
-    for _, token in _tokens(text, settings):
-        try:
-            return json.dumps(codec.loads(token), indent=2)
-        except SessionError as refused:
-            error = error or refused
-    assert error is not None  # there is at least one token
-    raise error
-
-
-def examine(text: str, keys: Sequence[str], **options: Any) -> Report:
-    """Return what the doctor says of the requests in a text: of the one that says most.
-
-    ``keys`` are as they were configured, not yet checked; the options are those of a Case.
-    Raises InputError when there is nothing to look at.
-    """
-    cases = [
-        doctor.Case(request, doctor.Keys(tuple(keys)), **options)
-        for request in doctor.read_requests(text)
-    ]
-    return doctor.choose([Report.of(case) for case in cases])
-
-
-def _tokens(text: str, settings: Settings) -> list[tuple[str, str]]:
-    """Return transport and token of all in a header line, or of the text itself."""
-    text = text.strip()
-    name, colon, value = text.partition(":")
-    header = name.strip().lower() if colon else ""
-    if header == "cookie" or f"{settings.cookie_name}=" in text:
-        environ = {"HTTP_COOKIE": value if header == "cookie" else text}
-    elif header == "authorization" or text.lower().startswith("bearer "):
-        environ = {"HTTP_AUTHORIZATION": value if header == "authorization" else text}
-    elif text:
-        return [("unknown", text.strip('"'))]
-    else:
-        environ = {}
-    found: list[tuple[str, str]] = list(candidates(environ, settings.cookie_name))
-    if not found:
-        raise InputError(
-            f"no token there, expected a token, a Cookie header with {settings.cookie_name}, or"
-            " an Authorization: Bearer header"
-        )
-    return found
-
-
 def _serve(arguments: argparse.Namespace) -> int:
     # Imported here: only this command needs WebOb and PyYAML, or a server.
     from . import devserver
@@ -416,6 +349,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         mockup=arguments.mockup,
         hosts=arguments.allow_host,
+        allow_remote=arguments.allow_remote,
         new_key=made,
         watch=arguments.watched,
     )

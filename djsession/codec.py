@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
+import math
+import re
+import time
+from base64 import b64encode
+from binascii import a2b_base64
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from functools import cached_property
-from time import time
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
-from . import openssl
+from . import jwt, openssl
 from .errors import (
+    ExpiredToken,
     InvalidBase64,
+    InvalidClaims,
     InvalidEncoding,
+    InvalidExpiry,
     InvalidJSON,
+    InvalidLastVisited,
     InvalidPadding,
-    JWTUnavailable,
+    MalformedJWT,
+    NestedTooDeeply,
     NotAnObject,
     RefusedFormat,
+    RepeatedName,
     SessionError,
     TokenTooLarge,
+    hide_locals,
+    without_traceback,
 )
 from .keys import check_secret_keys
 from .session import Session
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
-    from joserfc.jwk import OctKey
-
 __all__ = [
     "FORMATS",
+    "JWT_MAX_AGE",
+    "MAX_DEPTH",
     "MAX_TOKEN_SIZE",
     "Format",
     "SessionCodec",
@@ -49,14 +56,21 @@ FORMATS: tuple[Format, ...] = ("openssl", "jwt")
 #: Characters in a token: 64 KiB, a session of some 48 KiB of JSON.
 MAX_TOKEN_SIZE = 65_536
 
+#: Levels of nesting in a session, the session itself included.
+MAX_DEPTH = 64
+
 #: Seconds until a jwt expires: what the proxy sets.
 JWT_MAX_AGE = 7_200
 
 _WHITESPACE = " \t\n\r"  # RFC 8259 section 2
 
+# A date in ISO 8601, or a list of tags. An attacker who alters a token of the cookie format turns
+# 16 bytes into random ones. The fewer characters pass, the less likely those are to pass.
+_LAST_VISITED = re.compile(r"[A-Za-z0-9_.,:+-]*")
+
 
 def token_format(token: str) -> Format:
-    """Return the format that a token is in. No character of base64 is a dot; a jwt has two."""
+    """Return the format of a token: a jwt contains dots, and base64 does not."""
     return "jwt" if "." in token else "openssl"
 
 
@@ -71,6 +85,7 @@ class SessionCodec:
     Immutable, and safe to share between threads.
     """
 
+    @hide_locals
     def __init__(
         self,
         secret_key: str | Sequence[str],
@@ -78,51 +93,82 @@ class SessionCodec:
         max_token_size: int = MAX_TOKEN_SIZE,
         formats: Sequence[str] = FORMATS,
     ) -> None:
-        self._secret_keys = check_secret_keys(secret_key)
-        self._passphrases = tuple(key.encode("ascii") for key in self._secret_keys)
+        keys = check_secret_keys(secret_key)
+        self._keys = tuple(key.encode("ascii") for key in keys)
         self._max_token_size = max_token_size
-        self._takes_jwt, self._takes_openssl = "jwt" in formats, "openssl" in formats
+        self._reads_jwt, self._reads_openssl = "jwt" in formats, "openssl" in formats
 
+    @hide_locals
     def loads(self, token: str | bytes) -> Session:
         """Return the session that a token carries, in either format.
 
-        Raises a SessionError for anything else than a token of one of the keys. Everything
-        from the decryption on is always done to its end, so that the time it takes does not
-        tell which check has failed.
+        Raises a SessionError for anything but a token that was written with one of the keys.
         """
+        found = self.try_loads(token)
+        if isinstance(found, SessionError):
+            raise found
+        return found
+
+    def try_loads(self, token: str | bytes) -> Session | SessionError:
+        """Return the session that a token carries, or the error that :meth:`loads` would raise."""
+        try:
+            return self._loads(token)
+        except SessionError as error:
+            return without_traceback(error)
+        except RecursionError:
+            # Where little of the stack is left for a document that is nested deeply.
+            return NestedTooDeeply()
+
+    def _loads(self, token: str | bytes) -> Session:
         if len(token) > self._max_token_size:
             raise TokenTooLarge
         if isinstance(token, bytes):
             token = token.decode("latin-1")
         if "." in token:
-            if not self._takes_jwt:
+            if not self._reads_jwt:
                 raise RefusedFormat
             return Session(self._load_jwt(token))
-        if not self._takes_openssl:
+        if not self._reads_openssl:
             raise RefusedFormat
-        error: type[SessionError] | None = None
-        if len(token) % 4:  # Python 3.10 takes padding beyond what is due
+        return Session(self._load_openssl(token))
+
+    def _load_openssl(self, token: str) -> dict[str, Any]:
+        """Return the session in an openssl token. Every failure does the same work.
+
+        See :func:`_read_plaintext`. Raises a SessionError.
+        """
+        if len(token) % 4:
             raise InvalidBase64
         try:
-            container = b64decode(token, validate=True)
+            container = a2b_base64(token, strict_mode=True)
         except ValueError:
-            error = InvalidBase64
-        if error:
-            raise error
+            raise InvalidBase64 from None
         salt, ciphertext = openssl.split(container)
-        for passphrase in self._passphrases:
-            padded = openssl.decrypt(salt, ciphertext, passphrase)
-            plaintext = openssl.unpad(padded)
-            if plaintext is None:
-                document, failure = _parse(padded, InvalidPadding)
-            else:
-                document, failure = _parse(plaintext)
+        failures = []
+        for key in self._keys:
+            padded = openssl.decrypt(salt, ciphertext, key)
+            document, failure = _read_plaintext(padded, openssl.unpad(padded))
             if failure is None:
-                return Session(document)
-            error = _furthest(error, failure)
-        assert error is not None  # there is at least one key
-        raise error
+                return document
+            failures.append(failure)
+        raise _furthest(failures)
 
+    def _load_jwt(self, token: str) -> dict[str, Any]:
+        try:
+            encoded = token.encode("ascii")
+        except UnicodeEncodeError:
+            raise MalformedJWT from None
+        failures: list[SessionError] = []
+        for key in self._keys:
+            try:
+                payload = jwt.verify(encoded, key)
+            except SessionError as failure:
+                failures.append(failure)
+            else:
+                return _read_claims(payload)
+        raise failures[-1]
+
+    @hide_locals
     def dumps(
         self, session: Mapping[str, Any], format: Format = "openssl", *, max_age: int = JWT_MAX_AGE
     ) -> str:
@@ -132,66 +178,29 @@ class SessionCodec:
         and a Decimal as a number, as the proxy does. A jwt gets an ``exp`` of ``max_age``
         seconds from now unless the session has one.
 
-        Raises JWTUnavailable for a jwt without the extra, TypeError for a value that JSON
-        cannot express, and ValueError for NaN, infinity, a reference to itself or an unknown
+        Raises TypeError for a value that JSON cannot express, and ValueError for NaN, infinity, a
+        reference to itself, a ``last_visited`` that the cookie format does not allow, or an unknown
         format.
         """
         session = dict(session)
         if format == "openssl":
-            container = openssl.encrypt(_serialize(session), self._passphrases[0])
+            if not _is_valid_last_visited(session.get("last_visited")):
+                raise ValueError("last_visited may contain letters, digits and _.,:+- only")
+            container = openssl.encrypt(_serialize(session), self._keys[0])
             return b64encode(container).decode("ascii")
         if format == "jwt":
-            payload = _serialize({"exp": int(time()) + max_age, **session})
-            token: str = self._require_jwt().sign(payload, self._jwt_keys[0])
-            return token
-        raise ValueError(f"unknown format {format!r}: it is 'openssl' or 'jwt'")
-
-    def _load_jwt(self, token: str) -> dict[str, Any]:
-        jwt, error = self._require_jwt(), None
-        for key in self._jwt_keys:
-            try:
-                payload = jwt.verify(token, key)
-            except SessionError as refused:
-                error = refused
-                continue
-            claims, failure = _parse(payload)
-            if failure is not None:
-                # It verified, so the key is right: only the subject of the sentence differs.
-                reason = failure.reason.replace("what was decrypted", "the payload of the jwt")
-                raise failure(reason, NotAnObject.remedy)
-            jwt.check_expiry(claims)
-            session: dict[str, Any] = claims
-            return session
-        assert error is not None  # there is at least one key
-        raise error
-
-    def _require_jwt(self) -> ModuleType:
-        if self._jwt is None:
-            raise JWTUnavailable
-        return self._jwt
-
-    @cached_property
-    def _jwt(self) -> ModuleType | None:
-        # joserfc takes longer to import than all the rest, and is an extra.
-        try:
-            from . import jwt
-        except ModuleNotFoundError as missing:
-            if missing.name is None or missing.name.partition(".")[0] != "joserfc":
-                raise
-            return None
-        return jwt
-
-    @cached_property
-    def _jwt_keys(self) -> list[OctKey]:
-        jwt = self._require_jwt()
-        return [jwt.import_key(key) for key in self._secret_keys]
+            payload = _serialize({"exp": int(time.time()) + max_age, **session})
+            return jwt.sign(payload, self._keys[0])
+        raise ValueError(f"unknown format {format!r}: expected 'openssl' or 'jwt'")
 
 
+@hide_locals
 def loads(token: str | bytes, secret_key: str | Sequence[str]) -> Session:
     """Return the session that a token carries. See :meth:`SessionCodec.loads`."""
     return SessionCodec(secret_key).loads(token)
 
 
+@hide_locals
 def dumps(
     session: Mapping[str, Any], secret_key: str | Sequence[str], format: Format = "openssl"
 ) -> str:
@@ -203,58 +212,204 @@ def _refuse_constant(_: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-_decode_document: Callable[[str], tuple[Any, int]] = json.JSONDecoder(
-    parse_constant=_refuse_constant
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise RepeatedName
+    return document
+
+
+_Decode = Callable[[str], tuple[Any, int]]
+_decode: _Decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+_decode_unique: _Decode = json.JSONDecoder(
+    parse_constant=_refuse_constant, object_pairs_hook=_unique
 ).raw_decode
 
 
-def _parse(
-    plaintext: bytes, failure: type[SessionError] | None = None
-) -> tuple[Any, type[SessionError] | None]:
-    """Return the JSON object in a plaintext, or the error that says what it is instead.
+def _read_plaintext(
+    padded: bytes, plaintext: bytes | None
+) -> tuple[dict[str, Any], SessionError | None]:
+    """Return the session in what was decrypted, or the error that says why there is none.
 
-    ``failure`` is what has failed before: it stays. The error is returned, not raised: Python's
-    own exceptions for this hold the plaintext. Every failure takes what all of them take
-    together, so that the time does not tell which it was.
+    ``plaintext`` is None when the padding is wrong. The error is returned, not raised, and every
+    failure takes the time that all of them take together: a decoding error of the text and a parse
+    error. An attacker who sends altered tokens must not learn from the time which check failed,
+    since a correct padding under an unknown key lets her decrypt a token byte by byte.
     """
-    not_text = not_json = False
-    document = None
+    failure: type[SessionError] | SessionError | None = None
+    if plaintext is None:
+        plaintext, failure = padded, InvalidPadding
+    document: Any = None
+    is_text = is_json = True
     try:
-        text = plaintext.decode()
+        text = plaintext.decode("ascii")
     except UnicodeDecodeError:
-        not_text = True
-        text = plaintext.decode(errors="replace")
+        is_text = False
+        text = plaintext.decode("latin-1")
+        failure = failure or InvalidEncoding
     text = text.strip(_WHITESPACE)
-    end = -1
+    # Too few brackets to be nested too deeply, as in most sessions.
+    is_small = text.count("{") + text.count("[") <= MAX_DEPTH
     try:
-        document, end = _decode_document(text)
-    except (ValueError, RecursionError):
-        not_json = True
-    if not (failure or not_text or not_json) and end == len(text) and type(document) is dict:
-        return document, None
-    if not not_text:
+        document, end = _decode_unique(text) if is_small else _decode(text)
+    except SessionError as error:
+        is_json = False
+        failure = failure or without_traceback(error)
+    except RecursionError:
+        is_json = False
+        failure = failure or NestedTooDeeply
+    except ValueError:
+        is_json = False
+        failure = failure or InvalidJSON
+    else:
+        if end != len(text):
+            failure = failure or InvalidJSON
+        failure = failure or _check_plaintext(text, document, is_small)
+        if failure is None:
+            return document, None
+    if is_text:
         with suppress(UnicodeDecodeError):
-            b"\xff".decode()
-        plaintext.decode(errors="replace")
-    if not not_json:
+            b"\xff".decode("ascii")
+        plaintext.decode("latin-1")
+    if is_json:
         with suppress(ValueError):
-            _decode_document("{")
+            _decode("{")
+    return {}, failure if isinstance(failure, SessionError) else failure()
+
+
+def _check_plaintext(
+    text: str, document: Any, is_small: bool
+) -> type[SessionError] | SessionError | None:
+    """Return what is wrong with a session that no signature vouches for."""
+    if type(document) is not dict:
+        return NotAnObject
+    if not is_small:
+        failure = _check_names(text, document)
+        if failure is not None:
+            return failure
+    last_visited = document.get("last_visited")
+    if last_visited is not None and not _is_valid_last_visited(last_visited):
+        return InvalidLastVisited
+    return _check_expiry(document["exp"]) if "exp" in document else None
+
+
+def _check_names(text: str, document: dict[str, Any]) -> type[SessionError] | None:
+    """Return whether a large document is nested too deeply or repeats a name in one object.
+
+    A hook that sees the names of each object is exact. In a large session it takes longer than all
+    other checks together, so the names are counted here. This runs only where everything else is
+    right: a check that runs for some failures and not for others would tell them apart by time.
+
+    Within a string a quote is always escaped. Each member of an object therefore has one ``":`` in
+    the text, unless white space precedes its colon, and a member that a repeated name replaced
+    makes the text have more of them than the document has members. White space before any colon, a
+    string that starts with a colon, and an escaped quote before one make the count uncertain, and
+    the hook decides.
+    """
+    members = _count_members(document)
+    if members is None:
+        return NestedTooDeeply
+    # White space other than a space is searched for by itself, which is faster.
+    if text.count('":') != members or any(space in text for space in (" :", "\n", "\t", "\r")):
+        try:
+            _decode_unique(text)
+        except RepeatedName:
+            return RepeatedName
+        except RecursionError:
+            return NestedTooDeeply
+    return None
+
+
+def _read_claims(payload: bytes) -> dict[str, Any]:
+    """Return the session in the payload of a jwt whose signature was verified."""
+    document: Any = None
+    failure: SessionError | None = None
+    try:
+        text = payload.decode().strip(_WHITESPACE)
+        document, end = _decode(text)
+        if end != len(text):
+            failure = InvalidClaims()
+        elif type(document) is not dict:
+            failure = NotAnObject()
+        elif text.count("{") + text.count("[") > MAX_DEPTH and _count_members(document) is None:
+            failure = NestedTooDeeply()
+    except RecursionError:
+        failure = NestedTooDeeply()
+    except ValueError:  # UnicodeDecodeError is one
+        failure = InvalidClaims()
+    if failure is None:
+        if "exp" in document:
+            failure = _check_expiry(document["exp"])
+        else:
+            failure = InvalidExpiry("the jwt does not have an exp")
     if failure is not None:
-        return None, failure
-    if not_text:
-        return None, InvalidEncoding
-    return None, InvalidJSON if end != len(text) else NotAnObject
+        raise failure
+    claims: dict[str, Any] = document
+    return claims
 
 
-# How far decoding got: the key that got furthest is the one whose error helps.
-_ORDER = (InvalidPadding, InvalidEncoding, InvalidJSON, NotAnObject)
+def _count_members(document: dict[str, Any]) -> int | None:
+    """Return how many members the objects of a document have; None if it is nested too deeply."""
+    members = 0
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        deeper = []
+        for container in level:
+            values = container
+            if type(container) is dict:
+                members += len(container)
+                values = container.values()
+            for value in values:
+                kind = type(value)
+                if kind is not str and (kind is dict or kind is list):
+                    deeper.append(value)
+        if not deeper:
+            return members
+        level = deeper
+    return None
 
 
-def _furthest(
-    one: type[SessionError] | None, other: type[SessionError] | None
-) -> type[SessionError] | None:
-    known = [error for error in (one, other) if error is not None]
-    return max(known, key=_ORDER.index, default=None)
+def _is_valid_last_visited(value: object) -> bool:
+    if value is None or hasattr(value, "isoformat"):
+        return True
+    return isinstance(value, str) and _LAST_VISITED.fullmatch(value) is not None
+
+
+def _check_expiry(exp: object) -> SessionError | None:
+    """``exp`` is in seconds since the epoch (RFC 7519 section 4.1.4), compared without leeway."""
+    if isinstance(exp, bool) or not isinstance(exp, (int, float)):
+        return InvalidExpiry()
+    if isinstance(exp, float) and not math.isfinite(exp):
+        return InvalidExpiry()
+    now = time.time()
+    return None if exp > now else ExpiredToken(f"the session expired {_ago(now, exp)} ago")
+
+
+def _ago(now: float, exp: int | float) -> str:
+    """Return how long ago ``exp`` was, in the largest unit that has passed twice."""
+    seconds = int(now) - int(exp)
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{min(seconds // size, 9999)} {unit}"
+    return f"{seconds} s"
+
+
+# The order of the checks. With several keys, the error of the key that got furthest is reported.
+_ORDER: tuple[type[SessionError], ...] = (
+    InvalidPadding,
+    InvalidEncoding,
+    InvalidJSON,
+    RepeatedName,
+    NotAnObject,
+    NestedTooDeeply,
+    InvalidLastVisited,
+    InvalidExpiry,
+    ExpiredToken,
+)
+
+
+def _furthest(failures: list[SessionError]) -> SessionError:
+    return max(failures, key=lambda failure: _ORDER.index(type(failure)))
 
 
 def _serialize(session: dict[str, Any]) -> bytes:

@@ -4,11 +4,11 @@
 
     b"Salted__" + salt (8 bytes) + AES-256-CBC(PKCS#7(plaintext))
 
-Key and initialization vector come from the passphrase and the salt by OpenSSL's
-EVP_BytesToKey with MD5 and one iteration: what ``openssl enc -aes-256-cbc -md md5`` and
-crypto-js's ``AES.encrypt(text, passphrase)`` do. The container is encrypted and **not
-authenticated**: whoever knows no key can still change bits of it. Hence the strict checks here
-and in :mod:`djsession.codec`.
+OpenSSL's EVP_BytesToKey, with MD5 and one iteration, derives the key and the initialization vector
+from the passphrase and the salt. This is what ``openssl enc -aes-256-cbc -md md5`` and crypto-js's
+``AES.encrypt(text, passphrase)`` do. The container is encrypted and **not authenticated**: somebody
+without the key can still change bits of it. Hence the strict checks here and in
+:mod:`djsession.codec`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ _BLOCK = 16
 _HEADER = len(MAGIC) + 8
 # Every full padding there is, by its byte: 1 to 16 (RFC 5652 section 6.3).
 _PADDINGS = {size: bytes([size]) * size for size in range(1, _BLOCK + 1)}
+# Compared where the last byte is no size of a padding. It ends in one, so that it never matches.
+_NO_PADDING = b"\x01" * 8
 
 
 def derive_key_and_iv(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
     """Return the AES-256 key (32 bytes) and the IV (16 bytes) for a passphrase and a salt."""
-    # MD5 is what the format asks for, not a choice made here; the flag lets a FIPS build run it.
+    # The format prescribes MD5. The flag lets a FIPS build of Python run it.
     secret = passphrase + salt
     first = md5(secret, usedforsecurity=False).digest()
     second = md5(first + secret, usedforsecurity=False).digest()
@@ -57,19 +59,20 @@ def split(container: bytes) -> tuple[bytes, bytes]:
 
 
 def decrypt(salt: bytes, ciphertext: bytes, passphrase: bytes) -> bytes:
-    """Return the plaintext of whole blocks, its padding still on: see :func:`unpad`."""
+    """Return the plaintext of whole blocks with its padding: see :func:`unpad`."""
     key, iv = derive_key_and_iv(passphrase, salt)
-    # CBC holds nothing back for finalize(): whole blocks in, whole blocks out.
+    # Whole blocks in, whole blocks out: CBC keeps nothing for finalize().
     return Cipher(AES(key), CBC(iv)).decryptor().update(ciphertext)
 
 
 def unpad(padded: bytes) -> bytes | None:
-    """Return the plaintext without its PKCS#7 padding, or None when a padding byte is wrong."""
-    size = padded[-1]
-    padding = _PADDINGS.get(size)
-    if padding is None or not compare_digest(padded[-size:], padding):
-        return None
-    return padded[:-size]
+    """Return the plaintext without its PKCS#7 padding, or None when a padding byte is wrong.
+
+    A wrong padding takes as long as a right one.
+    """
+    padding = _PADDINGS.get(padded[-1], _NO_PADDING)
+    plaintext = padded[: -len(padding)]
+    return plaintext if compare_digest(padded[-len(padding) :], padding) else None
 
 
 def encrypt(plaintext: bytes, passphrase: bytes) -> bytes:

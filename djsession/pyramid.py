@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pyramid.authorization import ACLHelper
@@ -29,17 +30,18 @@ from pyramid.registry import Registry
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.session import SignedCookieSessionFactory
-from pyramid.settings import aslist
+from pyramid.settings import asbool, aslist
 from pyramid.tweens import EXCVIEW
 from zope.interface import implementer
 
-from .errors import AccessDenied, ConfigurationError
-from .gate import SESSION_KEY, Gate
-from .merged import MergedSession
-from .middleware import forbidden
-from .principals import principals_of
+from .caching import REFUSAL_HEADERS, with_caching_headers
+from .errors import AccessDenied, ConfigurationError, hide_locals
+from .gate import Gate
+from .local_session import LocalPart, MergedSession
+from .requirements import principals_of
 from .session import Session
-from .settings import Settings
+from .settings import BOOLEAN, Parser, Settings, setting
+from .wsgi import DECODED_KEY, SESSION_KEY, check_request, decode_request, forbidden
 
 __all__ = [
     "PyramidSession",
@@ -59,6 +61,8 @@ KEY_NAME = PREFIX + "secret_key"
 
 _OPTIONS = "djsession.options"
 _INSTALLED = "djsession.installed"
+# In the environ of a request that the tween refused.
+_REFUSED_KEY = "djsession.refused"
 _TWEEN = "djsession.pyramid.tween_factory"
 _MOCKUP_TWEEN = "djsession.pyramid.mockup_tween_factory"
 
@@ -66,25 +70,41 @@ Handler = Callable[[Request], Any]
 View = Callable[[Any, Request], Any]
 
 
-@dataclass(frozen=True)
+# What turns a Pyramid application's development helpers on.
+_DEVELOPMENT = (
+    "pyramid.reload_all",
+    "pyramid.reload_templates",
+    "pyramid.reload_assets",
+    "pyramid.debug_all",
+    "pyramid.debug_authorization",
+    "pyramid.debug_notfound",
+    "pyramid.debug_routematch",
+    "pyramid.debug_templates",
+)
+
+
+@dataclass(frozen=True, init=False)
 class PyramidSettings(Settings):
     """The settings, ``djsession.`` + name in the ini file. Lists are as ``aslist`` takes them."""
 
     #: What signs the cookie of what the application writes into ``request.session``.
-    local_secret: str | None = field(default=None, repr=False)
+    local_secret: str | None = setting(Parser(), is_secret=True)
     #: The name of that cookie.
-    local_cookie_name: str = "djsession_local"
+    local_cookie_name: str = setting(Parser(), "djsession_local")
     #: A session factory that stores it instead, or the dotted name of one.
-    local_session_factory: Any = None
+    local_session_factory: Any = setting(Parser())  # noqa: RUF009
     #: A YAML file of mockup sessions to sign in with. For development.ini.
-    mockup: str | None = None
+    mockup: str | None = setting(Parser())
+    #: Whether mockup logins answer requests from other machines.
+    mockup_allow_remote: bool = setting(BOOLEAN, False)
+    #: Whether there are mockup logins although none of Pyramid's development settings is on.
+    mockup_without_debug: bool = setting(BOOLEAN, False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check_together(self) -> None:
         if self.local_cookie_name == self.cookie_name:
             raise ConfigurationError(
                 "local_cookie_name is that of the proxy's cookie, which the proxy drops from every"
-                " response: choose another"
+                " response: choose another name"
             )
 
 
@@ -116,31 +136,24 @@ def _add_djsession(config: Configurator, **options: Any) -> None:
 
 
 class _Installed:
-    """What an application has: its gate, and where the local part of a session is."""
+    """What an application has: its gate, and where the local part of a session is stored."""
 
+    @hide_locals
     def __init__(self, registry: Registry) -> None:
         ini = {
             key: value for key, value in (registry.settings or {}).items() if isinstance(key, str)
         }
-        for name in ("secret_key", "allowed_no_session", "formats"):
-            if isinstance(ini.get(PREFIX + name), str):
-                ini[PREFIX + name] = aslist(ini[PREFIX + name])
-        size = ini.get(PREFIX + "max_token_size")
-        if isinstance(size, str):
-            if not size.strip().isdecimal():
-                raise ConfigurationError("djsession.max_token_size must be a whole number")
-            ini[PREFIX + "max_token_size"] = int(size)
-        options = registry[_OPTIONS]
         self.settings = PyramidSettings.from_mapping(
-            ini, PREFIX, KEY_NAME, environ=os.environ, **options
+            ini, PREFIX, KEY_NAME, environ=os.environ, split=aslist, **registry[_OPTIONS]
         )
-        if any("%%" in key for key in self.settings.secret_key or ()):
+        if any("%%" in key for key in self.settings.secret_key):
             logger.warning(
-                "djsession.secret_key has '%%%%' in it. A '%%' is written twice in an ini file"
-                " alone: if every token is refused, write it once."
+                "djsession.secret_key contains '%%'. A '%' is written twice in an ini file and"
+                " nowhere else: if every token is refused, write it once."
             )
         self.gate = Gate(self.settings)
         self.local_factory = self._local_factory()
+        self.is_development = any(asbool(ini.get(name)) for name in _DEVELOPMENT)
 
     def _local_factory(self) -> Callable[[Request], Any]:
         settings = self.settings
@@ -152,11 +165,11 @@ class _Installed:
                 factory = DottedNameResolver().resolve(factory)
             except (ImportError, AttributeError):
                 raise ConfigurationError(
-                    "djsession.local_session_factory names nothing that can be imported"
+                    "djsession.local_session_factory cannot be imported"
                 ) from None
         if factory is not None:
             if not callable(factory):
-                raise ConfigurationError("djsession.local_session_factory is no session factory")
+                raise ConfigurationError("djsession.local_session_factory is not a session factory")
             return factory  # type: ignore[no-any-return]
         if settings.local_secret:
             return SignedCookieSessionFactory(  # type: ignore[no-any-return]
@@ -185,7 +198,9 @@ def _session_of(request: Request) -> Session:
     """Return the Session of a request, whatever the gate says; empty when it carries none."""
     environ = request.environ
     if SESSION_KEY not in environ:
-        _installed(request.registry).gate.decode(environ)
+        # Before the tween, or in a subrequest without tweens.
+        decode_request(_installed(request.registry).gate, environ)
+        request.add_response_callback(_add_caching_headers)
     session: Session = environ[SESSION_KEY]
     return session
 
@@ -223,29 +238,78 @@ def tween_factory(handler: Handler, registry: Registry) -> Handler:
     gate = _installed(registry).gate
 
     def tween(request: Request) -> Any:
-        environ = request.environ
-        try:
-            # Pyramid puts this header in front of the path that it traverses: what a client can
-            # say of it is in no entry.
-            is_moved = "HTTP_X_VHM_ROOT" in environ
-            request.djsession = gate.open(environ, "*" if is_moved else None)
-        except AccessDenied:
-            # For the view that renders the refusal.
-            request.djsession = environ[SESSION_KEY]
-            raise HTTPForbidden(headers=[("Cache-Control", "no-store")]) from None
-        return handler(request)
+        # Callbacks, since tweens over this one make some responses, that of exceptions for example,
+        # and may use the session.
+        if _passes(gate, request):
+            request.add_response_callback(_add_caching_headers)
+            return handler(request)
+        request.add_response_callback(_add_refusal_headers)
+        raise HTTPForbidden
 
     return tween
 
 
+def _passes(gate: Gate, request: Request) -> bool:
+    """Return whether the gate lets a request pass, and set ``request.djsession``."""
+    environ = request.environ
+    session = decode_request(gate, environ)
+    if session is None:
+        try:
+            # Pyramid puts the header X-Vhm-Root, which a client can set, in front of the path that
+            # it traverses.
+            check_request(gate, environ, may_be_open="HTTP_X_VHM_ROOT" not in environ)
+        except AccessDenied:
+            environ[_REFUSED_KEY] = True
+    # For the view that renders a refusal, too. Not by setattr(), for which WebOb does more.
+    request.__dict__["djsession"] = environ[SESSION_KEY]
+    return _REFUSED_KEY not in environ
+
+
+def _add_refusal_headers(request: Request, response: Response) -> None:
+    for name, value in REFUSAL_HEADERS:
+        response.headers[name] = value
+
+
+def _add_caching_headers(request: Request, response: Response) -> None:
+    if request.response_callbacks:
+        # After those that the application added, which may use the session.
+        request.add_response_callback(_add_caching_headers)
+        return
+    # request.session is there once it was asked for; one of another factory may be anybody's.
+    session = request.__dict__.get("session")
+    is_local_open = session is not None and (
+        not isinstance(session, PyramidSession) or session.local_part.is_open
+    )
+    response.headerlist = with_caching_headers(
+        response.headerlist,
+        is_personal=is_local_open or request.environ[DECODED_KEY].session is not None,
+    )
+
+
 def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
-    """A tween that answers with the mockup logins where ``djsession.mockup`` names a file."""
-    settings = _installed(registry).settings
+    """A tween that answers with the mockup logins where ``djsession.mockup`` names a file.
+
+    It does so where one of Pyramid's own development settings is on, such as
+    ``pyramid.reload_templates``, or ``djsession.mockup_without_debug``.
+    """
+    installed = _installed(registry)
+    settings = installed.settings
     if settings.mockup is None:
+        return handler
+    if not (installed.is_development or settings.mockup_without_debug):
+        logger.warning(
+            "mockup logins are off: none of Pyramid's development settings is on, such as"
+            " pyramid.reload_templates, nor djsession.mockup_without_debug"
+        )
         return handler
     from .mockup import MockupApp
 
-    mockups = MockupApp(forbidden, settings.mockup, **settings.gate_options())
+    mockups = MockupApp(
+        forbidden,
+        settings.mockup,
+        allow_remote=settings.mockup_allow_remote,
+        **settings.gate_options(),
+    )
 
     def tween(request: Request) -> Any:
         answer = mockups.respond(request.environ)
@@ -273,8 +337,8 @@ class PyramidSession(MergedSession[Any]):
         return bool(self.local.new)
 
     def changed(self) -> None:
-        """Say that a mutable value of the application's own session was changed."""
-        self.bind().changed()
+        """Record that a mutable value of the application's own session was changed."""
+        self.local_part.bind().changed()
 
     def invalidate(self) -> None:
         """Forget the application's own session. What the proxy sent stays."""
@@ -282,7 +346,7 @@ class PyramidSession(MergedSession[Any]):
 
     def flash(self, msg: Any, queue: str = "", allow_duplicate: bool = True) -> None:
         """Add a message to a flash queue."""
-        self.bind().flash(msg, queue, allow_duplicate)
+        self.local_part.bind().flash(msg, queue, allow_duplicate)
 
     def pop_flash(self, queue: str = "") -> Any:
         """Return and remove the messages of a flash queue."""
@@ -294,28 +358,66 @@ class PyramidSession(MergedSession[Any]):
 
     def new_csrf_token(self) -> Any:
         """Return a new CSRF token, kept in the application's own session."""
-        return self.bind().new_csrf_token()
+        return self.local_part.bind().new_csrf_token()
 
     def get_csrf_token(self) -> Any:
         """Return the CSRF token of the application's own session, a new one if there is none."""
-        return self.bind().get_csrf_token()
+        return self.local_part.bind().get_csrf_token()
 
 
 def _session_factory(request: Request) -> PyramidSession:
-    def open_local() -> Any:
-        return _installed(request.registry).local_factory(request)
+    is_refused = _REFUSED_KEY in request.environ
+    factory = _Unstored if is_refused else _installed(request.registry).local_factory
 
-    return PyramidSession(_session_of(request), open_local)
+    def open_new() -> Any:
+        # As for a request without cookies, so that the store draws a new id.
+        environ = request.environ
+        cookie = environ.pop("HTTP_COOKIE", None)
+        try:
+            return factory(request)
+        finally:
+            if cookie is not None:
+                environ["HTTP_COOKIE"] = cookie
+
+    proxied = _session_of(request)
+    return PyramidSession(
+        proxied, LocalPart(proxied, lambda: factory(request), open_new, is_refused=is_refused)
+    )
 
 
-class _NoLocal(dict[str, Any]):
-    """The local part where no secret is configured: empty, and not to be written."""
+class _Unstored(dict[str, Any]):
+    """The local part of a refused request: it can be written, and nothing of it is kept."""
 
     new = True
 
     def __init__(self, request: Request) -> None:
         super().__init__()
         self.created = int(time.time())
+        self._queues: dict[str, list[Any]] = {}
+
+    def changed(self) -> None:
+        pass
+
+    def invalidate(self) -> None:
+        self.clear()
+
+    def flash(self, msg: Any, queue: str = "", allow_duplicate: bool = True) -> None:
+        self._queues.setdefault(queue, []).append(msg)
+
+    def peek_flash(self, queue: str = "") -> list[Any]:
+        return self._queues.get(queue, [])
+
+    def pop_flash(self, queue: str = "") -> list[Any]:
+        return self._queues.pop(queue, [])
+
+    def new_csrf_token(self) -> str:
+        return secrets.token_hex()
+
+    get_csrf_token = new_csrf_token
+
+
+class _NoLocal(_Unstored):
+    """The local part where no secret is configured: empty, and not to be written."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ConfigurationError(
@@ -323,16 +425,7 @@ class _NoLocal(dict[str, Any]):
             " secret, which signs its cookie"
         )
 
-    __setitem__ = _refuse
-    changed = flash = new_csrf_token = get_csrf_token = _refuse
-
-    def invalidate(self) -> None:
-        pass
-
-    def pop_flash(self, queue: str = "") -> list[Any]:
-        return []
-
-    peek_flash = pop_flash
+    __setitem__ = changed = flash = new_csrf_token = get_csrf_token = _refuse
 
 
 @implementer(ISecurityPolicy)
@@ -356,11 +449,11 @@ class SecurityPolicy:
         return self._acl.permits(context, principals_of(_session_of(request)), permission)
 
     def remember(self, request: Request, userid: str, **options: Any) -> list[tuple[str, str]]:
-        """Return no headers: signing in is the proxy's."""
+        """Return no headers: the proxy signs users in."""
         return []
 
     def forget(self, request: Request, **options: Any) -> list[tuple[str, str]]:
-        """Return no headers: signing out is the proxy's."""
+        """Return no headers: the proxy signs users out."""
         return []
 
 

@@ -1,4 +1,4 @@
-"""What a view may require of a session, for the decorators of the frameworks."""
+"""What a view may require of a session, and the principals that a session gives an ACL."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Any
 from .errors import ConfigurationError
 from .session import Session
 
-__all__ = ["Requirement", "plan_requirement", "role_requirement"]
+__all__ = ["Requirement", "plan_requirement", "principals_of", "role_requirement"]
 
 #: Whether a session, and the arguments of a view by name, are what the view requires.
 Requirement = Callable[[Session, Mapping[str, Any]], bool]
 
+# As in pyramid.authorization.
+_EVERYONE = "system.Everyone"
+_AUTHENTICATED = "system.Authenticated"
+
 
 def role_requirement(roles: tuple[str, ...], account: str | None) -> Requirement:
-    """Require one of ``roles``: for the organization in the argument ``account``, or for any.
+    """Require one of ``roles`` for the organization in the argument ``account``, or for any.
 
-    Raises ConfigurationError when there is no role to require, or the view has no such argument.
+    Raises ConfigurationError when no role is given, or when the view does not have that argument.
     """
     if not roles or not all(isinstance(role, str) for role in roles):
         raise ConfigurationError('role_required takes names of roles: role_required("manager")')
@@ -33,7 +37,35 @@ def role_requirement(roles: tuple[str, ...], account: str | None) -> Requirement
 
 
 def plan_requirement(plans: tuple[str, ...]) -> Requirement:
-    """Require an active subscription to one of ``plans``. Raises ConfigurationError for none."""
+    """Require an active subscription to one of ``plans``.
+
+    Raises ConfigurationError when no plan is given.
+    """
     if not plans or not all(isinstance(plan, str) for plan in plans):
         raise ConfigurationError('plan_required takes slugs of plans: plan_required("basic")')
     return lambda session, _: any(session.subscribed_to(plan) for plan in plans)
+
+
+def principals_of(session: Session) -> list[str]:
+    """Return the principals of a session, for ACLs.
+
+    ``system.Everyone``, and for a signed-in user ``system.Authenticated``, the username,
+    ``role:manager`` for each role, ``manager:cowork`` for each role and organization, and
+    ``plan:basic`` for each active plan. A name that could be taken for another principal is left
+    out, since users choose some of these names.
+    """
+    principals = [_EVERYONE]
+    if not session.is_authenticated:
+        return principals
+    principals.append(_AUTHENTICATED)
+    username = session.username or ""
+    if ":" not in username and not username.startswith("system."):
+        principals.append(username)
+    for role, organizations in session.roles.items():
+        if ":" in role or not organizations:
+            continue
+        principals.append(f"role:{role}")
+        if role not in ("role", "plan"):
+            principals += [f"{role}:{organization.slug}" for organization in organizations]
+    principals += [f"plan:{plan}" for plan in session.accessible_plans()]
+    return principals

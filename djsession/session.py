@@ -6,49 +6,28 @@ missing or of an odd type never raises: it reads as absent. What is absent grant
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 __all__ = ["Organization", "Session", "Subscription", "parse_datetime"]
 
 MANAGER = "manager"
 
-# RFC 3339 and what the proxy and people write around it: ISO 8601's extended format. By hand
-# since datetime.fromisoformat knows neither "Z" nor all fractions before Python 3.11.
-_DATETIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d\d):?(\d\d))?)?",
-    re.ASCII | re.IGNORECASE,
-)
-
 
 def parse_datetime(value: object) -> datetime | None:
     """Return the aware datetime of an ISO 8601 string, or None for anything else.
 
-    A date alone is its midnight. Without an offset it is UTC. Takes a datetime as well.
+    A date without a time is its midnight. A time without an offset is UTC. Takes a datetime, too.
     """
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-    match = _DATETIME.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.upper())
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
         return None
-    year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
-    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-    try:
-        return datetime(
-            int(year),
-            int(month),
-            int(day),
-            int(hour or 0),
-            int(minute or 0),
-            int(second or 0),
-            int((fraction or "")[:6].ljust(6, "0")),
-            timezone(-offset if sign == "-" else offset),
-        )
-    except ValueError:
-        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class _Document(dict[str, Any]):
@@ -58,6 +37,9 @@ class _Document(dict[str, Any]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(map(str, self)) or 'empty'}>"
+
+    # Sentry's client takes a mapping apart unless it has this.
+    __sentry_repr__ = __repr__
 
     def _text(self, key: str) -> str | None:
         value = self.get(key)
@@ -249,4 +231,4 @@ class Session(_Document):
 
 
 def _moment(at_time: datetime | None) -> datetime:
-    return datetime.now(timezone.utc) if at_time is None else parse_datetime(at_time) or at_time
+    return datetime.now(UTC) if at_time is None else parse_datetime(at_time) or at_time

@@ -1,24 +1,40 @@
-"""Settings: one frozen dataclass, whatever framework or environment they come from."""
+"""Settings: one frozen dataclass, whatever framework or environment they come from.
+
+Each field brings its parser: how its value is checked, and how it is read from text. To add a
+setting, add a field here and use it where it matters.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .codec import FORMATS, MAX_TOKEN_SIZE, SessionCodec
-from .errors import ConfigurationError
+from .errors import ConfigurationError, hide_locals
 from .keys import check_secret_keys
+from .paths import OpenPaths
+from .transport import TrustedProxies
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from .codec import Format
 
-__all__ = ["KEY_NAME", "PREFIX", "Settings"]
+__all__ = [
+    "BOOLEAN",
+    "KEY_NAME",
+    "LIST",
+    "PREFIX",
+    "Parser",
+    "Settings",
+    "parser_of",
+    "setting",
+    "split_at_commas",
+]
 
 #: What the proxy's documentation calls the key.
 KEY_NAME = "DJAODJIN_SECRET_KEY"
@@ -31,67 +47,206 @@ _TEST_PREFIX = PREFIX + "TEST_"
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token of RFC 9110
 
+_PARSER = "djsession.parser"
+
+#: Splits the text of a list into its items: at commas in the environment, at white space in ini
+#: files.
+Split = Callable[[str], Iterable[str]]
+
+
+def split_at_commas(text: str) -> list[str]:
+    """Return the items of a list in the environment."""
+    return [item for part in text.split(",") if (item := part.strip())]
+
 
 @dataclass(frozen=True)
+class Parser:
+    """How the value of one setting is read.
+
+    ``check`` takes the value of a setting in Python and returns it as it is kept, or raises
+    ValueError with the type and format that was expected. ``read`` turns the text of an environment
+    variable or of an ini file into what ``check`` takes, or raises ValueError.
+    """
+
+    check: Callable[[Any], Any] = lambda value: value
+    read: Callable[[str, Split], Any] = lambda text, split: text
+
+
+def setting(parser: Parser, default: Any = None, *, is_secret: bool = False) -> Any:
+    """Return a field of a settings dataclass. The repr does not show a secret one."""
+    return field(default=default, repr=not is_secret, metadata={_PARSER: parser})
+
+
+def _items(value: Any) -> tuple[str, ...]:
+    if (
+        isinstance(value, str)
+        or not isinstance(value, Sequence)
+        or not all(isinstance(item, str) for item in value)
+    ):
+        raise ValueError("must be a list of strings")
+    return tuple(value)
+
+
+def _read_items(text: str, split: Split) -> list[str]:
+    return list(split(text))
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be True or False")
+    return value
+
+
+def _read_boolean(text: str, split: Split) -> bool:
+    if text.strip().lower() not in ("true", "false", "1", "0"):
+        raise ValueError("must be true or false")
+    return text.strip().lower() in ("true", "1")
+
+
+#: A list of strings, and a truth value.
+LIST = Parser(_items, _read_items)
+BOOLEAN = Parser(_boolean, _read_boolean)
+
+
+def _cookie_name(value: Any) -> str:
+    if not isinstance(value, str) or not _COOKIE_NAME.fullmatch(value):
+        raise ValueError("must be the name of a cookie: letters, digits, hyphens, underscores")
+    return value
+
+
+def _open_paths(value: Any) -> tuple[str, ...]:
+    try:
+        entries = _items(value)
+    except ValueError:
+        raise ValueError("must be a list of paths, such as ['/static/', '/login/']") from None
+    OpenPaths(entries)
+    return entries
+
+
+def _token_size(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError("must be a positive int: a number of characters")
+    return value
+
+
+def _read_token_size(text: str, split: Split) -> int:
+    if not text.strip().isdecimal():
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def _formats(value: Any) -> tuple[str, ...]:
+    if (
+        isinstance(value, str)
+        or not isinstance(value, Sequence)
+        or not value
+        or not all(name in FORMATS for name in value)
+    ):
+        raise ValueError('must be a list of "openssl", "jwt" or both')
+    return tuple(value)
+
+
+def _trusted_proxies(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    try:
+        entries = _items(value)
+        TrustedProxies(entries)
+    except ValueError:
+        entries = ()
+    if not entries:
+        raise ValueError(
+            "must be a list of addresses and networks, such as ['10.0.0.7', '10.1.0.0/16'],"
+            " or 'unix' for a Unix socket"
+        )
+    return entries
+
+
+def _read_keys(text: str, split: Split) -> list[str]:
+    # A key is kept as it is, so that white space around it is reported.
+    return text.split(",") if split is split_at_commas and text else list(split(text))
+
+
+@dataclass(frozen=True, init=False)
 class Settings:
-    """Everything the gate needs to know. Raises ConfigurationError for a wrong value."""
+    """Everything that the gate needs to know.
 
-    #: One key or a sequence of them, newest first. There is no default key.
-    secret_key: str | Sequence[str] | None = field(default=None, repr=False)
+    Takes the fields by name; None counts as not given. Raises ConfigurationError for an unknown
+    name and for a wrong value.
+    """
+
+    #: The keys, newest first: the first encodes, all decode. Takes one key too. Required.
+    secret_key: tuple[str, ...] = setting(Parser(check_secret_keys, _read_keys), is_secret=True)
     #: The cookie that carries the session.
-    cookie_name: str = "sessionid"
-    #: The paths that need no session: "/login" is "/login" and all below; "/" is the home page.
-    allowed_no_session: Sequence[str] = ()
-    #: Characters of the longest token that is looked at.
-    max_token_size: int = MAX_TOKEN_SIZE
-    #: The formats that are taken. ("jwt",) for a site with the proxy's JWT session backend: a token
-    #: of the other format, which does not expire, is then refused, wherever it is from.
-    formats: Sequence[str] = FORMATS
+    cookie_name: str = setting(Parser(_cookie_name), "sessionid")
+    #: The paths that need no session: "/login" matches "/login" and all below it; "/" matches the
+    #: home page only.
+    allowed_no_session: tuple[str, ...] = setting(Parser(_open_paths, _read_items), ())
+    #: Characters of the longest token that is examined.
+    max_token_size: int = setting(Parser(_token_size, _read_token_size), MAX_TOKEN_SIZE)
+    #: The formats that are accepted. ("jwt",) is for a site with the proxy's JWT session backend:
+    #: it refuses the other format, which does not expire, wherever the token comes from.
+    formats: tuple[Format, ...] = setting(Parser(_formats, _read_items), FORMATS)
+    #: The peers that may send a session: addresses, networks, "unix". None does not check the peer.
+    trusted_proxies: tuple[str, ...] | None = setting(Parser(_trusted_proxies, _read_items))
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "secret_key", check_secret_keys(self.secret_key))
-        if not isinstance(self.cookie_name, str) or not _COOKIE_NAME.fullmatch(self.cookie_name):
-            raise ConfigurationError(
-                "cookie_name must be the name of a cookie: letters, digits, hyphens, underscores"
-            )
-        paths = self.allowed_no_session
-        if (
-            isinstance(paths, str)
-            or not isinstance(paths, Sequence)
-            or not all(isinstance(path, str) for path in paths)
-        ):
-            raise ConfigurationError(
-                "allowed_no_session must be a list of paths, such as ['/static/', '/login/']"
-            )
-        object.__setattr__(self, "allowed_no_session", tuple(paths))
-        if type(self.max_token_size) is not int or self.max_token_size < 1:
-            raise ConfigurationError("max_token_size must be a positive int: characters")
-        formats = self.formats
-        if (
-            isinstance(formats, str)
-            or not isinstance(formats, Sequence)
-            or not formats
-            or not all(name in FORMATS for name in formats)
-        ):
-            raise ConfigurationError('formats must be a list of "openssl", "jwt" or both')
-        object.__setattr__(self, "formats", tuple(formats))
+    @hide_locals
+    def __init__(self, secret_key: object = None, **values: Any) -> None:
+        known = {item.name: item for item in fields(self)}
+        values["secret_key"] = secret_key
+        for name in values:
+            if name not in known:
+                raise ConfigurationError(_unknown(name, name, set(known), ""))
+        for name, item in known.items():
+            value = values.get(name)
+            if value is None:
+                value = item.default
+            try:
+                value = parser_of(item).check(value)
+            except ValueError as error:
+                raise ConfigurationError(f"{name}: {error}") from None
+            object.__setattr__(self, name, value)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raise ConfigurationError for values that do not go together."""
 
     def codec(self) -> SessionCodec:
-        """Return what reads and writes tokens by these settings."""
+        """Return the codec that reads and writes tokens with these settings."""
         return SessionCodec(
-            self.secret_key or (), max_token_size=self.max_token_size, formats=self.formats
+            self.secret_key, max_token_size=self.max_token_size, formats=self.formats
+        )
+
+    def open_paths(self) -> OpenPaths:
+        """Return the paths that need no session."""
+        return OpenPaths(self.allowed_no_session)
+
+    def trusted_peers(self) -> TrustedProxies | None:
+        """Return the peers that may send a session, or None where the peer is not checked."""
+        return None if self.trusted_proxies is None else TrustedProxies(self.trusted_proxies)
+
+    @property
+    def decoding(self) -> tuple[object, ...]:
+        """All that decides which session the headers of a request carry."""
+        return (
+            self.secret_key,
+            self.cookie_name,
+            self.max_token_size,
+            self.formats,
+            self.trusted_proxies,
         )
 
     @property
     def format(self) -> Format:
-        """The format to write tokens in: the first that is taken."""
-        return cast("Format", self.formats[0])
+        """The format to write tokens in: the first of those that are accepted."""
+        return self.formats[0]
 
     def gate_options(self) -> dict[str, Any]:
-        """Return the settings by name, those that adapters add left out: for another gate."""
+        """Return the fields of Settings by name, without those that an adapter adds."""
         return {item.name: getattr(self, item.name) for item in fields(Settings)}
 
     @classmethod
+    @hide_locals
     def from_mapping(
         cls,
         mapping: Mapping[str, Any],
@@ -99,81 +254,70 @@ class Settings:
         key_name: str = KEY_NAME,
         *,
         environ: Mapping[str, str] | None = None,
+        split: Split | None = None,
         **explicit: Any,
     ) -> Self:
-        """Return the settings of a mapping whose keys are ``prefix`` + name, in any case.
+        """Return the settings in a mapping whose keys are ``prefix`` + name, in any case.
 
-        The secret key is under ``key_name``. What is not there, or None, is looked for in
-        ``environ``, as :meth:`from_environ` does; ``explicit`` values that are not None win over
-        both. Raises ConfigurationError for a name that starts with the prefix and is not known.
+        The secret key is under ``key_name``. With ``split`` the values are text, as in an ini file.
+        What the mapping does not have, or has as None, is looked up in ``environ`` as
+        :meth:`from_environ` does. ``explicit`` values that are not None override both. Raises
+        ConfigurationError for a name that starts with the prefix and is unknown.
         """
-        values = cls._environ_values(environ or {})
-        for source in (cls._mapping_values(mapping, prefix, key_name), explicit):
+        values = cls._read(environ or {}, PREFIX, KEY_NAME, split_at_commas)
+        for source in (cls._read(mapping, prefix, key_name, split), explicit):
             values.update({name: value for name, value in source.items() if value is not None})
         return cls(**values)
 
     @classmethod
+    @hide_locals
     def from_environ(cls, environ: Mapping[str, str] | None = None, **explicit: Any) -> Self:
-        """Return the settings of the environment (default: ``os.environ``).
+        """Return the settings in the environment (default: ``os.environ``).
 
-        Lists are separated by commas; no comma is in the proxy's alphabet for keys. ``explicit``
-        values that are not None win.
+        Lists are separated by commas, which the proxy's alphabet for keys does not contain.
+        ``explicit`` values that are not None override the environment.
         """
         return cls.from_mapping({}, environ=os.environ if environ is None else environ, **explicit)
 
     @classmethod
-    def _mapping_values(
-        cls, mapping: Mapping[str, Any], prefix: str, key_name: str
+    def _read(
+        cls, mapping: Mapping[str, Any], prefix: str, key_name: str, split: Split | None
     ) -> dict[str, Any]:
-        known = {item.name for item in fields(cls)}
+        known = {item.name: item for item in fields(cls)}
         values: dict[str, Any] = {}
         for key, value in mapping.items():
             if key == key_name:
-                values["secret_key"] = value
+                name = "secret_key"
             elif isinstance(key, str) and key.startswith(prefix):
+                if key.startswith(_TEST_PREFIX):
+                    continue
                 name = key[len(prefix) :].lower()
                 if name == "secret_key":
                     raise ConfigurationError(f"{key} is not a setting: the key is {key_name}")
                 if name not in known:
-                    raise ConfigurationError(_unknown(key, name, known, prefix))
-                values[name] = value
+                    raise ConfigurationError(_unknown(key, name, set(known), prefix))
+            else:
+                continue
+            if split is not None and isinstance(value, str):
+                try:
+                    value = parser_of(known[name]).read(value, split)
+                except ValueError as error:
+                    raise ConfigurationError(f"{key}: {error}") from None
+            values[name] = value
         return values
 
-    @classmethod
-    def _environ_values(cls, environ: Mapping[str, str]) -> dict[str, Any]:
-        types = {PREFIX + item.name.upper(): str(item.type) for item in fields(cls)}
-        types[KEY_NAME] = "key"
-        parsed = {
-            name: _parse(name, value, types.get(name, ""))
-            for name, value in environ.items()
-            if name == KEY_NAME or (name.startswith(PREFIX) and not name.startswith(_TEST_PREFIX))
-        }
-        return cls._mapping_values(parsed, PREFIX, KEY_NAME)
 
-
-def _parse(name: str, value: str, kind: str) -> str | list[str] | int:
-    """Return the value of an environment variable as the type that its setting takes."""
-    if kind == "key":
-        return value.split(",") if value else []
-    if kind == "Sequence[str]":
-        return [item for part in value.split(",") if (item := part.strip())]
-    if kind == "int":
-        try:
-            return int(value)
-        except ValueError:
-            raise ConfigurationError(f"{name} must be a whole number") from None
-    if kind == "bool":
-        if value.lower() not in ("true", "false", "1", "0"):
-            raise ConfigurationError(f"{name} must be true or false")
-        return value.lower() in ("true", "1")
-    return value
+def parser_of(item: Any) -> Parser:
+    """Return the parser of a field of a settings dataclass."""
+    parser: Parser = item.metadata[_PARSER]
+    return parser
 
 
 def _unknown(key: str, name: str, known: set[str], prefix: str) -> str:
+    known = known - {"secret_key"}
     close = get_close_matches(name, known, 1)
-    upper = not prefix or prefix.isupper()
-    hints = [prefix + (hint.upper() if upper else hint) for hint in close or sorted(known)]
-    hints = [hint for hint in hints if not hint.lower().endswith("secret_key")]
+    is_upper = prefix.isupper() or key.isupper()
+    hints = [prefix + (hint.upper() if is_upper else hint) for hint in close or sorted(known)]
     return f"unknown setting {key}; " + (
-        f"did you mean {hints[0]}?" if close and hints else f"there are {', '.join(hints)}"
+        f"did you mean {hints[0]}?" if close else f"the settings are {', '.join(hints)}"
     )

@@ -1,88 +1,67 @@
-"""What happened to one token, step by step, as data: every secret in it masked.
+"""What happened to one token, step by step, as data with every secret masked.
 
-The DEBUG log, the doctor and the inspector show the same. A request that is not looked at this
+The DEBUG log, the doctor and the inspector show the same steps. A request that is not examined this
 closely pays nothing for it.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import re
 from base64 import b64decode
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
-from . import errors, openssl
-from .codec import FORMATS, MAX_TOKEN_SIZE, Format, SessionCodec, token_format
+from . import openssl
+from .codec import Format, token_format
 from .errors import SessionError
+from .redact import MASK, mask
 from .session import Session
 
-__all__ = ["MASK", "Status", "Step", "Trace", "mask", "redact", "trace_token"]
+if TYPE_CHECKING:
+    from .settings import Settings
+    from .transport import Candidate
 
-MASK = "********"
+__all__ = ["Status", "Step", "Trace", "session_text", "trace_token"]
 
 Status = Literal["passed", "failed", "not reached"]
 
-_LEAST_SECRET = 6
-
-_CREDENTIAL = re.compile(
-    r"secret|pass(?:word|wd|phrase)|\bpwd\b|token|jwt|bearer|cookie|authorization|credential"
-    r"|(?:access|session|api|private)[_-]?key",
-    re.IGNORECASE,
-)
-
-# The steps in the order that the codec takes them, and those that it takes with each key.
+# The steps in the order in which the codec takes them: those before any key, and those with each
+# key. Each error names the step that it belongs to.
 _STEPS: dict[Format, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "openssl": (
         ("size", "format", "base64", "Salted__", "ciphertext"),
-        ("key and IV", "padding", "UTF-8", "JSON", "object"),
+        (
+            "key and IV",
+            "padding",
+            "text",
+            "JSON",
+            "unique names",
+            "object",
+            "depth",
+            "last_visited",
+            "expiry",
+        ),
     ),
     "jwt": (
-        ("size", "format", "joserfc", "three parts"),
-        ("algorithm", "signature", "UTF-8", "JSON", "object", "expiry"),
+        ("size", "format", "three parts"),
+        ("signature", "algorithm", "text", "JSON", "object", "depth", "expiry"),
     ),
 }
-
-_STEP_OF: dict[type[SessionError], str] = {
-    errors.TokenTooLarge: "size",
-    errors.RefusedFormat: "format",
-    errors.InvalidBase64: "base64",
-    errors.InvalidContainer: "Salted__",
-    errors.InvalidLength: "ciphertext",
-    errors.InvalidPadding: "padding",
-    errors.InvalidEncoding: "UTF-8",
-    errors.InvalidJSON: "JSON",
-    errors.NotAnObject: "object",
-    errors.JWTUnavailable: "joserfc",
-    errors.MalformedJWT: "three parts",
-    errors.UnsupportedAlgorithm: "algorithm",
-    errors.InvalidSignature: "signature",
-    errors.InvalidExpiry: "expiry",
-    errors.ExpiredToken: "expiry",
-}
-
-
-# Steps of a jwt that are reached with the key alone that has signed it.
-_VERIFIED = ("UTF-8", "JSON", "object", "expiry")
-
-_NO_KEY = "no key"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the way from a header to a session."""
+    """One step on the way from a header to a session."""
 
     name: str
     status: Status
-    #: What the step found, masked; ``""`` where there is nothing to say.
+    #: What the step found, masked; ``""`` where there is nothing to report.
     value: str = ""
-    #: Which secret key it was taken with, from 1, or None for a step before any.
+    #: The number of the secret key that it was taken with, from 1; None for a step before any.
     key: int | None = None
-    #: Of a step that failed: what is wrong, and what most likely puts it right.
-    cause: str = ""
-    remedy: str = ""
+    #: The error of a step that failed.
+    error: SessionError | None = None
 
 
 @dataclass(frozen=True)
@@ -98,135 +77,94 @@ class Trace:
 
     @property
     def failed(self) -> Step | None:
-        """The step that refused the token: with several keys, that of the last. None: decoded."""
+        """The step that refused the token, with several keys that of the last; None if none did."""
         if self.session is not None:
             return None
         return next(step for step in reversed(self.steps) if step.status == "failed")
 
     def __str__(self) -> str:
-        """Lines for a log."""
+        """Return lines for a log."""
         lines, key = [f"session token: transport {self.transport}, format {self.format}"], None
         for step in self.steps:
             if step.key != key:
                 key = step.key
                 lines.append(f"  secret key {key}: {MASK}")
             indent = "  " if step.key is None else "    "
-            lines.append(f"{indent}{step.name + ':':<12} {step.status:<12} {step.value}".rstrip())
-            if step.cause:
-                lines.append(f"{indent}{'':<12} {step.cause}; {step.remedy}")
+            lines.append(f"{indent}{step.name + ':':<13} {step.status:<12} {step.value}".rstrip())
+            if step.error is not None:
+                lines.append(f"{indent}{'':<13} {step.error}")
         if self.session is not None:
             lines.append("  session: " + session_text(self.session).replace("\n", "\n    "))
         return "\n".join(lines)
 
 
-def mask(value: Any, secrets: Collection[str] = ()) -> Any:
-    """Return a copy of a JSON value with what credential-like keys hold masked.
-
-    Those are ``secret_key``, ``access_key``, ``security_token``, ``session_key`` and whatever is
-    named password or token. A null stays: it says that there is none. The ``secrets`` themselves
-    are masked wherever they are.
-    """
-    if isinstance(value, dict):
-        return {
-            redact(str(key), secrets): (
-                MASK if item is not None and _CREDENTIAL.search(str(key)) else mask(item, secrets)
-            )
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [mask(item, secrets) for item in value]
-    if isinstance(value, str):
-        return redact(value, secrets)
-    if isinstance(value, float) and not math.isfinite(value):  # 1e999, which JSON has no word for
-        return str(value)
-    if isinstance(value, (int, float)) and str(value) in secrets:
-        return MASK
-    return value
-
-
-def redact(text: str, secrets: Collection[str]) -> str:
-    """Return a text, or JSON, with the secrets in it masked."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        for written in {secret, json.dumps(secret)[1:-1]}:
-            # One of a few characters would take words apart, and is found in any text.
-            if len(written) >= _LEAST_SECRET:
-                text = text.replace(written, MASK)
-    return text
-
-
 def session_text(session: Session) -> str:
-    """Return a session as indented JSON in ASCII, or a sentence where it cannot be."""
-    try:
-        return json.dumps(session, indent=2)
-    except RecursionError:
-        return "nested too deeply to be shown"
+    """Return a session as indented JSON in ASCII."""
+    return json.dumps(session, indent=2)
 
 
 def trace_token(
-    token: str,
-    secret_keys: Sequence[str],
+    candidate: Candidate,
+    settings: Settings,
     *,
-    transport: str = "unknown",
-    found_in: str = "",
-    quoted: bool | None = None,
-    max_token_size: int = MAX_TOKEN_SIZE,
-    formats: Sequence[str] = FORMATS,
+    is_quoted: bool | None = None,
+    has_key: bool = True,
 ) -> Trace:
-    """Return what happens to a token under each of the keys, which are as the settings take them.
+    """Return what happens to a token under each of the keys in the settings.
 
-    ``transport`` and ``found_in``, such as "cookie" and "the cookie sessionid", say where it was,
-    ``quoted`` whether double quotes around it were removed; None where there are never any.
+    ``is_quoted`` says whether double quotes around the token were removed; None where it was not in
+    a header. Without ``has_key`` the settings' keys are placeholders, and only the steps that need
+    no key are taken.
     """
+    transport, token, ignored = candidate
     kind = token_format(token)
     common, per_key = _STEPS[kind]
-    steps = [Step("found in", "passed", found_in or transport)]
-    if quoted is not None:
-        steps.append(Step("quotes", "passed", "one pair removed" if quoted else "none"))
+    places = {"cookie": f"the cookie {settings.cookie_name}", "bearer": "Authorization: Bearer"}
+    steps = [Step("found in", "passed", places.get(transport, "the input"))]
+    if is_quoted is not None and transport == "cookie":
+        steps.append(Step("quotes", "passed", "one pair removed" if is_quoted else "none"))
+    if ignored:
+        error = SessionError(ignored, "the proxy did not write it there")
+        steps.append(Step("transport", "failed", "", None, error))
+        return Trace(transport, kind, (*steps, *_not_reached(common + per_key)), None)
     session: Session | None = None
-    for number, key in enumerate(secret_keys or (_NO_KEY,), 1):
-        error: SessionError | None = None
-        try:
-            codec = SessionCodec(key, max_token_size=max_token_size, formats=formats)
-            session = codec.loads(token)
-        except SessionError as refused:
-            error = refused
-        failed_at = None if error is None else _STEP_OF[type(error)]
+    for number, key in enumerate(settings.secret_key, 1):
+        found = replace(settings, secret_key=(key,)).codec().try_loads(token)
+        failure = found if isinstance(found, SessionError) else None
         if number == 1:
-            steps += _run(common, failed_at, error, None, _common_values(token, kind))
-        if not secret_keys:
-            # The steps before any key are of interest all the same.
-            session = None
-            if failed_at not in common:
-                steps.append(Step("secret key", "failed", "", None, "there is none", "set one"))
-                steps += [Step(name, "not reached") for name in per_key]
+            steps += _run(common, failure, None, _common_values(token, kind))
+        if failure is not None and failure.step in common:
+            steps += _not_reached(per_key)
             break
-        if failed_at not in common:
-            values = _values_of_key(token, kind, key, session)
-            steps += _run(per_key, failed_at, error, number, values)
-        is_verified = kind == "jwt" and failed_at in _VERIFIED
-        if session is not None or failed_at in common or is_verified:
+        if not has_key:
+            missing = SessionError("there is no secret key", "set DJAODJIN_SECRET_KEY")
+            steps.append(Step("secret key", "failed", "", None, missing))
+            steps += _not_reached(per_key)
+            break
+        if isinstance(found, Session):
+            session = found
+        steps += _run(per_key, failure, number, _values_of_key(token, kind, key, session))
+        # A signature that verified shows which key it was.
+        if failure is None or (kind == "jwt" and failure.step != "signature"):
             break
     if session is not None:
         steps.append(Step("schema", "passed", _schema(session)))
-        try:
-            session = Session(mask(session, secret_keys))
-        except RecursionError:
-            session = Session({"session": "nested too deeply to be shown"})
+        session = Session(mask(session, settings.secret_key))
     return Trace(transport, kind, tuple(steps), session)
 
 
+def _not_reached(names: Sequence[str]) -> Iterator[Step]:
+    return (Step(name, "not reached") for name in names)
+
+
 def _run(
-    names: Sequence[str],
-    failed_at: str | None,
-    error: SessionError | None,
-    key: int | None,
-    values: dict[str, str],
+    names: Sequence[str], failure: SessionError | None, key: int | None, values: dict[str, str]
 ) -> Iterator[Step]:
-    """Yield the steps of some names, of which the codec says at most one has failed."""
+    """Yield the named steps, of which at most one failed."""
     status: Status = "passed"
     for name in names:
-        if name == failed_at and error is not None:
-            yield Step(name, "failed", values.get(name, ""), key, error.reason, error.remedy)
+        if failure is not None and name == failure.step:
+            yield Step(name, "failed", values.get(name, ""), key, failure)
             status = "not reached"
         elif status == "passed":
             yield Step(name, "passed", values.get(name, ""), key)
@@ -236,32 +174,34 @@ def _run(
 
 def _common_values(token: str, kind: Format) -> dict[str, str]:
     values = {
-        "size": f"{len(token)} characters, starts with {_public_start(token)}",
-        "format": f"taken for {kind}, by its {'dots' if kind == 'jwt' else 'lack of dots'}",
+        "size": f"{_count(len(token), 'character')}, starts with {_public_start(token)}",
+        "format": f"{kind}, since there are {'' if kind == 'jwt' else 'no '}dots in it",
     }
     if kind == "openssl":
         try:
             container = b64decode(token, validate=True)
-            values["base64"] = f"{len(container)} bytes"
+            values["base64"] = _count(len(container), "byte")
             salt, ciphertext = openssl.split(container)
         except (ValueError, SessionError):
             return values
         values["Salted__"] = f"salt {salt.hex()}"
-        values["ciphertext"] = f"{len(ciphertext)} bytes"
+        values["ciphertext"] = _count(len(ciphertext), "byte")
     return values
 
 
 def _values_of_key(token: str, kind: Format, key: str, session: Session | None) -> dict[str, str]:
-    if kind == "jwt":
-        exp = None if session is None else session.get("exp")
-        return {"expiry": f"exp {exp}" if exp is not None else "none"}
-    salt, _ = openssl.split(b64decode(token))
-    _, iv = openssl.derive_key_and_iv(key.encode("ascii"), salt)
-    return {"key and IV": f"key {MASK}, of {len(key)} characters; iv {iv.hex()}"}
+    exp = None if session is None else session.get("exp")
+    values = {"expiry": f"exp {exp}" if exp is not None else "none"}
+    if kind == "openssl":
+        salt, _ = openssl.split(b64decode(token))
+        _, iv = openssl.derive_key_and_iv(key.encode("ascii"), salt)
+        length = _count(len(key), "character")
+        values["key and IV"] = f"key {MASK}, {length} long; iv {iv.hex()}"
+    return values
 
 
 def _schema(session: Session) -> str:
-    """Say what of a session djsession reads."""
+    """Summarize what djsession reads in a session."""
     if not session:
         return "an empty session: nobody is signed in"
     if session.username is None:
@@ -271,14 +211,17 @@ def _schema(session: Session) -> str:
         (len(session.get_accessibles()), "organization"),
         (len(session.accessible_plans()), "active plan"),
     )
-    said = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
-    return f"a username; {said}"
+    return "a username; " + ", ".join(_count(number, what) for number, what in counts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _public_start(token: str) -> str:
-    """Return as much of a token as is no secret: an openssl header and salt, or a jwt's header.
+    """Return the start of a token that is public: the openssl header and salt, or a jwt's header.
 
-    Anything else is nobody's session, and may be somebody's credential.
+    Anything else is not a session and may be somebody's credential.
     """
     if token.startswith("U2FsdGVkX1"):
         return f"{token[:21]!a}"

@@ -26,7 +26,7 @@ from djsession.flask import (
     plan_required,
     role_required,
 )
-from djsession.trace import mask
+from djsession.redact import mask
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -43,8 +43,8 @@ djsession = DjSession(mockup=Path(__file__).parent / "sessions.yaml")
 def create_app(**config: Any) -> Flask:
     """Return the application. The key comes from DJAODJIN_SECRET_KEY in the environment."""
     app = Flask(__name__)
-    # Signs the cookie of what the application itself keeps in flask.session. Without one, a new
-    # one for this run of one process.
+    # Signs the cookie that holds what the application itself keeps in flask.session. A random key
+    # lasts for one run of one process.
     app.config["SECRET_KEY"] = os.environ.get("SECRET_KEY") or secrets.token_hex()
     app.config["DJSESSION_ALLOWED_NO_SESSION"] = ["/static/", "/about"]
     app.config.update(config)
@@ -64,7 +64,7 @@ def create_app(**config: Any) -> Flask:
 
     @app.get("/session")
     def raw() -> Any:
-        # The proxy may send credentials along: they are not for the page.
+        # The proxy may send credentials along, which do not belong on a page.
         return jsonify(mask(current_session))
 
     @app.get("/manage/<slug>")

@@ -1,4 +1,4 @@
-"""A plain WSGI application behind the session proxy: who you are, your roles, your plans.
+"""A plain WSGI application behind the session proxy. It shows the user, the roles and the plans.
 
 Serve it with mockup logins on your machine::
 
@@ -17,7 +17,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from djsession import Session, SessionMiddleware
-from djsession.trace import mask
+from djsession.redact import mask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -51,7 +51,7 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     page = PAGE.format(
         title=f"Hello, {escape(session.username)}" if session.username else "Hello, visitor",
         body=describe(session),
-        # The proxy may send credentials along: they are not for the page.
+        # The proxy may send credentials along, which do not belong on a page.
         session=escape(json.dumps(mask(session), indent=2, ensure_ascii=False)),
     ).encode("utf-8", "replace")
     start_response(

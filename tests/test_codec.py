@@ -1,66 +1,35 @@
 from __future__ import annotations
 
-import builtins
 import json
-import sys
+import string
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djsession import ConfigurationError, Session, SessionCodec, SessionError, dumps, loads, openssl
+from djsession import ConfigurationError, Session, SessionCodec, SessionError, dumps, loads
 from djsession import errors as e
+from djsession.codec import FORMATS
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+from tests.helpers.strategies import JSON
+from tests.helpers.tokens import FUTURE, REFUSED, forge, jwt_of, nested, token_of
 
-from .conftest import KEY, OTHER_KEY, XIA
-from .test_jwt import forge
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**30), 10**30)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
+OBJECTS = st.dictionaries(
+    st.text().filter(lambda name: name not in ("exp", "last_visited")), JSON, max_size=6
 )
-OBJECTS = st.dictionaries(st.text(), JSON, max_size=6)
 
-# Sessions as a serializer may have got them wrong: every kind of value under the names that
-# djsession reads, with half surrogate pairs and integers beyond any float.
-_NAMES = st.sampled_from(
-    [
-        *("username", "email", "full_name", "exp", "last_visited", "site", "slug"),
-        *("roles", "manager", "printable_name", "subscriptions", "plan", "ends_at", "secret_key"),
-    ]
-)
-_TEXT = st.text(st.characters(exclude_categories=[]))
-_VALUES = st.recursive(
-    JSON | _TEXT | st.integers(-(10**4000), 10**4000) | st.just("2030-01-01T00:00:00Z"),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES | _TEXT, inner, max_size=4),
-    max_leaves=8,
-)
-ANY_SESSIONS = st.dictionaries(_NAMES | _TEXT, _VALUES, max_size=6)
-
-
-def token_of(plaintext: bytes, key: str = KEY) -> str:
-    return b64encode(openssl.encrypt(plaintext, key.encode())).decode()
-
-
-def token_of_blocks(padded: bytes) -> str:
-    """A token whose decrypted blocks are exactly these, padding included."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-    salt = bytes(8)
-    key, iv = openssl.derive_key_and_iv(KEY.encode(), salt)
-    ciphertext = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor().update(padded)
-    return b64encode(b"Salted__" + salt + ciphertext).decode()
+# Writes a token with a given JSON text in each format.
+Write = Callable[[bytes], str]
+NOT_JSON = (e.InvalidJSON, e.InvalidClaims)
+IN_EACH_FORMAT = pytest.mark.parametrize("write", [token_of, jwt_of], ids=FORMATS)
 
 
 @given(OBJECTS)
@@ -70,7 +39,6 @@ def test_what_was_dumped_loads(session: dict[str, Any]) -> None:
 
 @given(OBJECTS)
 def test_what_was_dumped_as_jwt_loads_with_an_expiry(session: dict[str, Any]) -> None:
-    session.pop("exp", None)
     loaded = loads(dumps(session, KEY, "jwt"), KEY)
     assert abs(loaded.pop("exp") - time.time() - 7200) < 60
     assert loaded == session
@@ -84,64 +52,32 @@ def test_anything_at_all_is_refused_with_a_session_error(token: str | bytes) -> 
 
 @given(st.binary(max_size=400))
 def test_any_plaintext_is_a_session_or_refused(plaintext: bytes) -> None:
-    with suppress(SessionError):
-        assert isinstance(loads(token_of(plaintext), KEY), Session)
+    for token in (token_of(plaintext), jwt_of(plaintext)):
+        with suppress(SessionError):
+            assert isinstance(loads(token, KEY), Session)
 
 
 @given(st.binary(max_size=400))
-def test_any_container_is_a_session_or_refused(container: bytes) -> None:
+def test_any_container_is_refused(container: bytes) -> None:
     with pytest.raises(SessionError):
         loads(b64encode(b"Salted__" + container), KEY)
 
 
-REFUSED: dict[str, tuple[type[SessionError], str]] = {
-    "empty": (e.InvalidContainer, ""),
-    "not base64": (e.InvalidBase64, "a session, honest"),
-    "url-safe alphabet": (e.InvalidBase64, "U2FsdGVkX1-_" * 4),
-    "no padding": (e.InvalidBase64, token_of(b"{}").rstrip("=")),
-    "too much padding": (e.InvalidBase64, token_of(b"{}") + "="),
-    "trailing line end": (e.InvalidBase64, token_of(b"{}") + "\n"),
-    "leading space": (e.InvalidBase64, " " + token_of(b"{}")),
-    "wrapped": (e.InvalidBase64, token_of(b"{}")[:20] + "\n" + token_of(b"{}")[20:]),
-    "quoted": (e.InvalidBase64, f'"{token_of(b"{}")}"'),
-    "url-encoded": (e.InvalidBase64, token_of(b"{}").replace("=", "%3D")),
-    "more behind the padding": (e.InvalidBase64, token_of(b"{}") + token_of(b"{}")),
-    "not ASCII": (e.InvalidBase64, token_of(b"{}")[:-1] + "é"),
-    "a surrogate": (e.InvalidBase64, token_of(b"{}")[:-1] + "\ud800"),
-    "no header": (e.InvalidContainer, b64encode(bytes(48)).decode()),
-    "header of another case": (e.InvalidContainer, b64encode(b"salted__" + bytes(24)).decode()),
-    "no ciphertext": (e.InvalidLength, b64encode(b"Salted__" + bytes(8)).decode()),
-    "not whole blocks": (e.InvalidLength, b64encode(b"Salted__" + bytes(8 + 24)).decode()),
-    "padding of 0": (e.InvalidPadding, token_of_blocks(b'{"a":1}'.ljust(16, b"\0"))),
-    "padding of 17": (e.InvalidPadding, token_of_blocks(b'{"a":1}'.ljust(32, b"\x11"))),
-    "padding not full": (e.InvalidPadding, token_of_blocks(b'{"a":1}12345678\x09')),
-    "not UTF-8": (e.InvalidEncoding, token_of(b'{"a": "\xff"}')),
-    "UTF-16": (e.InvalidEncoding, token_of('{"a": "é"}'.encode("utf-16"))),
-    "overlong UTF-8": (e.InvalidEncoding, token_of(b'{"a": "\xc0\xae"}')),
-    "byte order mark": (e.InvalidJSON, token_of(b"\xef\xbb\xbf{}")),
-    "not JSON": (e.InvalidJSON, token_of(b"{'a': 1}")),
-    "nothing": (e.InvalidJSON, token_of(b"")),
-    "two objects": (e.InvalidJSON, token_of(b"{}{}")),
-    "more behind the object": (e.InvalidJSON, token_of(b"{} x")),
-    "NaN": (e.InvalidJSON, token_of(b'{"a": NaN}')),
-    "Infinity": (e.InvalidJSON, token_of(b'{"a": -Infinity}')),
-    "10,000 levels": (e.InvalidJSON, token_of(b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}")),
-    "a huge integer": (e.InvalidJSON, token_of(b'{"a": ' + b"9" * 10_000 + b"}")),
-    "list": (e.NotAnObject, token_of(b'[{"username": "xia"}]')),
-    "string": (e.NotAnObject, token_of(b'"xia"')),
-    "number": (e.NotAnObject, token_of(b"1")),
-    "null": (e.NotAnObject, token_of(b"null")),
-    "jwt of two parts": (e.MalformedJWT, forge({"alg": "HS256"}).rpartition(".")[0]),
-    "jwt of another algorithm": (e.UnsupportedAlgorithm, forge({"alg": "none"})),
-    "jwt of another key": (e.InvalidSignature, forge({"alg": "HS256"}, key=OTHER_KEY)),
-    "jwt with a list": (e.NotAnObject, forge({"alg": "HS256"}, b"[]")),
-    "jwt with no JSON": (e.InvalidJSON, forge({"alg": "HS256"}, b"xia")),
-    "jwt with no UTF-8": (e.InvalidEncoding, forge({"alg": "HS256"}, b'{"a": "\xff"}')),
-    "jwt with NaN as exp": (e.InvalidJSON, forge({"alg": "HS256"}, b'{"exp": NaN}')),
-    "jwt with exp as text": (e.InvalidExpiry, forge({"alg": "HS256"}, b'{"exp": "9999999999"}')),
-    "jwt with infinite exp": (e.InvalidExpiry, forge({"alg": "HS256"}, b'{"exp": 1e999}')),
-    "jwt expired": (e.ExpiredToken, forge({"alg": "HS256"}, b'{"exp": 1700000000}')),
-}
+@IN_EACH_FORMAT
+@pytest.mark.parametrize("start", ["1", "null", "true", '"x"', "1.5", "[]", "{}", ""])
+@pytest.mark.parametrize("rest", ["[" * 65, "{" * 65, '{"a":[' * 65, "[]" * 65])
+def test_many_brackets_behind_a_value_are_refused(write: Write, start: str, rest: str) -> None:
+    # What is decrypted with a wrong key may start with a digit and contain many brackets.
+    with pytest.raises(SessionError):
+        loads(write(f"{start}{rest}".encode()), KEY)
+
+
+def test_long_random_ciphertexts_are_refused() -> None:
+    # A few in a hundred of them decrypt to something that starts with a number.
+    random = Random(1)
+    for _ in range(300):
+        container = b"Salted__" + random.randbytes(8 + 16 * 1_500)
+        assert isinstance(SessionCodec(KEY).try_loads(b64encode(container)), SessionError)
 
 
 @pytest.mark.parametrize(("error", "token"), REFUSED.values(), ids=REFUSED)
@@ -149,15 +85,30 @@ def test_it_refuses(error: type[SessionError], token: str) -> None:
     with pytest.raises(SessionError) as caught:
         loads(token, KEY)
     assert type(caught.value) is error
-    # What can be acted on: what is wrong, and what to do.
+    # What is wrong, and what to do about it.
     assert caught.value.reason
     assert caught.value.remedy
     assert str(caught.value) == f"{caught.value.reason}; {caught.value.remedy}"
 
 
+@pytest.mark.parametrize(("error", "token"), REFUSED.values(), ids=REFUSED)
+def test_try_loads_returns_the_error_without_a_traceback(
+    error: type[SessionError], token: str
+) -> None:
+    found = SessionCodec(KEY).try_loads(token)
+    assert type(found) is error
+    assert found.__traceback__ is None
+    assert found.__context__ is None
+    assert found.__cause__ is None
+
+
+def test_try_loads_returns_the_session() -> None:
+    assert SessionCodec(KEY).try_loads(dumps(XIA, KEY)) == XIA
+
+
 @pytest.mark.parametrize("token", [token for _, token in REFUSED.values()], ids=REFUSED)
 def test_no_exception_holds_the_plaintext_or_the_token(token: str) -> None:
-    # json's and Unicode's exceptions carry the whole document: they must not be the context.
+    # The exceptions of json and of the UTF-8 decoder hold the whole document.
     with pytest.raises(SessionError) as caught:
         loads(token, KEY)
     assert caught.value.__context__ is None
@@ -166,26 +117,27 @@ def test_no_exception_holds_the_plaintext_or_the_token(token: str) -> None:
     assert KEY not in str(caught.value)
 
 
-def test_a_wrong_key_is_said_to_be_one() -> None:
+def test_a_wrong_key_is_reported_as_one() -> None:
     # One wrong key in 256 gives a padding by chance, and fails a step later.
     for _ in range(300):
         with pytest.raises(SessionError) as caught:
             loads(dumps(XIA, KEY), OTHER_KEY)
-        assert "DJAODJIN_SECRET_KEY is not the key the proxy encrypts with" in str(caught.value)
+        assert "DJAODJIN_SECRET_KEY differs from the key at the proxy" in str(caught.value)
         assert isinstance(caught.value, (e.InvalidPadding, e.InvalidEncoding, e.InvalidJSON))
+        assert caught.value.id == "wrong-key"
 
 
 def test_a_jwt_that_verified_does_not_blame_the_key() -> None:
     for payload in (b"xia", b"\xff"):
         with pytest.raises(SessionError) as caught:
-            loads(forge({"alg": "HS256"}, payload), KEY)
+            loads(jwt_of(payload), KEY)
         assert "the payload of the jwt is not" in str(caught.value)
         assert "DJAODJIN_SECRET_KEY" not in str(caught.value)
 
 
 def test_no_bit_of_a_token_can_change_without_a_refusal_or_another_session() -> None:
-    # CBC without a MAC is malleable; what must hold is that nothing but a SessionError comes out
-    # and that flips in the last two blocks, which hold the padding, never pass as the original.
+    # CBC without a MAC is malleable. Only a SessionError may come out, and a changed token never
+    # passes as the original.
     token = dumps(XIA, KEY)
     container = b64decode(token)
     for position in range(len(container)):
@@ -208,26 +160,281 @@ def test_swapped_and_cut_blocks_never_raise_anything_else(order: list[int], keep
 
 def test_a_jwt_with_one_character_changed_is_refused() -> None:
     token = dumps(XIA, KEY, "jwt")
-    # The last character of the signature holds two bits that nothing reads.
-    for position in range(len(token) - 1):
+    for position in range(len(token)):
         other = "A" if token[position] != "A" else "B"
         with pytest.raises(SessionError):
             loads(token[:position] + other + token[position + 1 :], KEY)
 
 
-def test_bytes_are_taken_as_well_as_text() -> None:
-    assert loads(dumps(XIA, KEY).encode(), KEY) == XIA
+@pytest.mark.parametrize("format", FORMATS)
+def test_bytes_are_accepted_as_well_as_text(format: Any) -> None:
+    assert loads(dumps(XIA, KEY, format).encode(), KEY).username == "xia"
 
 
-def test_json_may_have_white_space_around_it() -> None:
-    assert loads(token_of(b' \r\n{"a": 1}\n'), KEY) == {"a": 1}
+class TestWhiteSpace:
+    """RFC 8259 section 2 has four characters of white space, Python has more."""
+
+    DOCUMENT = b'{"a": 1, "exp": %d}' % FUTURE
+
+    @IN_EACH_FORMAT
+    @pytest.mark.parametrize("character", " \t\r\n")
+    def test_the_four_of_json_may_surround_the_session(self, write: Write, character: str) -> None:
+        surrounded = character.encode() * 2 + self.DOCUMENT + character.encode()
+        assert loads(write(surrounded), KEY)["a"] == 1
+
+    @IN_EACH_FORMAT
+    @pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f"])
+    def test_other_white_space_within_ascii_is_refused(self, write: Write, character: str) -> None:
+        assert character.isspace()
+        for text in (character.encode() + self.DOCUMENT, self.DOCUMENT + character.encode()):
+            with pytest.raises(NOT_JSON):
+                loads(write(text), KEY)
+
+    @pytest.mark.parametrize("character", ["\x85", "\xa0", "\u2003", "\u2028", "\u3000"])
+    def test_white_space_beyond_ascii_is_refused_in_a_jwt(self, character: str) -> None:
+        assert character.isspace()
+        for text in (character.encode() + self.DOCUMENT, self.DOCUMENT + character.encode()):
+            with pytest.raises(NOT_JSON):
+                loads(jwt_of(text), KEY)
 
 
-def test_the_last_of_duplicate_keys_counts() -> None:
-    assert loads(token_of(b'{"username": "a", "username": "b"}'), KEY).username == "b"
+class TestASCII:
+    """The proxy writes JSON in ASCII, so that a random byte passes only half of the time."""
+
+    def test_the_cookie_format_takes_escapes(self) -> None:
+        assert loads(token_of(b'{"username": "caf\\u00e9"}'), KEY).username == "café"
+
+    def test_dumps_writes_escapes(self) -> None:
+        assert loads(dumps({"username": "日本"}, KEY), KEY).username == "日本"
+
+    @pytest.mark.parametrize("text", ["é", "日", "\x80", "\ufeff", "😀"])
+    def test_the_cookie_format_refuses_utf_8_beyond_ascii(self, text: str) -> None:
+        with pytest.raises(e.InvalidEncoding, match="not ASCII"):
+            loads(token_of(f'{{"username": "{text}"}}'.encode()), KEY)
+
+    def test_the_signature_of_a_jwt_vouches_for_utf_8(self) -> None:
+        token = jwt_of(f'{{"username": "日本", "exp": {FUTURE}}}'.encode())
+        assert loads(token, KEY).username == "日本"
 
 
-@pytest.mark.parametrize("format", ["openssl", "jwt"])
+REPEATED = [
+    b'{"username": "a", "username": "a"}',
+    b'{"username": "a", "x": 1, "username": "b"}',
+    b'{"username": "a", "\\u0075sername": "b"}',
+    b'{"": 1, "": 2}',
+    b'{"a": {"b": 1, "b": 2}}',
+    b'{"a": [[{"b": 1, "b": 2}]]}',
+    b'{"roles": {"manager": [{"slug": "a", "subscriptions": [{"plan": 1, "plan": 2}]}]}}',
+    b'{"a": {"b": 1, "b": 2}, "c": {}}',
+]
+
+
+@pytest.mark.parametrize("plaintext", REPEATED)
+def test_the_cookie_format_refuses_a_repeated_name_at_any_depth(plaintext: bytes) -> None:
+    with pytest.raises(e.RepeatedName):
+        loads(token_of(plaintext), KEY)
+
+
+def test_one_name_may_occur_in_several_objects() -> None:
+    plaintext = b'{"slug": 1, "a": {"slug": 2}, "b": [{"slug": 3}, {"slug": 4}], "Slug": 5}'
+    assert loads(token_of(plaintext), KEY)["b"] == [{"slug": 3}, {"slug": 4}]
+
+
+# What surrounds a colon, and strings that look like the end of a name.
+_SPACE = st.text(" \t\r\n", max_size=2).map(str.encode)
+_STRINGS = st.sampled_from([b'"a"', b'"b"', b'"\\u0061"', b'""', b'":"', b'"\\":"', b'"a\\\\"'])
+
+
+def _objects(values: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    member = st.tuples(_SPACE, _STRINGS, _SPACE, st.just(b":"), _SPACE, values, _SPACE)
+    return st.lists(member.map(b"".join), max_size=3).map(lambda items: b"{%b}" % b",".join(items))
+
+
+_DOCUMENTS = _objects(
+    st.recursive(
+        _STRINGS | st.just(b"1"),
+        lambda inner: (
+            _objects(inner)
+            | st.lists(inner, max_size=3).map(lambda items: b"[%b]" % b",".join(items))
+        ),
+        max_leaves=6,
+    )
+)
+
+
+@given(_DOCUMENTS)
+def test_a_name_is_repeated_if_and_only_if_a_parser_sees_it_twice(plaintext: bytes) -> None:
+    repeated = []
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        repeated.append(len({name for name, _ in pairs}) != len(pairs))
+        return dict(pairs)
+
+    document = json.loads(plaintext, object_pairs_hook=look)
+    found = SessionCodec(KEY).try_loads(token_of(plaintext))
+    if any(repeated):
+        assert isinstance(found, e.RepeatedName)
+    else:
+        assert found == document
+
+
+def test_a_repeated_name_is_found_whatever_the_value_that_it_hides() -> None:
+    for hidden in (b'"x"', b'{"b": 1}', b"[[" * 40 + b"]]" * 40, b'":"', b'"\\":"', b'{"c":{}}'):
+        for shown in (b"1", b'":"', b'"\\":"', b'{"b":2}'):
+            for colon in (b":", b" :", b": ", b"\t:", b"\n:", b"\r:"):
+                plaintext = b'{"a"%b%b,"a"%b%b}' % (colon, hidden, colon, shown)
+                with pytest.raises(e.RepeatedName):
+                    loads(token_of(plaintext), KEY)
+
+
+def test_the_signature_of_a_jwt_vouches_for_its_names() -> None:
+    token = jwt_of(b'{"username": "a", "exp": %d, "username": "b"}' % FUTURE)
+    assert loads(token, KEY).username == "b"
+
+
+class TestLastVisited:
+    ALLOWED = string.ascii_letters + string.digits + "_.,:+-"
+    REFUSED = "".join(sorted(set(map(chr, range(128))) - set(ALLOWED)))
+
+    @pytest.mark.parametrize(
+        "value", [None, "", "2026-11-23T06:20:15.501933+00:00", "app,tutorial", "a_b.c-d", ALLOWED]
+    )
+    def test_a_date_or_a_list_of_tags_passes(self, value: Any) -> None:
+        token = token_of(json.dumps({"last_visited": value}).encode())
+        assert loads(token, KEY)["last_visited"] == value
+
+    @pytest.mark.parametrize("character", REFUSED, ids=lambda item: f"{ord(item):#x}")
+    def test_any_other_character_is_refused(self, character: str) -> None:
+        for value in (character, f"a{character}b", f"2026-11-23{character}"):
+            with pytest.raises(e.InvalidLastVisited):
+                loads(token_of(json.dumps({"last_visited": value}).encode()), KEY)
+
+    @pytest.mark.parametrize("value", ["é", "٣", "\uff21", "\u017f", "\u212a"])
+    def test_letters_and_digits_are_those_of_ascii(self, value: str) -> None:
+        with pytest.raises(e.InvalidLastVisited):
+            loads(token_of(json.dumps({"last_visited": value}).encode()), KEY)
+
+    @pytest.mark.parametrize("value", [0, 1.5, True, False, [], ["app"], {}, {"a": "b"}])
+    def test_another_type_is_refused(self, value: Any) -> None:
+        with pytest.raises(e.InvalidLastVisited):
+            loads(token_of(json.dumps({"last_visited": value}).encode()), KEY)
+
+    def test_only_that_of_the_session_itself_is_checked(self) -> None:
+        session = {"site": {"last_visited": "a b"}, "last_visited": None}
+        assert loads(token_of(json.dumps(session).encode()), KEY) == session
+
+    def test_the_signature_of_a_jwt_vouches_for_it(self) -> None:
+        token = jwt_of(b'{"last_visited": "a b", "exp": %d}' % FUTURE)
+        assert loads(token, KEY)["last_visited"] == "a b"
+
+    def test_dumps_does_not_write_what_would_be_refused(self) -> None:
+        for value in ("a b", 'a"', 1, ["app"]):
+            with pytest.raises(ValueError, match="last_visited"):
+                dumps({"last_visited": value}, KEY)
+        assert loads(dumps({"last_visited": "a b"}, KEY, "jwt"), KEY)["last_visited"] == "a b"
+
+    def test_dumps_writes_a_datetime(self) -> None:
+        moment = datetime(2026, 11, 23, 6, 20, 15, 501933, UTC)
+        assert loads(dumps({"last_visited": moment}, KEY), KEY).last_visited == moment
+
+
+class TestExpiry:
+    @pytest.fixture(autouse=True)
+    def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(time, "time", lambda: 1_800_000_000.5)
+
+    def test_the_cookie_format_does_not_need_one(self) -> None:
+        assert loads(token_of(b"{}"), KEY) == {}
+
+    @pytest.mark.parametrize("payload", [b"{}", b'{"username": "xia"}', b'{"a": {"exp": 1e10}}'])
+    def test_a_jwt_needs_one(self, payload: bytes) -> None:
+        with pytest.raises(e.InvalidExpiry, match="the jwt does not have an exp"):
+            loads(jwt_of(payload), KEY)
+
+    @IN_EACH_FORMAT
+    @pytest.mark.parametrize("exp", ["1800000001", "1800000000.75", "1e300", "1" + "0" * 400])
+    def test_one_ahead_passes(self, write: Write, exp: str) -> None:
+        assert loads(write(b'{"a": 1, "exp": %b}' % exp.encode()), KEY)["a"] == 1
+
+    @IN_EACH_FORMAT
+    @pytest.mark.parametrize(
+        "exp", ["null", "true", "false", '"9999999999"', "[]", "[9999999999]", "{}", "1e999"]
+    )
+    def test_one_that_is_not_a_finite_number_is_refused(self, write: Write, exp: str) -> None:
+        with pytest.raises(e.InvalidExpiry, match="not a number"):
+            loads(write(b'{"exp": %b}' % exp.encode()), KEY)
+
+    @IN_EACH_FORMAT
+    @pytest.mark.parametrize("exp", ["NaN", "Infinity", "-Infinity", "nan", "+1", "0x1", "1_0"])
+    def test_a_number_that_is_not_json_is_refused(self, write: Write, exp: str) -> None:
+        with pytest.raises(NOT_JSON):
+            loads(write(b'{"exp": %b}' % exp.encode()), KEY)
+
+    @IN_EACH_FORMAT
+    def test_minus_infinity_by_overflow_is_refused(self, write: Write) -> None:
+        with pytest.raises(e.InvalidExpiry):
+            loads(write(b'{"exp": -1e999}'), KEY)
+
+    @IN_EACH_FORMAT
+    @pytest.mark.parametrize(
+        "exp", ["1800000000.5", "1800000000", "0", "-1", "-1.5", "-1e308", "-1" + "0" * 400]
+    )
+    def test_one_that_has_passed_is_refused(self, write: Write, exp: str) -> None:
+        with pytest.raises(e.ExpiredToken):
+            loads(write(b'{"exp": %b}' % exp.encode()), KEY)
+
+    @IN_EACH_FORMAT
+    @pytest.mark.parametrize(
+        ("past", "expected"),
+        [
+            (0, "0 s"),
+            (59, "59 s"),
+            (119, "119 s"),
+            (120, "2 minutes"),
+            (600, "10 minutes"),
+            (7200, "2 hours"),
+            (10**6, "11 days"),
+            (10**30, "9999 days"),
+        ],
+    )
+    def test_the_message_says_since_when(self, write: Write, past: int, expected: str) -> None:
+        with pytest.raises(e.ExpiredToken, match=f"the session expired {expected} ago"):
+            loads(write(b'{"exp": %d}' % (1_800_000_000 - past)), KEY)
+
+
+@IN_EACH_FORMAT
+@pytest.mark.parametrize("kind", ["lists", "objects", "mixed"])
+class TestDepth:
+    def test_64_levels_pass(self, write: Write, kind: str) -> None:
+        for levels in (2, 3, 63, 64):
+            assert loads(write(nested(levels, kind)), KEY).username == "xia"
+
+    @pytest.mark.parametrize("levels", [65, 66, 100, 500, 5_000, 20_000])
+    def test_more_are_refused(self, write: Write, kind: str, levels: int) -> None:
+        codec = SessionCodec(KEY, max_token_size=10**6)
+        with pytest.raises(e.NestedTooDeeply):
+            codec.loads(write(nested(levels, kind)))
+
+    def test_they_are_counted_in_every_branch(self, write: Write, kind: str) -> None:
+        for levels in (64, 65):
+            inner = nested(levels, kind)[1:]
+            wide = b'{"wide":[[],{},[[1],{"a":[]}],1,"[["],' + inner
+            wide_behind = inner[:-1].join([b"{", b',"wide":[[],{},[[1],{"a":[]}],1]}'])
+            for plaintext in (wide, wide_behind):
+                if levels == 64:
+                    assert loads(write(plaintext), KEY).username == "xia"
+                else:
+                    with pytest.raises(e.NestedTooDeeply):
+                        loads(write(plaintext), KEY)
+
+
+@IN_EACH_FORMAT
+def test_many_shallow_branches_are_not_deep(write: Write) -> None:
+    plaintext = b'{"exp":%d,"a":[%b],"b":"%b"}' % (FUTURE, b",".join([b"[[{}]]"] * 500), b"[" * 500)
+    assert len(loads(write(plaintext), KEY)["a"]) == 500
+
+
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_token_over_the_size_limit_is_refused_before_it_is_read(format: Any) -> None:
     codec = SessionCodec(KEY)
     small, large = (
@@ -248,12 +455,20 @@ def test_the_size_limit_is_inclusive() -> None:
         SessionCodec(KEY, max_token_size=len(token) - 1).loads(token)
 
 
-def test_a_jwt_beyond_the_limits_of_joserfc_loads_when_the_setting_allows_it() -> None:
+def test_a_large_jwt_loads_when_the_setting_allows_it() -> None:
     codec = SessionCodec(KEY, max_token_size=10**6)
     assert codec.loads(codec.dumps({"a": "x" * 200_000}, "jwt"))["a"] == "x" * 200_000
 
 
-@pytest.mark.parametrize("format", ["openssl", "jwt"])
+@pytest.mark.parametrize(("accepted", "refused"), [FORMATS, FORMATS[::-1]])
+def test_a_codec_refuses_the_formats_it_is_not_given(accepted: Any, refused: Any) -> None:
+    codec = SessionCodec(KEY, formats=[accepted])
+    assert codec.loads(dumps(XIA, KEY, accepted)).username == "xia"
+    with pytest.raises(e.RefusedFormat):
+        codec.loads(dumps(XIA, KEY, refused))
+
+
+@pytest.mark.parametrize("format", FORMATS)
 class TestRotation:
     def test_all_keys_decode(self, format: Any) -> None:
         codec = SessionCodec([OTHER_KEY, KEY])
@@ -271,11 +486,24 @@ class TestRotation:
             SessionCodec([OTHER_KEY, KEY]).loads(dumps(XIA, "q0v^8m%r3z-n1p+e", format))
 
 
-def test_the_error_is_that_of_the_key_that_got_furthest() -> None:
-    token = token_of(b"[]")
+@pytest.mark.parametrize(
+    ("error", "token"),
+    [
+        item
+        for item in REFUSED.values()
+        if item[0].step in ("text", "JSON", "unique names", "object", "depth", "expiry") and item[1]
+    ],
+    ids=[
+        name
+        for name, item in REFUSED.items()
+        if item[0].step in ("text", "JSON", "unique names", "object", "depth", "expiry") and item[1]
+    ],
+)
+def test_the_error_is_that_of_the_key_that_got_furthest(error: Any, token: str) -> None:
     for keys in ([KEY, OTHER_KEY], [OTHER_KEY, KEY]):
-        with pytest.raises(e.NotAnObject):
-            SessionCodec(keys).loads(token)
+        found = SessionCodec(keys).try_loads(token)
+        # Under the other key one token in 256 has a padding by chance, and garbled text then.
+        assert type(found) is error
 
 
 @pytest.mark.parametrize("key", [None, "", [], [""], [KEY, ""]])
@@ -284,39 +512,25 @@ def test_without_a_key_nothing_starts(key: Any) -> None:
         SessionCodec(key)
 
 
-@pytest.mark.parametrize(
-    "key", ["clé", "k3y\u2026", f"'{KEY}'", f'"{KEY}"', f"{KEY}\n", f" {KEY}", f"{KEY}'"]
-)
-def test_a_broken_key_is_an_error_that_says_how_and_does_not_show_it(key: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        SessionCodec([KEY, key])
-    assert "ASCII" in str(caught.value) or "quote or white space" in str(caught.value)
-    assert KEY not in str(caught.value)
-    assert key not in str(caught.value)
-
-
-@pytest.mark.parametrize("key", [b"bytes", 1, [1], {"a": 1}])
-def test_a_key_of_another_type_is_an_error(key: Any) -> None:
-    with pytest.raises(ConfigurationError, match="secret_key must be a str"):
-        SessionCodec(key)
-
-
 def test_a_codec_does_not_show_its_keys() -> None:
     assert KEY not in repr(SessionCodec(KEY))
 
 
-def test_dates_and_decimals_are_written_as_the_proxy_writes_them() -> None:
+@pytest.mark.parametrize("format", FORMATS)
+def test_dates_and_decimals_are_written_as_the_proxy_writes_them(format: Any) -> None:
     session = {
-        "at": datetime(2030, 1, 1, 9, tzinfo=timezone.utc),
+        "at": datetime(2030, 1, 1, 9, tzinfo=UTC),
         "offset": datetime(2030, 1, 1, 9, 0, 0, 5, timezone(timedelta(hours=2))),
         "day": date(2030, 1, 1),
         "price": Decimal("9.50"),
+        "exp": FUTURE,
     }
-    assert loads(dumps(session, KEY), KEY) == {
+    assert loads(dumps(session, KEY, format), KEY) == {
         "at": "2030-01-01T09:00:00+00:00",
         "offset": "2030-01-01T09:00:00.000005+02:00",
         "day": "2030-01-01",
         "price": 9.5,
+        "exp": FUTURE,
     }
 
 
@@ -326,6 +540,10 @@ def test_what_json_cannot_hold_is_an_error() -> None:
     for value in (float("nan"), float("inf"), Decimal("NaN")):
         with pytest.raises(ValueError, match="JSON"):
             dumps({"a": value}, KEY)
+    itself: dict[str, Any] = {}
+    itself["itself"] = itself
+    with pytest.raises(ValueError, match="Circular"):
+        dumps(itself, KEY)
 
 
 def test_an_unknown_format_is_an_error() -> None:
@@ -352,32 +570,7 @@ def test_dumps_leaves_the_session_as_it_was() -> None:
     assert session == {}
 
 
-def test_without_the_extra_a_jwt_is_refused_with_its_name(
-    monkeypatch: pytest.MonkeyPatch, without_joserfc: Callable[[], None]
-) -> None:
-    without_joserfc()
-    with pytest.raises(e.JWTUnavailable, match=r"djsession\[jwt\]"):
-        loads(forge({"alg": "HS256"}), KEY)
-    with pytest.raises(e.JWTUnavailable, match=r"djsession\[jwt\]"):
-        dumps({}, KEY, "jwt")
-    assert loads(dumps(XIA, KEY), KEY) == XIA
-
-
-@pytest.fixture
-def without_joserfc(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """As if the extra were not installed."""
-    real_import = builtins.__import__
-
-    def refuse(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.partition(".")[0] == "joserfc":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real_import(name, *args, **kwargs)
-
-    def hide() -> None:
-        import djsession
-
-        monkeypatch.delitem(sys.modules, "djsession.jwt", raising=False)
-        monkeypatch.delattr(djsession, "jwt", raising=False)
-        monkeypatch.setattr(builtins, "__import__", refuse)
-
-    return hide
+def test_a_jwt_of_another_key_does_not_reach_the_claims_of_this_one() -> None:
+    token = forge({"alg": "HS256"}, b'{"exp": 1}', key=OTHER_KEY)
+    with pytest.raises(e.InvalidSignature):
+        loads(token, KEY)

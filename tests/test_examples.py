@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,10 @@ from typing import Any
 import pytest
 
 from djsession import dumps
+from tests.helpers.commands import ROOT, environment
+from tests.helpers.servers import GUNICORN, Serve, http, raw_http, replay
+from tests.helpers.sessions import CAPTURES, KEY, OTHER_KEY, XIA, load_capture
 
-from .conftest import (
-    CAPTURES,
-    KEY,
-    OTHER_KEY,
-    ROOT,
-    XIA,
-    Capture,
-    environment,
-    http,
-    load_capture,
-    raw_http,
-)
-
-Serve = Callable[..., int]
-
-GUNICORN = ("-m", "gunicorn", "-c", "examples/gunicorn.conf.py", "-b", "127.0.0.1:{port}")
 SERVERS = {
     "gunicorn-sync": (*GUNICORN, "-k", "sync"),
     "gunicorn-gthread": (*GUNICORN, "-k", "gthread"),
@@ -42,16 +28,6 @@ def shown_session(body: bytes) -> Any:
     match = re.search(r"<pre>(.*)</pre>", body.decode(), re.DOTALL)
     assert match
     return json.loads(unescape(match[1]))
-
-
-def replay(port: int, captured: Capture) -> tuple[int, dict[str, str], bytes]:
-    """Send a captured request again, header for header."""
-    headers = "".join(
-        f"{name[5:].replace('_', '-').title()}: {value}\n"
-        for name, value in captured.environ.items()
-        if name.startswith("HTTP_")
-    )
-    return raw_http(port, f"GET {captured.environ['PATH_INFO']} HTTP/1.1\n{headers}\n")
 
 
 @pytest.fixture(params=SERVERS)
@@ -66,6 +42,8 @@ def test_it_answers_as_the_session_says(server: tuple[str, ...], serve: Serve) -
     status, headers, body = http(port, "/app/", **with_session)
     assert status == 200
     assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["cache-control"] == "private, no-store"
+    assert headers["vary"] == "Cookie, Authorization"
     assert b"<h1>Hello, xia</h1>" in body
     assert b"manager of Xia Lee" in body
     assert b"<li>basic</li>" in body
@@ -80,6 +58,9 @@ def test_it_answers_as_the_session_says(server: tuple[str, ...], serve: Serve) -
         http(port, "/app/", Cookie="sessionid=garbage"),
         http(port, "/app/", Cookie=f"sessionid={dumps(XIA, OTHER_KEY)}"),
         http(port, "/app/", Authorization="Bearer garbage"),
+        http(port, "/app/", Authorization=f"Bearer {dumps(XIA, KEY)}"),
+        http(port, "/app/", Authorization="Bearer", **with_session),
+        http(port, "/app/", Authorization=f"Bearer {dumps({}, KEY, 'jwt')}", **with_session),
         http(port, "/app/", Remote_User="root", djsession_session="{}"),
     ]
     for status, headers, body in refusals:
@@ -158,7 +139,7 @@ def test_a_header_past_the_limit_of_gunicorn_is_why_the_example_raises_it(serve:
     headers = {"Cookie": f"sessionid={dumps(large, KEY)}"}
     plain = ("-m", "gunicorn", "-b", "127.0.0.1:{port}", "examples.hello:application")
     port = serve(*plain, DJAODJIN_SECRET_KEY=KEY)
-    assert http(port, **headers)[0] in (400, 431)  # by its version
+    assert http(port, **headers)[0] in (400, 431)  # depends on its version
     port = serve(*GUNICORN, "examples.hello:application", DJAODJIN_SECRET_KEY=KEY)
     assert http(port, **headers)[0] == 200
 
@@ -179,6 +160,7 @@ def test_without_a_key_the_example_does_not_start() -> None:
 @pytest.fixture
 def django_app(serve: Serve, tmp_path: Path) -> int:
     """The Django example under gunicorn, with a database of its own; xia is a superuser."""
+    pytest.importorskip("rest_framework")
     variables = {
         "DJAODJIN_SECRET_KEY": KEY,
         "SECRET_KEY": "a secret of the application",
@@ -222,10 +204,13 @@ def test_the_django_example(django_app: int) -> None:
     assert b"You have been here 1 time." in body
 
     for refused in ({}, {"Cookie": "sessionid=garbage"}, {"Authorization": "Bearer garbage"}):
-        status, _, body = http(port, "/app/", **refused)
+        status, headers, body = http(port, "/app/", **refused)
         assert status == 403
         assert b"<h1>Not for you</h1>" in body
+        assert headers["cache-control"] == "no-store"
+        assert headers["vary"] == "Cookie, Authorization"
     assert http(port, "/about/")[0] == 200
+    assert http(port, "/about/", SCRIPT_NAME="/about")[0] == 403
     assert http(port, "/login/")[0] == 403  # no mockup logins without DEBUG
 
     assert http(port, "/manage/xia/", **xia)[0] == 200
@@ -246,6 +231,7 @@ def test_the_django_example(django_app: int) -> None:
 
 
 def test_the_django_example_with_mockup_logins(serve: Serve, tmp_path: Path) -> None:
+    pytest.importorskip("rest_framework")
     variables = {
         "DJAODJIN_SECRET_KEY": KEY,
         "DEBUG": "1",
@@ -273,3 +259,9 @@ def test_the_django_example_with_mockup_logins(serve: Serve, tmp_path: Path) -> 
     assert (status, headers["location"]) == (303, "/app/")
     cookie = headers["set-cookie"].partition(";")[0]
     assert b"Hello, xia" in http(port, "/app/", Cookie=cookie)[2]
+    for refused in ({"X_Forwarded_For": "203.0.113.7"}, {"Origin": "https://www.example.com"}):
+        status, _, body = http(port, "/login/", **refused)
+        assert status == 403
+        assert b"alice" not in body
+    request = f"GET /login/ HTTP/1.0\nHost: 127.0.0.1:{port}\n\n"
+    assert raw_http(port, request)[0] == 403

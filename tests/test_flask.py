@@ -3,20 +3,35 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import re
 import subprocess
 import sys
+import time
+import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-import flask_login
-import flask_session
-import flask_wtf
 import pytest
-from cachelib.simple import SimpleCache
-from flask import Blueprint, Flask, Response, flash, get_flashed_messages, request, session
+
+pytest.importorskip("flask")
+
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    flash,
+    get_flashed_messages,
+    redirect,
+    request,
+    send_file,
+    session,
+)
 from flask.testing import FlaskClient
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from djsession import ConfigurationError, SessionMiddleware, dumps, loads
 from djsession.errors import MockupError, ProxiedKeyError
@@ -27,15 +42,21 @@ from djsession.flask import (
     plan_required,
     role_required,
 )
+from tests.helpers.commands import ROOT, environment
+from tests.helpers.servers import GUNICORN, http, replay
+from tests.helpers.sessions import CAPTURES, KEY, OTHER_KEY, XIA, Capture, load_capture
 
-from .conftest import CAPTURES, KEY, OTHER_KEY, ROOT, XIA, Capture, environment, http, load_capture
-from .test_examples import GUNICORN, replay
-
+SECRET = "s3cret-of-the-site"
 DANA = {"username": "dana", "roles": {"contributor": [{"slug": "cowork"}]}}
 
 
 def make_app(**config: Any) -> Flask:
-    app = Flask("tests.test_flask", root_path=str(ROOT / "tests"), static_folder="captures")
+    app = Flask(
+        "tests.test_flask",
+        root_path=str(ROOT / "tests"),
+        static_folder="captures",
+        static_url_path="/static",
+    )
     app.config.update(SECRET_KEY="s", DJAODJIN_SECRET_KEY=KEY)
     app.config.update(config)
 
@@ -54,10 +75,17 @@ def app() -> Flask:
 
 
 def client(app: Flask, data: Any = XIA, key: str = KEY) -> FlaskClient:
+    """Return a browser with the proxy's cookie for a session, or without one for None."""
     client = app.test_client()
     if data is not None:
         client.set_cookie("sessionid", dumps(data, key))
     return client
+
+
+def status(browser: FlaskClient, path: str, **options: Any) -> int:
+    """Return the status of an answer, and close a file that it is read from."""
+    with browser.open(path, **options) as answer:
+        return answer.status_code
 
 
 class TestGate:
@@ -82,6 +110,41 @@ class TestGate:
         for headers in ({"Cookie": f"sessionid={token}"}, {"Authorization": f"Bearer {token}"}):
             answer = app.test_client(use_cookies=False).get("/me", headers=headers)
             assert answer.status_code == 403
+            assert answer.headers.getlist("Cache-Control") == ["no-store"]
+            assert answer.headers.getlist("Vary") == ["Cookie, Authorization"]
+
+    def test_a_token_counts_only_where_the_proxy_sends_it(self, app: Flask) -> None:
+        browser = app.test_client(use_cookies=False)
+        openssl, jwt = dumps(XIA, KEY), dumps(XIA, KEY, "jwt")
+        for headers, code in (
+            ({"Authorization": f"Bearer {jwt}"}, 200),
+            ({"Authorization": f"Bearer {openssl}"}, 403),
+            ({"Cookie": f"sessionid={jwt}"}, 200),
+            ({"Cookie": f"sessionid={jwt}", "Authorization": "Bearer somebodys-api-key"}, 403),
+            ({"Cookie": f"sessionid={openssl}", "Authorization": "Bearer somebodys-api-key"}, 200),
+            ({"Cookie": f"sessionid={openssl}", "Authorization": "Bearer"}, 403),
+        ):
+            assert browser.get("/me", headers=headers).status_code == code, headers
+
+    def test_two_different_sessions_are_none(
+        self, app: Flask, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        browser = app.test_client(use_cookies=False)
+        bearer = {"Authorization": f"Bearer {dumps(XIA, KEY, 'jwt')}"}
+        same = {**bearer, "Cookie": f"sessionid={dumps(XIA, KEY)}"}
+        assert browser.get("/me", headers=same).status_code == 200
+        for other in (DANA, {}):
+            headers = {**bearer, "Cookie": f"sessionid={dumps(other, KEY)}"}
+            caplog.clear()
+            assert browser.get("/me", headers=headers).status_code == 403
+            assert "the request carries two different sessions" in caplog.text
+
+    def test_a_request_that_did_not_come_from_the_proxy_is_refused(self) -> None:
+        app = make_app(DJSESSION_TRUSTED_PROXIES=["10.0.0.7", "10.1.0.0/16"])
+        DjSession(app)
+        for peer, code in (("10.0.0.7", 200), ("10.1.2.3", 200), ("127.0.0.1", 403)):
+            answer = client(app).get("/me", environ_overrides={"REMOTE_ADDR": peer})
+            assert answer.status_code == code
 
     @pytest.mark.parametrize(
         "path", ["/me", "/nowhere", "/static/cookie-first-visit.json", "/blue/", "/me/"]
@@ -90,17 +153,22 @@ class TestGate:
         app = make_app()
         ran: list[str] = []
         blueprint = Blueprint("blue", __name__, url_prefix="/blue")
-        blueprint.add_url_rule("/", view_func=lambda: ran.append("view") or "")
+
+        @blueprint.route("/")
+        def view() -> str:
+            ran.append("view")
+            return ""
+
         blueprint.before_request(lambda: ran.append("blueprint"))
         app.register_blueprint(blueprint)
         app.before_request(lambda: ran.append("before"))
         app.url_value_preprocessor(lambda endpoint, values: ran.append("preprocessor"))
         DjSession(app)
-        app.before_request_funcs[None].insert(0, lambda: ran.append("first"))  # type: ignore[arg-type]
-        assert client(app, None).get(path).status_code == 403
-        assert client(app, None).post(path).status_code == 403
+        app.before_request_funcs[None].insert(0, lambda: ran.append("first"))
+        assert status(client(app, None), path) == 403
+        assert status(client(app, None), path, method="POST") == 403
         assert ran == []
-        assert client(app).get(path).status_code in (200, 404)
+        assert status(client(app), path) in (200, 404)
         assert "before" in ran
 
     def test_the_refusal_is_rendered_by_the_application(self, app: Flask) -> None:
@@ -120,7 +188,9 @@ class TestGate:
         self, app: Flask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         gate = app.extensions["djsession"]
-        monkeypatch.setattr(gate.codec, "loads", lambda token: pytest.fail("decoded again"))
+        monkeypatch.setattr(gate.codec, "try_loads", lambda token: pytest.fail("decoded again"))
+        with pytest.raises(pytest.fail.Exception):
+            client(app).get("/me")
         app.wsgi_app = SessionMiddleware(app.wsgi_app, secret_key=KEY)  # type: ignore[method-assign]
         assert client(app).get("/me").status_code == 200
 
@@ -134,6 +204,46 @@ class TestGate:
         app.add_url_rule("/remote", view_func=lambda: str(request.remote_user))
         assert client(app).get("/remote").text == "xia"
         assert client(app, {}).get("/remote", environ_base={"REMOTE_USER": "root"}).text == "None"
+
+
+class TestMountPoints:
+    """No header that a client can set opens a path."""
+
+    @pytest.fixture
+    def app(self) -> Flask:
+        app = make_app(DJSESSION_ALLOWED_NO_SESSION=["/static/", "/docs/api", "/"])
+        DjSession(app)
+        for rule in ("/", "/api", "/docs/api", "/docs/me"):
+            app.add_url_rule(rule, rule, lambda: f"{request.root_path}|{request.path}")
+        return app
+
+    @pytest.mark.parametrize("prefix", ["/static", "/static/", "/docs", "/", "//", "/static/%2e"])
+    def test_x_forwarded_prefix_opens_nothing(self, prefix: str, app: Flask) -> None:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+        headers = {"X-Forwarded-Prefix": prefix}
+        for path in ("/me", "/api", "/docs/me", "/nowhere"):
+            assert status(client(app, None), path, headers=headers) == 403, path
+        # Nor does it close what the application has opened.
+        for path in ("/", "/docs/api", "/static/cookie-first-visit.json"):
+            assert status(client(app, None), path, headers=headers) == 200, path
+        answer = client(app).get("/api", headers=headers)
+        assert answer.text == f"{prefix.rstrip('/')}|/api"
+
+    @pytest.mark.parametrize("script_name", ["/static", "/docs", "/", "/static/../docs"])
+    def test_the_script_name_of_the_server_opens_nothing(
+        self, script_name: str, app: Flask
+    ) -> None:
+        overrides = {"SCRIPT_NAME": script_name}
+        for path, code in (("/me", 403), ("/api", 403), ("/docs/api", 200)):
+            answer = client(app, None).get(path, environ_overrides={**overrides, "PATH_INFO": path})
+            assert answer.status_code == code, path
+
+    def test_with_a_header_script_name_no_path_is_open(self, app: Flask) -> None:
+        # gunicorn takes it for the mount point, and removes it from the path.
+        headers = {"Script-Name": "/docs"}
+        for path in ("/me", "/docs/api", "/"):
+            assert client(app, None).get(path, headers=headers).status_code == 403
+            assert client(app).get(path, headers=headers).status_code == 200
 
 
 class TestSettings:
@@ -176,14 +286,79 @@ class TestSettings:
             ({"DJAODJIN_SECRET_KEY": ""}, "DJAODJIN_SECRET_KEY"),
             ({"DJAODJIN_SECRET_KEY": None}, "DJAODJIN_SECRET_KEY"),
             ({"DJSESSION_COOKIE_NAMES": "x"}, "did you mean DJSESSION_COOKIE_NAME?"),
-            ({"DJSESSION_ALLOWED_NO_SESSION": "/a"}, "allowed_no_session must be a list"),
+            ({"DJSESSION_ALLOWED_NO_SESSION": "/a"}, "allowed_no_session: must be a list"),
             ({"DJSESSION_ALLOWED_NO_SESSION": ["static/"]}, "must start with '/'"),
+            (
+                {"DJSESSION_TRUSTED_PROXIES": ["proxy.example.com"]},
+                "trusted_proxies: must be a list",
+            ),
+            ({"DJSESSION_TRUSTED_PROXIES": []}, "trusted_proxies: must be a list"),
+            (
+                {"DJSESSION_MOCKUP_ALLOW_REMOTE": "yes"},
+                "mockup_allow_remote: must be True or False",
+            ),
             ({"SESSION_COOKIE_NAME": "sessionid"}, "SESSION_COOKIE_NAME"),
         ],
     )
     def test_a_wrong_setting_stops_it(self, config: dict[str, Any], said: str) -> None:
         with pytest.raises(ConfigurationError, match=said):
             DjSession(make_app(**config))
+
+    @pytest.mark.parametrize(
+        ("config", "explicit"),
+        [
+            ({"DJAODJIN_SECRET_KEY": f"'{SECRET}'"}, {}),
+            ({"DJAODJIN_SECRET_KEY": [SECRET, ""]}, {}),
+            ({"DJAODJIN_SECRET_KEY": SECRET, "DJSESSION_COOKIES": "x"}, {}),
+            ({}, {"secret_key": f" {SECRET}"}),
+            ({}, {"secret_key": SECRET, "formats": ["xml"]}),
+            ({"SESSION_COOKIE_NAME": "sessionid"}, {"secret_key": SECRET}),
+        ],
+        ids=range(6),
+    )
+    def test_its_traceback_does_not_show_the_key(
+        self, config: dict[str, Any], explicit: dict[str, Any]
+    ) -> None:
+        def shown(install: Callable[[Flask], object]) -> str:
+            app = Flask("shown")
+            app.config.update(config)
+            with pytest.raises(ConfigurationError) as caught:
+                install(app)
+            # The frames of this module have to hold the key.
+            frames = [
+                item for item in walk(caught.value) if item.tb_frame.f_code.co_filename != __file__
+            ]
+            assert frames
+            below = caught.value.with_traceback(frames[0])
+            lines = traceback.TracebackException.from_exception(below, capture_locals=True)
+            return "".join(lines.format())
+
+        for text in (
+            shown(lambda app: DjSession(**explicit).init_app(app)),
+            shown(lambda app: DjSession(app, **explicit)),
+        ):
+            assert "ConfigurationError" in text
+            assert SECRET not in text
+
+    def test_proxy_fix_beside_trusted_proxies_is_warned_about(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def make(**config: Any) -> Flask:
+            app = make_app(**config)
+            app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+            DjSession(app)
+            return app
+
+        make()
+        assert caplog.text == ""
+        app = make(DJSESSION_TRUSTED_PROXIES=["10.0.0.7"])
+        assert "SessionMiddleware with trusted_proxies around ProxyFix" in caplog.text
+        # An address that ProxyFix may have taken from a header never counts.
+        headers = {"X-Forwarded-For": "10.0.0.7"}
+        for peer in ("10.0.0.7", "192.0.2.1"):
+            overrides = {"REMOTE_ADDR": peer}
+            answer = client(app).get("/me", headers=headers, environ_overrides=overrides)
+            assert answer.status_code == 403
 
     def test_installing_it_twice_is_an_error(self, app: Flask) -> None:
         with pytest.raises(ConfigurationError, match="already"):
@@ -200,6 +375,14 @@ class TestSettings:
         app = make_app()
         with app.test_request_context(), pytest.raises(RuntimeError, match="not installed"):
             current_session.get("username")
+
+
+def walk(error: BaseException) -> Iterator[TracebackType]:
+    """Yield the entries of a traceback, the outermost first."""
+    entry = error.__traceback__
+    while entry is not None:
+        yield entry
+        entry = entry.tb_next
 
 
 def with_views(app: Flask) -> Flask:
@@ -267,9 +450,11 @@ class TestSession:
             assert answer.status_code == 200
             assert {"Cookie", "Authorization"} <= {item.strip() for item in answer.vary}, path
 
-    def test_a_view_that_looks_at_nothing_varies_by_nothing(self, app: Flask) -> None:
+    def test_a_view_that_looks_at_nothing_varies_too(self, app: Flask) -> None:
+        # Without a session there would have been a 403.
         answer = client(with_views(app)).get("/untouched")
-        assert "Vary" not in answer.headers
+        assert {"Cookie", "Authorization"} <= {item.strip() for item in answer.vary}
+        assert answer.headers["Cache-Control"] == "private"
 
     def test_writing_a_proxied_key_is_an_error(self, app: Flask) -> None:
         browser = client(with_views(app))
@@ -338,22 +523,8 @@ class TestSession:
             local["cart"] = "7"
         assert browser.get("/get/cart").json == {"value": "7"}
 
-    def test_a_server_side_store_is_wrapped(self) -> None:
-        app = with_views(make_app())
-        store = SimpleCache()
-        app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=store)
-        flask_session.Session(app)
-        DjSession(app)
-        browser = client(app)
-        assert "Set-Cookie" not in browser.get("/untouched").headers
-        browser.get("/set/cart/7")
-        assert browser.get("/get/cart").json == {"value": "7"}
-        [data] = store._cache
-        assert data.startswith("session:")
-        browser.set_cookie("sessionid", dumps(DANA, KEY))
-        assert browser.get("/get/cart").json == {"value": None}
-
     def test_flask_wtf_protects_forms(self) -> None:
+        flask_wtf = pytest.importorskip("flask_wtf")
         app = make_app()
         flask_wtf.CSRFProtect(app)
         DjSession(app)
@@ -366,6 +537,130 @@ class TestSession:
         # Another user's token is no good.
         browser.set_cookie("sessionid", dumps(DANA, KEY))
         assert browser.post("/post", data={"csrf_token": token}).status_code == 400
+
+
+def with_responses(app: Flask) -> Flask:
+    """Add a view for every kind of response."""
+    DjSession(app)
+    path = ROOT / "tests/captures/cookie-first-visit.json"
+    app.register_error_handler(418, lambda error: (f"handled: {error}", 418))
+
+    def stream() -> Iterator[str]:
+        yield "one"
+        yield "two"
+
+    views: dict[str, Callable[[], Any]] = {
+        "text": lambda: "text",
+        "redirect": lambda: redirect("/text"),
+        "abort": lambda: abort(418),
+        "abort-403": lambda: abort(403),
+        "abort-with-response": lambda: abort(Response("gone", 410)),
+        "raise": lambda: 1 / 0,
+        "stream": lambda: Response(stream()),
+        "file": lambda: send_file(path, max_age=60),
+        "conditional": lambda: send_file(path, conditional=True, etag="x"),
+        "no-store": lambda: Response("", headers={"Cache-Control": "no-store"}),
+        "public": lambda: Response("", headers={"Cache-Control": "public, max-age=60"}),
+        "languages": lambda: Response("", headers={"Vary": "Accept-Language"}),
+        "read": lambda: str(session.get("cart")),
+        "write": lambda: session.update(cart=1) or "",
+        "contains": lambda: str("cart" in session),
+        "flashed": lambda: str(get_flashed_messages()),
+        "read-and-abort": lambda: abort(418 if session.get("cart") is None else 404),
+    }
+    for name, view in views.items():
+        app.add_url_rule(f"/{name}", name, view)
+    return app
+
+
+RESPONSES = [
+    # Path, request headers, status, Cache-Control for a signed-in user and for a visitor.
+    ("/text", {}, 200, "private", None),
+    ("/nowhere", {}, 404, "private", None),
+    ("/me", {"X-HTTP-Method": "PUT"}, 405, "private", None),
+    ("/redirect", {}, 302, "private", None),
+    ("/abort", {}, 418, "private", None),
+    ("/abort-403", {}, 403, "private", None),
+    ("/abort-with-response", {}, 410, "private", None),
+    ("/raise", {}, 500, "private", None),
+    ("/stream", {}, 200, "private", None),
+    ("/file", {}, 200, "public, max-age=60", "public, max-age=60"),
+    ("/conditional", {}, 200, "no-cache, private", "no-cache"),
+    ("/conditional", {"If-None-Match": '"x"'}, 304, "no-cache, private", "no-cache"),
+    ("/conditional", {"Range": "bytes=0-3"}, 206, "no-cache, private", "no-cache"),
+    ("/static/cookie-first-visit.json", {}, 200, "no-cache, private", "no-cache"),
+    ("/static/nowhere", {}, 404, "private", None),
+    ("/no-store", {}, 200, "no-store", "no-store"),
+    ("/public", {}, 200, "public, max-age=60", "public, max-age=60"),
+    ("/read", {}, 200, "private", "private"),
+    ("/write", {}, 200, "private", "private"),
+    ("/contains", {}, 200, "private", "private"),
+    ("/flashed", {}, 200, "private", "private"),
+    ("/read-and-abort", {}, 418, "private", "private"),
+]
+
+
+class TestCaching:
+    """What a shared cache in front of the application learns from each kind of response."""
+
+    @pytest.mark.parametrize(("path", "headers", "status", "signed_in", "visitor"), RESPONSES)
+    def test_every_kind_of_response(
+        self,
+        path: str,
+        headers: dict[str, str],
+        status: int,
+        signed_in: str,
+        visitor: str | None,
+    ) -> None:
+        entries = [path, path.partition("/nowhere")[0] or path]
+        app = with_responses(make_app(DJSESSION_ALLOWED_NO_SESSION=entries))
+        method = headers.get("X-HTTP-Method", "GET")
+        for data, expected in ((XIA, signed_in), (None, visitor)):
+            answer = client(app, data).open(path, method=method, headers=headers)
+            assert answer.status_code == status
+            assert answer.headers.getlist("Cache-Control") == ([expected] if expected else [])
+            vary = [] if (expected or "").startswith("public") else ["Cookie, Authorization"]
+            assert answer.headers.getlist("Vary") == vary
+            answer.close()
+
+    def test_other_values_of_vary_are_kept(self) -> None:
+        app = with_responses(make_app())
+        answer = client(app).get("/languages")
+        assert answer.headers.getlist("Vary") == ["Accept-Language, Cookie, Authorization"]
+
+    def test_a_visitor_of_the_proxy_has_a_session(self) -> None:
+        answer = client(with_responses(make_app()), {}).get("/text")
+        assert answer.headers["Cache-Control"] == "private"
+
+    def test_a_cookie_that_is_renewed_is_private(self) -> None:
+        app = with_responses(make_app(DJSESSION_ALLOWED_NO_SESSION=["/permanent", "/text"]))
+        app.add_url_rule("/permanent", "permanent", with_permanent)
+        browser = client(app, None)
+        browser.get("/permanent")
+        # The view does not touch it, and Flask sends the cookie again.
+        answer = browser.get("/text")
+        assert "Set-Cookie" in answer.headers
+        assert answer.headers["Cache-Control"] == "private"
+
+    def test_a_refusal_is_no_store_whatever_renders_it(self) -> None:
+        app = with_responses(make_app())
+
+        @app.errorhandler(403)
+        def page(error: Exception) -> Response:
+            headers = {"Cache-Control": "public, max-age=60", "Vary": "Accept"}
+            return Response("our own page", 403, headers)
+
+        for path in ("/text", "/nowhere", "/static/cookie-first-visit.json"):
+            answer = client(app, None).get(path)
+            assert (answer.status_code, answer.text) == (403, "our own page")
+            assert answer.headers.getlist("Cache-Control") == ["no-store"]
+            assert answer.headers.getlist("Vary") == ["Cookie, Authorization"]
+
+
+def with_permanent() -> str:
+    session.permanent = True
+    session["a"] = "b"
+    return ""
 
 
 class TestUser:
@@ -384,6 +679,7 @@ class TestUser:
             assert not current_user.is_active
 
     def test_flask_login_knows_it(self, app: Flask) -> None:
+        flask_login = pytest.importorskip("flask_login")
         manager = flask_login.LoginManager(app)
         DjSession.init_login_manager(manager)
 
@@ -398,6 +694,7 @@ class TestUser:
         assert client(app, {}).get("/private").status_code == 401
 
     def test_flask_login_needs_no_secret_key(self) -> None:
+        flask_login = pytest.importorskip("flask_login")
         app = make_app(SECRET_KEY=None)
         DjSession(app)
         DjSession.init_login_manager(flask_login.LoginManager(app))
@@ -466,6 +763,15 @@ class TestDecorators:
     def test_they_allow_who_has_it(self, path: str, session: Any, code: int, app: Flask) -> None:
         assert client(app, session).get(path).status_code == code
 
+    def test_async_views_are_decorated_too(self, app: Flask) -> None:
+        @app.route("/async")
+        @role_required("manager")
+        async def view() -> Response:
+            return Response("yes")
+
+        assert client(app).get("/async").text == "yes"
+        assert client(app, DANA).get("/async").status_code == 403
+
     def test_they_need_a_name(self) -> None:
         for decorator in (role_required, plan_required):
             with pytest.raises(ConfigurationError):
@@ -475,10 +781,10 @@ class TestDecorators:
 
 
 class TestMockups:
-    def make(self, tmp_path: Path, debug: bool, text: str = "xia: {}\n") -> Flask:
+    def make(self, tmp_path: Path, debug: bool, text: str = "xia: {}\n", **config: Any) -> Flask:
         path = tmp_path / "sessions.yaml"
         path.write_text(text)
-        app = make_app(DEBUG=debug, DJSESSION_ALLOWED_NO_SESSION=["/static/"])
+        app = make_app(DEBUG=debug, DJSESSION_ALLOWED_NO_SESSION=["/static/"], **config)
         DjSession(app, mockup=path)
         return app
 
@@ -489,9 +795,36 @@ class TestMockups:
         assert browser.get("/me").status_code == 403
         answer = browser.post("/login/", data={"user": "xia", "next": "/me"})
         assert answer.status_code == 303
-        assert browser.get("/me").json == {"username": "xia", "session": {"username": "xia"}}
+        found: Any = browser.get("/me").json
+        assert found["session"].pop("exp") > time.time()
+        assert found == {"username": "xia", "session": {"username": "xia"}}
         assert browser.get("/logout/").status_code == 303
         assert browser.get("/me").status_code == 403
+
+    def test_they_answer_this_machine_only(self, tmp_path: Path) -> None:
+        app = self.make(tmp_path, True)
+        for overrides in (
+            {"REMOTE_ADDR": "192.0.2.1"},
+            {"SERVER_PROTOCOL": "HTTP/1.0"},
+            {"HTTP_HOST": "example.com"},
+            {"HTTP_X_FORWARDED_FOR": "192.0.2.1"},
+        ):
+            for path in ("/login/", "/me"):
+                answer = client(app).get(path, environ_overrides=overrides)
+                assert answer.status_code == 403, overrides
+
+    def test_a_setting_lets_other_machines_in_with_a_key(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        app = self.make(tmp_path, True, DJSESSION_MOCKUP_ALLOW_REMOTE=True)
+        remote = {"REMOTE_ADDR": "192.0.2.1", "HTTP_HOST": "example.com"}
+        browser = app.test_client()
+        assert browser.get("/login/", environ_overrides=remote).status_code == 403
+        [key] = re.findall(r"/login/\?key=(\S+)", capsys.readouterr().err)
+        answer = browser.get(f"/login/?key={key}", environ_overrides=remote, follow_redirects=True)
+        assert "xia" in answer.text
+        del remote["HTTP_HOST"]  # which the cookie of the client is not for
+        assert client(app).get("/me", environ_overrides=remote).status_code == 200
 
     def test_otherwise_there_is_no_login_page(self, tmp_path: Path) -> None:
         app = self.make(tmp_path, False)
@@ -556,6 +889,7 @@ class TestCommands:
         assert loads(result.stdout.strip(), KEY) == {}
 
 
+@pytest.mark.server
 class TestExample:
     APP = "examples.flask_app:create_app()"
 
@@ -592,7 +926,7 @@ class TestExample:
         assert http(port, "/")[0] == 403
         assert http(port, "/nowhere")[0] == 403
         assert http(port, "/about")[2] == b"open to anyone"
-        # The mockups are for debug mode alone.
+        # The mockups are only for debug mode.
         assert http(port, "/login/")[0] == 403
         cookie = f"sessionid={dumps(XIA, KEY)}"
         _, headers, body = http(port, "/", Cookie=cookie)
@@ -605,15 +939,3 @@ class TestExample:
         assert http(port, "/manage/cowork", Cookie=cookie)[0] == 403
         assert http(port, "/course", Cookie=cookie)[0] == 200
         assert http(port, "/course", Cookie=other)[0] == 403
-
-    def test_async_views_are_decorated_too(self) -> None:
-        app = make_app()
-        DjSession(app)
-
-        @app.route("/async")
-        @role_required("manager")
-        async def view() -> Response:
-            return Response("yes")
-
-        assert client(app).get("/async").text == "yes"
-        assert client(app, DANA).get("/async").status_code == 403

@@ -1,374 +1,584 @@
 from __future__ import annotations
 
 import logging
-from base64 import b64encode
-from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from djsession import AccessDenied, ConfigurationError, Gate, Session, Settings, dumps
+from djsession import AccessDenied, ConfigurationError, Gate, Session, dumps
+from djsession.gate import DecodedRequest
+from djsession.transport import RequestHead
+from tests.helpers.gates import ask, make_gate, request
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+from tests.helpers.tokens import OPAQUE, REFUSED, forge, jwt_of, token_of
 
-from .conftest import KEY, OTHER_KEY, XIA
-from .test_jwt import forge
-from .test_transport import OPAQUE
-
-
-def gate(*allowed: str, key: Any = KEY, **settings: Any) -> Gate:
-    return Gate(Settings(secret_key=key, allowed_no_session=allowed, **settings))
-
-
-def opens(path: str, *allowed: str, script_name: str = "") -> bool:
-    environ = {"SCRIPT_NAME": script_name, "PATH_INFO": path}
-    admitted = gate(*allowed).admits(environ)
-    try:
-        session = gate(*allowed).open(environ)
-    except AccessDenied:
-        assert not admitted
-        return False
-    assert admitted
-    assert session == {}
-    return True
+DANA = {"username": "dana"}
+OPENSSL, JWT = dumps(XIA, KEY), dumps(XIA, KEY, "jwt")
 
 
-def cookie(token: str) -> dict[str, Any]:
-    return {"PATH_INFO": "/app/", "HTTP_COOKIE": f'sessionid="{token}"'}
+def username(head: RequestHead, **settings: Any) -> str | None:
+    """Return who is signed in, "" for a session without a user, and None without a session."""
+    session = ask(make_gate(**settings), head)
+    return None if session is None else session.username or ""
 
 
 class TestPaths:
-    @pytest.mark.parametrize("path", ["/login", "/login/", "/login/x", "/login/x/y"])
-    @pytest.mark.parametrize("entry", ["/login", "/login/"])
-    def test_an_entry_opens_itself_and_what_is_below(self, path: str, entry: str) -> None:
-        assert opens(path, entry)
+    def test_an_open_path_passes_with_an_empty_session(self) -> None:
+        gate = make_gate("/login")
+        head = request("/login/x")
+        assert gate.is_open(head)
+        session = ask(gate, head)
+        assert session == {}
+        assert type(session) is Session
 
-    @pytest.mark.parametrize(
-        "path", ["/login-admin", "/loginx", "/Login", "/log", "/", "", "/x/login", "login", "*"]
-    )
-    def test_it_opens_nothing_else(self, path: str) -> None:
-        assert not opens(path, "/login")
+    def test_another_path_does_not(self) -> None:
+        gate = make_gate("/login")
+        assert not gate.is_open(request("/secret"))
+        assert ask(gate, request("/secret")) is None
 
-    def test_no_entry_opens_nothing(self) -> None:
-        assert not opens("/")
-        assert not opens("")
+    def test_no_path_is_open_where_the_shell_says_so(self) -> None:
+        gate = make_gate("/login", "/")
+        for path in ("/login", "/"):
+            head = request(path, may_be_open=False)
+            assert not gate.is_open(head)
+            assert ask(gate, head) is None
 
-    def test_the_home_page_is_an_entry_of_its_own(self) -> None:
-        assert opens("/", "/")
-        assert opens("", "/")
-        assert not opens("/app", "/")
+    def test_a_session_passes_anywhere(self) -> None:
+        for path in ("/secret", "/login", "*", "", "\ufffd"):
+            assert ask(make_gate("/login"), request(path, token=OPENSSL)) == XIA
 
-    def test_the_home_page_of_a_mount_opens_nothing_below(self) -> None:
-        mounted = Gate(Settings(secret_key=KEY, allowed_no_session=["/app/", "/"]), home="/app/")
-        for path, is_open in (("/", True), ("/app", True), ("/app/", True), ("/app/x", False)):
-            assert mounted.admits({}, path) == is_open, path
+    def test_a_session_passes_where_no_path_may_be_open(self) -> None:
+        assert ask(make_gate(), request(token=OPENSSL, may_be_open=False)) == XIA
 
-    @pytest.mark.parametrize(
-        ("script_name", "path", "is_open"),
-        [
-            # As a proxy in front of gunicorn would say where the application is.
-            ("/app", "/login", True),
-            ("/app", "/login/", True),
-            ("/app", "/login/x", True),
-            ("/app", "/", False),
-            # As somebody else would.
-            ("/open", "/secret", False),
-            ("/open/", "/secret", False),
-            ("/open", "", False),
-            ("/open/x", "/secret", False),
-            ("/app/login", "/secret", False),
-        ],
-    )
-    def test_a_mount_point_that_a_header_names_is_in_no_entry(
-        self, script_name: str, path: str, is_open: bool
-    ) -> None:
-        environ = {"SCRIPT_NAME": script_name, "PATH_INFO": path, "HTTP_SCRIPT_NAME": script_name}
-        assert gate("/app/login", "/open/", "/").admits(environ) == is_open
-
-    def test_several_entries(self) -> None:
-        assert opens("/static/a.css", "/login", "/static")
-        assert not opens("/app", "/login", "/static")
-
-    @pytest.mark.parametrize(
-        "path",
-        [
-            # As WSGI servers pass them: decoded once.
-            "/static/../app",
-            "/static/..",
-            "/static/./x",
-            "/static/.",
-            "/static//app",
-            "//static/x",
-            "/static/\\..\\app",
-            "/static\\..\\app",
-            "/static/..\\app",
-            "/static/..;/app",
-            "/static/..;x=1/app",
-            "/static/.;/app",
-            # Encoded twice: an application may decode again.
-            "/static/%2e%2e/app",
-            "/static/%2E%2E%2Fapp",
-            "/static/..%2fapp",
-            "/static/%5c..",
-            "/static/%252e%252e/app",
-            "/static/%00",
-            # Control characters, and dots and slashes in overlong or broken UTF-8.
-            "/static/\x00",
-            "/static/a\r\nb",
-            "/static/\x7f",
-            "/static/\xc0\xae\xc0\xae/app",
-            "/static/\xc0\xaf..",
-            "/static/\xe0\x80\xae",
-            "/static/\xff",
-            # Not what PEP 3333 passes at all.
-            "/static/\u2215",
-            "/static/\ud800",
-            "static/x",
-        ],
-    )
-    def test_a_path_that_can_be_read_in_two_ways_is_under_no_entry(self, path: str) -> None:
-        assert not opens(path, "/static")
-
-    @pytest.mark.parametrize(
-        "path",
-        ["/static/...", "/static/.well-known", "/static/a..b", "/static/a;b", "/static/100%"],
-    )
-    def test_dots_within_a_name_are_part_of_it(self, path: str) -> None:
-        assert opens(path, "/static")
-
-    def test_the_mount_point_counts(self) -> None:
-        assert opens("/login/x", "/app/login", script_name="/app")
-        assert opens("", "/app", script_name="/app")
-        assert not opens("/login", "/login", script_name="/app")
-
-    @pytest.mark.parametrize(
-        ("script_name", "path"),
-        [("/log", "in"), ("/login/..", "/app"), ("/login/", "/x"), ("/login/.", "./app")],
-    )
-    def test_a_path_split_in_an_odd_place_is_under_no_entry(
-        self, script_name: str, path: str
-    ) -> None:
-        assert not opens(path, "/login", script_name=script_name)
-
-    def test_an_entry_may_be_outside_ascii(self) -> None:
-        # The server decodes the bytes of the URL as latin-1 (PEP 3333).
-        path = "/café/林".encode().decode("latin-1")
-        assert opens(path, "/café")
-        assert opens(path, "/café/林")
-        assert not opens("/café", "/café")
-        assert not opens("/cafe", "/café")
-
-    @pytest.mark.parametrize("entry", ["", "static/", "https://cdn.example.com/static/", "*"])
-    def test_an_entry_that_is_no_path_stops_the_application(self, entry: str) -> None:
+    @pytest.mark.parametrize("entry", ["", "static/", "/a//b", "/a/../b"])
+    def test_an_entry_that_is_not_a_path_stops_the_application(self, entry: str) -> None:
         with pytest.raises(ConfigurationError, match="allowed_no_session"):
-            gate(entry)
-
-    @pytest.mark.parametrize("entry", ["//", "/a//b", "/a/../b", "/./a", "/a\\b", "/a%2fb", "/\n"])
-    def test_an_entry_that_no_path_is_under_stops_the_application(self, entry: str) -> None:
-        with pytest.raises(ConfigurationError, match="allowed_no_session"):
-            gate(entry)
+            make_gate(entry)
 
 
 class TestSessions:
-    def test_a_session_passes_anywhere(self) -> None:
-        environ = cookie(dumps(XIA, KEY))
-        assert gate().open(environ) == XIA
-        assert environ["djsession.session"] == XIA
-        assert environ["REMOTE_USER"] == "xia"
-
     def test_a_session_without_a_user_passes_too(self) -> None:
-        environ = {**cookie(dumps({}, KEY)), "REMOTE_USER": "root"}
-        session = gate().open(environ)
+        session = ask(make_gate(), request(token=dumps({}, KEY)))
         assert session == {}
         assert type(session) is Session
-        assert "REMOTE_USER" not in environ
 
-    def test_no_session_is_refused_and_leaves_nothing_behind(self) -> None:
-        environ = {"PATH_INFO": "/app/", "REMOTE_USER": "root", "djsession.session": Session(XIA)}
-        with pytest.raises(AccessDenied):
-            gate().open(environ)
-        assert environ["djsession.session"] == {}
-        assert "REMOTE_USER" not in environ
+    def test_without_a_token_there_is_no_session(self) -> None:
+        decoded = make_gate().decode(request())
+        assert decoded.session is None
+        assert not decoded.carries_token
 
-    def test_on_an_open_path_a_refused_token_is_an_empty_session(self) -> None:
-        environ = {**cookie(dumps(XIA, OTHER_KEY)), "PATH_INFO": "/login", "REMOTE_USER": "root"}
-        assert gate("/login").open(environ) == {}
-        assert environ["djsession.session"] == {}
-        assert "REMOTE_USER" not in environ
+    @pytest.mark.parametrize("token", [token for _, token in REFUSED.values()], ids=REFUSED)
+    def test_a_refused_token_is_not_a_session(self, token: str) -> None:
+        assert ask(make_gate(), request(token=token)) is None
+        assert ask(make_gate(), request(bearer=token)) is None
+        assert ask(make_gate("/login"), request("/login", token=token)) == {}
 
     def test_every_refusal_is_the_same(self) -> None:
         messages = set()
         for token in ("", "garbage", dumps(XIA, OTHER_KEY), forge({"alg": "none"}), OPAQUE):
+            gate, head = make_gate(), request(token=token)
             with pytest.raises(AccessDenied) as caught:
-                gate().open(cookie(token))
-            messages.add(str(caught.value))
-        assert messages == {"Forbidden"}
-
-    def test_the_first_cookie_that_decodes_counts(self) -> None:
-        good, other = dumps({"username": "good"}, KEY), dumps({"username": "other"}, KEY)
-        header = f"sessionid=garbage; sessionid={good}; sessionid={other}"
-        assert gate().open({"HTTP_COOKIE": header}).username == "good"
-
-    def test_only_four_cookies_are_tried(self) -> None:
-        good = dumps(XIA, KEY)
-        three = "; ".join(["sessionid=garbage"] * 3)
-        assert gate().open({"HTTP_COOKIE": f"{three}; sessionid={good}"}) == XIA
-        with pytest.raises(AccessDenied):
-            gate().open({"HTTP_COOKIE": f"{three}; sessionid=garbage; sessionid={good}"})
-
-    def test_the_cookie_comes_before_the_bearer_token(self) -> None:
-        environ = {
-            **cookie(dumps({"username": "cookie"}, KEY)),
-            "HTTP_AUTHORIZATION": f"Bearer {dumps({'username': 'bearer'}, KEY, 'jwt')}",
-        }
-        assert gate().open(environ).username == "cookie"
-
-    @pytest.mark.parametrize("format", ["openssl", "jwt"])
-    @pytest.mark.parametrize("transport", ["cookie", "bearer"])
-    def test_either_format_travels_either_way(self, format: Any, transport: str) -> None:
-        token = dumps(XIA, KEY, format)
-        environ = {
-            "cookie": {"HTTP_COOKIE": f"sessionid={token}"},
-            "bearer": {"HTTP_AUTHORIZATION": f"Bearer {token}"},
-        }[transport]
-        assert gate().open(environ).username == "xia"
+                gate.check(head, gate.decode(head))
+            messages.add((str(caught.value), repr(caught.value.args)))
+        assert messages == {("Forbidden", "('Forbidden',)")}
 
     def test_another_cookie_name(self) -> None:
-        environ = {"HTTP_COOKIE": f"djs={dumps(XIA, KEY)}"}
-        assert gate(cookie_name="djs").open(environ) == XIA
-        with pytest.raises(AccessDenied):
-            gate().open(environ)
+        head = request(cookie=f"djs={OPENSSL}")
+        assert username(head, cookie_name="djs") == "xia"
+        assert username(head) is None
 
     def test_keys_rotate(self) -> None:
         for key in (KEY, OTHER_KEY):
-            assert gate(key=[KEY, OTHER_KEY]).open(cookie(dumps(XIA, key))) == XIA
+            assert username(request(token=dumps(XIA, key)), key=[KEY, OTHER_KEY]) == "xia"
 
     def test_the_size_limit_holds(self) -> None:
-        with pytest.raises(AccessDenied):
-            gate(max_token_size=100).open(cookie(dumps(XIA, KEY)))
+        assert username(request(token=OPENSSL), max_token_size=len(OPENSSL)) == "xia"
+        assert username(request(token=OPENSSL), max_token_size=len(OPENSSL) - 1) is None
 
 
-class TestRemoteUser:
+class TestTransports:
+    """Rules 1 to 3: what could not have come from the proxy does not count."""
+
+    def test_an_openssl_token_counts_in_the_cookie_only(self) -> None:
+        assert username(request(token=OPENSSL)) == "xia"
+        assert username(request(bearer=OPENSSL)) is None
+
+    def test_a_jwt_counts_in_the_header(self) -> None:
+        assert username(request(bearer=JWT)) == "xia"
+
+    def test_a_jwt_in_the_cookie_counts_without_a_bearer_header(self) -> None:
+        assert username(request(token=JWT)) == "xia"
+        assert username(request(token=JWT, authorization="Basic eDp5")) == "xia"
+
+    @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer garbage", "Bearer a.b.c"])
+    def test_a_jwt_in_the_cookie_does_not_count_beside_one(self, header: str) -> None:
+        assert username(request(token=JWT, authorization=header)) is None
+
+    def test_a_stale_jwt_in_the_cookie_does_not_outrank_the_header(self) -> None:
+        stale = dumps(DANA, KEY, "jwt")
+        assert username(request(token=stale, bearer=JWT)) == "xia"
+        assert username(request(token=JWT, bearer=stale)) == "dana"
+
+    def test_a_jwt_in_the_cookie_is_not_even_a_conflict(self) -> None:
+        # The one in the header is from the proxy, whatever was planted in the browser.
+        head = request(cookie=f"sessionid={dumps({}, KEY, 'jwt')}", bearer=JWT)
+        assert username(head) == "xia"
+
+    def test_an_openssl_token_in_the_header_is_not_a_conflict(self) -> None:
+        assert username(request(token=OPENSSL, bearer=dumps(DANA, KEY))) == "xia"
+        assert username(request(token=dumps(DANA, KEY), bearer=OPENSSL)) == "dana"
+
+    @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "bearer", "BEARER  "])
     @pytest.mark.parametrize(
-        ("username", "native"),
-        [
-            ("xia", "xia"),
-            ("xia lee", "xia lee"),
-            ("café", "caf\xc3\xa9"),
-            ("林", "\xe6\x9e\x97"),
-            ("a\u3000b", "a\xe3\x80\x80b"),
-        ],
+        "token", [OPENSSL, JWT, dumps({}, KEY)], ids=["openssl", "jwt", "without a user"]
     )
-    def test_it_is_a_native_string(self, username: str, native: str) -> None:
-        environ = cookie(dumps({"username": username}, KEY))
-        gate().open(environ)
-        assert environ["REMOTE_USER"] == native
-        assert native.encode("latin-1").decode() == username
+    def test_an_empty_bearer_header_means_that_nobody_is_signed_in(
+        self, header: str, token: str
+    ) -> None:
+        head = request(token=token, authorization=header)
+        assert username(head) is None
+        assert username(head, formats=["jwt"]) is None
+
+    def test_it_means_nothing_where_the_site_does_not_use_jwt(self) -> None:
+        for header in ("Bearer", "Bearer "):
+            head = request(token=OPENSSL, authorization=header)
+            assert username(head, formats=["openssl"]) == "xia"
+
+    def test_it_does_not_close_an_open_path(self) -> None:
+        head = request("/login", token=OPENSSL, authorization="Bearer")
+        assert ask(make_gate("/login"), head) == {}
+
+    @pytest.mark.parametrize("formats", [["openssl"], ["jwt"]])
+    def test_a_format_that_is_excluded_counts_nowhere(self, formats: list[str]) -> None:
+        excluded = JWT if formats == ["openssl"] else OPENSSL
+        assert username(request(token=excluded), formats=formats) is None
+        assert username(request(bearer=excluded), formats=formats) is None
+
+    def test_an_overheard_cookie_does_not_count_where_it_is_excluded(self) -> None:
+        overheard = dumps(DANA, KEY)
+        head = request(cookie=f"sessionid={OPAQUE}; sessionid={overheard}", bearer=JWT)
+        assert username(head, formats=["jwt"]) == "xia"
+        assert username(head) is None  # two different sessions
+
+
+class TestSeveralTokens:
+    """Rules 4 to 6."""
+
+    @pytest.mark.parametrize("other", [DANA, {}, {"username": None}, {**XIA, "email": "x@y.z"}])
+    def test_two_different_sessions_are_none(self, other: dict[str, Any]) -> None:
+        another = dumps(other, KEY)
+        assert username(request(cookie=f"sessionid={OPENSSL}; sessionid={another}")) is None
+        assert username(request(cookie=f"sessionid={another}; sessionid={OPENSSL}")) is None
+        assert username(request(token=another, bearer=JWT)) is None
+        assert username(request(token=OPENSSL, bearer=dumps(other, KEY, "jwt"))) is None
+
+    def test_they_are_none_on_an_open_path_too(self) -> None:
+        head = request("/login", cookie=f"sessionid={OPENSSL}; sessionid={dumps(DANA, KEY)}")
+        assert ask(make_gate("/login"), head) == {}
+
+    def test_equal_sessions_are_one(self) -> None:
+        again = dumps(XIA, KEY)
+        assert again != OPENSSL
+        assert username(request(cookie=f"sessionid={OPENSSL}; sessionid={again}")) == "xia"
+        assert username(request(token=OPENSSL, bearer=JWT)) == "xia"
+
+    def test_they_may_differ_in_exp_and_last_visited(self) -> None:
+        visited = dumps({**XIA, "last_visited": "2026-01-01T00:00:00+00:00"}, KEY)
+        assert username(request(cookie=f"sessionid={OPENSSL}; sessionid={visited}")) == "xia"
+        expiring = dumps({**XIA, "exp": 9_999_999_999}, KEY)
+        assert username(request(cookie=f"sessionid={expiring}; sessionid={OPENSSL}")) == "xia"
+
+    def test_under_two_keys_they_must_be_equal_as_well(self) -> None:
+        old = dumps(DANA, OTHER_KEY)
+        head = request(cookie=f"sessionid={OPENSSL}; sessionid={old}")
+        assert username(head, key=[KEY, OTHER_KEY]) is None
+        assert username(head) == "xia"
 
     @pytest.mark.parametrize(
-        "username",
-        ["a\nb", "a\r\nX: y", "a\0", "a\x7f", "a\x85b", "a\x9f", "a\u2028", "\ud800", "", " ", 7],
+        "foreign",
+        ["ghp_0123456789", "a.b.c", dumps(XIA, OTHER_KEY, "jwt"), forge({"alg": "none"})],
+        ids=["opaque", "three parts", "jwt of another key", "jwt of another algorithm"],
     )
-    def test_a_username_that_cannot_be_passed_is_left_out(self, username: Any) -> None:
-        environ = {**cookie(dumps({"username": username}, KEY)), "REMOTE_USER": "root"}
-        gate().open(environ)
-        assert "REMOTE_USER" not in environ
+    def test_a_foreign_api_key_beside_a_valid_cookie_is_ignored(self, foreign: str) -> None:
+        assert username(request(token=OPENSSL, bearer=foreign)) == "xia"
+
+    @pytest.mark.parametrize(
+        "foreign",
+        ["garbage", dumps(DANA, OTHER_KEY), OPAQUE],
+        ids=["garbage", "other key", "opaque"],
+    )
+    def test_a_foreign_cookie_beside_a_valid_token_is_ignored(self, foreign: str) -> None:
+        assert username(request(token=foreign, bearer=JWT)) == "xia"
+        assert username(request(cookie=f"sessionid={foreign}; sessionid={OPENSSL}")) == "xia"
+        assert username(request(cookie=f"sessionid={OPENSSL}; sessionid={foreign}")) == "xia"
+
+    def test_an_expired_token_beside_a_valid_one_is_ignored(self) -> None:
+        expired = jwt_of(b'{"username": "dana", "exp": 1}')
+        assert username(request(token=OPENSSL, bearer=expired)) == "xia"
+
+    def test_at_most_four_cookies_are_tried(self) -> None:
+        three = "; ".join(["sessionid=garbage"] * 3)
+        assert username(request(cookie=f"{three}; sessionid={OPENSSL}")) == "xia"
+        assert username(request(cookie=f"{three}; sessionid={OPENSSL}", bearer="a.b.c")) == "xia"
+        for header in (
+            f"{three}; sessionid=garbage; sessionid={OPENSSL}",
+            f"sessionid={OPENSSL}; {three}; sessionid=garbage",
+            "; ".join([f"sessionid={OPENSSL}"] * 5),
+        ):
+            assert username(request(cookie=header)) is None
+            assert username(request(cookie=header, bearer=JWT)) is None
+
+    def test_nothing_is_decrypted_of_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        gate = make_gate()
+        monkeypatch.setattr(gate.codec, "try_loads", lambda token: pytest.fail("decoded"))
+        gate.decode(request(cookie="; ".join([f"sessionid={OPENSSL}"] * 5)))
+        gate.decode(request(token=OPENSSL, bearer="x" * 65_536))
+
+    def test_all_of_them_together_are_at_most_max_token_size(self) -> None:
+        size = len(OPENSSL) + len(JWT)
+        both = request(token=OPENSSL, bearer=JWT)
+        assert username(both, max_token_size=size) == "xia"
+        assert username(both, max_token_size=size - 1) is None
+        twice = request(cookie=f"sessionid={OPENSSL}; sessionid={OPENSSL}")
+        assert username(twice, max_token_size=2 * len(OPENSSL)) == "xia"
+        assert username(twice, max_token_size=2 * len(OPENSSL) - 1) is None
+
+    def test_tokens_that_do_not_count_are_added_up_as_well(self) -> None:
+        head = request(token=OPENSSL, bearer="x" * 100)
+        assert username(head, max_token_size=len(OPENSSL) + 100) == "xia"
+        assert username(head, max_token_size=len(OPENSSL) + 99) is None
+
+
+class TestTrustedProxies:
+    def test_by_default_the_peer_is_not_checked(self) -> None:
+        for peer in (None, "", "192.0.2.1", "garbage"):
+            assert username(request(token=OPENSSL, peer=peer)) == "xia"
+
+    @pytest.mark.parametrize(
+        "head",
+        [{"token": OPENSSL}, {"bearer": JWT}, {"token": JWT}],
+        ids=["openssl", "jwt", "jwt in the cookie"],
+    )
+    def test_only_a_trusted_peer_may_send_a_session(self, head: Any) -> None:
+        trusted = ["10.0.0.7", "10.1.0.0/16"]
+        for peer in ("10.0.0.7", "10.1.2.3", "::ffff:10.0.0.7"):
+            assert username(request(**head, peer=peer), trusted_proxies=trusted) == "xia"
+        others = ("10.0.0.8", "::1", "", None, "localhost", "garbage", "10.0.0.7, 1.1.1.1")
+        for other in others:
+            assert username(request(**head, peer=other), trusted_proxies=trusted) is None
+
+    def test_a_peer_on_a_unix_socket(self) -> None:
+        for reported in (None, "", "localhost"):
+            head = request(token=OPENSSL, peer=reported)
+            assert username(head, trusted_proxies=["unix"]) == "xia"
+        assert username(request(token=OPENSSL, peer="127.0.0.1"), trusted_proxies=["unix"]) is None
+
+    def test_an_open_path_stays_open_to_everybody(self) -> None:
+        gate = make_gate("/login", trusted_proxies=["10.0.0.7"])
+        assert ask(gate, request("/login", token=OPENSSL, peer="192.0.2.1")) == {}
+        assert ask(gate, request("/login", peer="192.0.2.1")) == {}
+
+    def test_nothing_is_decrypted_for_another_peer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        gate = make_gate(trusted_proxies=["10.0.0.7"])
+        monkeypatch.setattr(gate.codec, "try_loads", lambda token: pytest.fail("decoded"))
+        decoded = gate.decode(request(token=OPENSSL, peer="192.0.2.1"))
+        assert decoded.session is None
+        assert decoded.carries_token
+
+
+# Settings under which the same request carries a session, and under which it does not.
+DIFFERENT_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "secret_key": ({}, {"key": OTHER_KEY}),
+    "cookie_name": ({}, {"cookie_name": "djs"}),
+    "max_token_size": ({}, {"max_token_size": len(OPENSSL) - 1}),
+    "formats": ({}, {"formats": ["jwt"]}),
+    "trusted_proxies": ({}, {"trusted_proxies": ["10.0.0.7"]}),
+}
 
 
 class TestStacking:
+    """What one gate found in a request is used by the gates further in."""
+
     def test_a_token_is_decoded_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        outer, inner = gate(), gate()
-        environ = cookie(dumps(XIA, KEY))
-        first = outer.open(environ)
-        monkeypatch.setattr(inner.codec, "loads", lambda token: pytest.fail("decoded again"))
-        assert inner.open(environ) is first
+        outer, inner = make_gate(), make_gate()
+        head = request(token=OPENSSL)
+        earlier = outer.decode(head)
+        monkeypatch.setattr(inner.codec, "try_loads", lambda token: pytest.fail("decoded again"))
+        assert inner.decode(head, earlier) is earlier
+        assert inner.check(head, earlier) is earlier.session
 
-    def test_what_it_keeps_for_others_shows_nothing(self) -> None:
-        environ = cookie(dumps(XIA, KEY))
-        gate().open(environ)
-        kept = repr(environ["djsession.opening"]) + repr(environ["djsession.session"])
-        assert environ["HTTP_COOKIE"][10:30] not in kept
-        assert "xia" not in kept
-
-    def test_a_refused_token_is_refused_and_logged_once(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        environ = {**cookie(dumps(XIA, OTHER_KEY)), "PATH_INFO": "/login"}
-        gate("/login").open(environ)
-        with pytest.raises(AccessDenied):
-            gate().open(environ)
-        assert len(caplog.records) == 1
+    def test_an_equal_request_on_another_path_is_not_decoded_again(self) -> None:
+        # A dispatcher changes PATH_INFO on the way in.
+        gate = make_gate()
+        earlier = gate.decode(request("/app/x", token=OPENSSL))
+        assert gate.decode(request("/x", token=OPENSSL), earlier) is earlier
 
     def test_an_inner_gate_has_its_own_open_paths(self) -> None:
-        environ = {"PATH_INFO": "/login"}
-        assert gate("/login").open(environ) == {}
+        outer, inner = make_gate("/login"), make_gate()
+        head = request("/login")
+        decoded = inner.decode(head, outer.decode(head))
+        assert outer.check(head, decoded) == {}
         with pytest.raises(AccessDenied):
-            gate().open(environ)
+            inner.check(head, decoded)
 
-    def test_an_inner_gate_with_another_key_decodes_for_itself(self) -> None:
-        environ = cookie(dumps(XIA, KEY))
-        gate().open(environ)
-        with pytest.raises(AccessDenied):
-            gate(key=OTHER_KEY).open(environ)
-        assert "REMOTE_USER" not in environ
+    @pytest.mark.parametrize("name", DIFFERENT_SETTINGS)
+    def test_a_gate_that_decodes_differently_looks_again(self, name: str) -> None:
+        gates = [make_gate(**settings) for settings in DIFFERENT_SETTINGS[name]]
+        head = request(token=OPENSSL, peer="192.0.2.1")
+        accepting, refusing = gates
+        for outer, inner in (gates, gates[::-1]):
+            found = inner.decode(head, outer.decode(head)).session
+            assert (found == XIA) == (inner is accepting)
+            assert (found is None) == (inner is refusing)
 
-    def test_headers_that_changed_in_between_are_decoded_again(self) -> None:
-        environ = cookie(dumps(XIA, KEY))
-        gate().open(environ)
-        environ["HTTP_COOKIE"] = f"sessionid={dumps({'username': 'dana'}, KEY)}"
-        assert gate().open(environ).username == "dana"
+    def test_every_setting_that_decides_is_tested(self) -> None:
+        assert len(make_gate().settings.decoding) == len(DIFFERENT_SETTINGS)
 
-    def test_a_session_that_something_else_put_there_counts_for_nothing(self) -> None:
-        environ = {"PATH_INFO": "/app/", "djsession.session": Session(XIA)}
-        with pytest.raises(AccessDenied):
-            gate().open(environ)
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            (request(token=OPENSSL), request(token=dumps(DANA, KEY))),
+            (request(bearer=JWT), request(bearer=dumps(DANA, KEY, "jwt"))),
+            # One of the two headers is the same.
+            (request(token=OPENSSL), request(token=OPENSSL, authorization="Bearer")),
+            (request(token=JWT), request(token=JWT, authorization="Bearer")),
+            (request(bearer=JWT), request(token=dumps(DANA, KEY), bearer=JWT)),
+            (request(token=OPENSSL), request(token=None)),
+            (request(bearer=JWT), request()),
+        ],
+        ids=[
+            "another cookie",
+            "another header",
+            "an openssl cookie and then an empty header",
+            "a jwt cookie and then an empty header",
+            "a conflicting cookie beside the same header",
+            "the cookie went",
+            "the header went",
+        ],
+    )
+    def test_headers_that_changed_in_between_are_decoded_again(
+        self, first: RequestHead, second: RequestHead
+    ) -> None:
+        gate = make_gate()
+        for one, other in ((first, second), (second, first)):
+            found = gate.decode(other, gate.decode(one))
+            assert found.session == gate.decode(other).session
+            assert found.session != gate.decode(one).session
+
+    def test_a_peer_that_changed_in_between_is_checked_again(self) -> None:
+        gate = make_gate(trusted_proxies=["10.0.0.7"])
+        trusted = request(token=OPENSSL, peer="10.0.0.7")
+        other = request(token=OPENSSL, peer="192.0.2.1")
+        assert gate.decode(other, gate.decode(trusted)).session is None
+        assert gate.decode(trusted, gate.decode(other)).session == XIA
+
+    def test_what_is_kept_for_others_shows_nothing(self) -> None:
+        decoded = make_gate().decode(request(token=OPENSSL))
+        kept = repr(decoded) + repr(decoded.session) + repr(decoded.head) + repr(decoded.settings)
+        assert OPENSSL[10:30] not in kept
+        assert "xia" not in kept
+        assert KEY not in kept
 
 
-class TestWarnings:
-    def warnings(self, caplog: pytest.LogCaptureFixture, **environ: str) -> list[str]:
-        with caplog.at_level(logging.INFO, "djsession"), suppress(AccessDenied):
-            gate().open({"PATH_INFO": "/app/", **environ})
-        return [item.getMessage() for item in caplog.records if item.levelno >= logging.WARNING]
+def logged(
+    caplog: pytest.LogCaptureFixture, gate: Gate, head: RequestHead
+) -> list[tuple[str, str]]:
+    """Return the level and the text of each line that a request adds to the log."""
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "djsession"):
+        ask(gate, head)
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
 
-    def test_a_refused_token_is_warned_about_once_with_reason_and_remedy(
+
+class TestLog:
+    """Each refusal is one line with method, path and cause."""
+
+    def test_the_first_request_without_a_token_is_a_warning_and_the_next_are_not(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        token = dumps(XIA, OTHER_KEY, "jwt")
-        [message] = self.warnings(caplog, HTTP_COOKIE=f"sessionid={token}; sessionid=garbage")
-        assert "the signature of the jwt does not verify" in message
-        assert "DJAODJIN_SECRET_KEY is not the key the proxy encrypts with" in message
-        assert "the token is not base64" in message
-        assert token not in message
-        assert KEY not in message
+        gate = make_gate()
+        [(level, line)] = logged(caplog, gate, request("/app/x", method="POST"))
+        assert level == "WARNING"
+        assert line == (
+            "POST /app/x refused: the request carries no session token, neither in a cookie"
+            " sessionid nor in an Authorization: Bearer header"
+        )
+        for path in ("/app/x", "/other"):
+            [(level, line)] = logged(caplog, gate, request(path))
+            assert level == "INFO"
+            assert line.startswith(f"GET {path} refused: the request carries no session token")
 
-    @pytest.mark.parametrize("token", ["garbage", forge({"alg": "none"}), "not-a-session"])
-    def test_a_bearer_token_alone_is_warned_about(
-        self, token: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        [message] = self.warnings(caplog, HTTP_AUTHORIZATION=f"Bearer {token}")
-        assert "bearer Authorization" in message
+    def test_each_gate_counts_for_itself(self, caplog: pytest.LogCaptureFixture) -> None:
+        for _ in range(2):
+            [(level, _)] = logged(caplog, make_gate(), request())
+            assert level == "WARNING"
 
-    def test_an_opaque_cookie_beside_a_valid_bearer_token_is_fine(
+    def test_an_open_path_is_not_the_first_refusal(self, caplog: pytest.LogCaptureFixture) -> None:
+        gate = make_gate("/login")
+        assert logged(caplog, gate, request("/login")) == []
+        [(level, _)] = logged(caplog, gate, request("/secret"))
+        assert level == "WARNING"
+
+    def test_a_refused_token_is_a_warning_each_time(self, caplog: pytest.LogCaptureFixture) -> None:
+        gate = make_gate()
+        for _ in range(3):
+            [(level, line)] = logged(caplog, gate, request(token=dumps(XIA, OTHER_KEY, "jwt")))
+            assert level == "WARNING"
+            assert line.startswith(
+                "GET /app/ refused: cookie sessionid: the signature of the jwt does not verify; "
+            )
+            assert "DJAODJIN_SECRET_KEY differs from the key at the proxy" in line
+
+    def test_a_refused_token_is_not_the_first_request_without_one(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        authorization = f"Bearer {dumps(XIA, KEY, 'jwt')}"
-        headers = {"HTTP_COOKIE": f"sessionid={OPAQUE}", "HTTP_AUTHORIZATION": authorization}
-        assert self.warnings(caplog, **headers) == []
+        gate = make_gate()
+        logged(caplog, gate, request(token="garbage"))
+        assert logged(caplog, gate, request())[0][0] == "WARNING"
+        assert logged(caplog, gate, request())[0][0] == "INFO"
+        assert logged(caplog, gate, request(token="garbage"))[0][0] == "WARNING"
 
-    def test_a_foreign_bearer_token_beside_a_valid_cookie_is_fine(
+    def test_several_tokens_are_one_line_that_says_where_each_is(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        headers = {"HTTP_COOKIE": f"sessionid={dumps(XIA, KEY)}"}
-        assert self.warnings(caplog, **headers, HTTP_AUTHORIZATION="Bearer not-a-session") == []
+        head = request(cookie="djs=garbage; djs=abc", bearer="a.b.c")
+        [(_, line)] = logged(caplog, make_gate(cookie_name="djs"), head)
+        assert line.count("cookie djs: the token is not valid base64") == 2
+        assert line.count("Authorization: the signature of the jwt does not verify") == 1
+        assert "\n" not in line
 
-    def test_an_opaque_cookie_alone_is_no_sign_of_a_wrong_key(
+    @pytest.mark.parametrize(
+        ("head", "settings", "cause"),
+        [
+            (
+                request(cookie=f"sessionid={OPENSSL}; sessionid={dumps(DANA, KEY)}"),
+                {},
+                "the request carries two different sessions",
+            ),
+            (request(token=OPENSSL, authorization="Bearer"), {}, "nobody is signed in"),
+            (request(bearer=OPENSSL), {}, "Authorization: a token of the cookie format"),
+            (request(token=JWT, bearer="a.b.c"), {}, "a jwt in the cookie does not count beside"),
+            (request(cookie="; ".join(["sessionid=a"] * 5)), {}, "more than 4 session cookies"),
+            (request(token=OPENSSL, bearer="x" * 70_000), {}, "max_token_size"),
+            (request(token=OPENSSL, peer="192.0.2.1"), {"trusted_proxies": ["::1"]}, "trusted_pro"),
+            (request(token=OPENSSL), {"formats": ["jwt"]}, "the setting formats excludes"),
+            (request(token=token_of(b'{"a": 1, "a": 2}')), {}, "repeats a name"),
+        ],
+        ids=[
+            "conflict",
+            "empty header",
+            "openssl in the header",
+            "jwt in the cookie",
+            "cookies",
+            "size",
+            "peer",
+            "format",
+            "repeated name",
+        ],
+    )
+    def test_the_line_says_the_cause(
+        self, head: RequestHead, settings: Any, cause: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(2):
+            [(level, line)] = logged(caplog, make_gate(**settings), head)
+            assert level == "WARNING"
+            assert line.startswith("GET /app/ refused: ")
+            assert cause in line
+            for secret in (KEY, OPENSSL, JWT, "xia", "dana", "192.0.2.1"):
+                assert secret not in line
+
+    def test_a_token_that_is_ignored_on_an_open_path_is_a_warning_too(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        headers = {"HTTP_COOKIE": f"sessionid={OPAQUE}", "HTTP_AUTHORIZATION": "Bearer"}
-        assert self.warnings(caplog, **headers) == []
-        [record] = caplog.records
-        assert "no session token" in record.getMessage()
-        assert record.levelno == logging.INFO
+        gate = make_gate("/login")
+        for _ in range(2):
+            [(level, line)] = logged(caplog, gate, request("/login", token="garbage"))
+            assert level == "WARNING"
+            assert line.startswith("GET /login passes without a session: cookie sessionid: ")
 
-    def test_no_warning_names_the_path_or_the_user(self, caplog: pytest.LogCaptureFixture) -> None:
-        token = b64encode(b"Salted__" + bytes(40)).decode()
-        self.warnings(caplog, PATH_INFO="/users/xia/", HTTP_COOKIE=f"sessionid={token}")
-        assert "xia" not in caplog.text
+    @pytest.mark.parametrize(
+        "head",
+        [
+            request(token=OPENSSL),
+            request(bearer=JWT),
+            request(cookie=f"sessionid={OPAQUE}", bearer=JWT),
+            request(token=OPENSSL, bearer="somebodys-own-key"),
+            request("/login"),
+        ],
+        ids=["cookie", "header", "opaque cookie and header", "cookie and foreign key", "open path"],
+    )
+    def test_a_request_that_passes_is_not_logged(
+        self, head: RequestHead, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert logged(caplog, make_gate("/login"), head) == []
+
+    @pytest.mark.parametrize("authorization", [None, "Bearer", "Basic abc"])
+    def test_the_proxys_own_session_id_is_not_a_refused_token(
+        self, authorization: str | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        gate, head = make_gate(), request(token=OPAQUE, authorization=authorization)
+        logged(caplog, gate, head)
+        [(level, _)] = logged(caplog, gate, head)
+        assert level == "INFO"
+
+    @pytest.mark.parametrize(
+        ("path", "written"),
+        [
+            ("/a\r\nGET /b", "/a\\r\\nGET /b"),
+            ("/a\x00\x1b[31m", "/a\\x00\\x1b[31m"),
+            ("/a\x7f\x85\x9f", "/a\\x7f\\x85\\x9f"),
+            ("/a\u2028b\u2029", "/a\\u2028b\\u2029"),
+            ("/\u202egnp.exe", "/\\u202egnp.exe"),
+            ("/\u200e\u200f\u061c", "/\\u200e\\u200f\\u061c"),
+            ("/\u202a\u202b\u202c\u202d", "/\\u202a\\u202b\\u202c\\u202d"),
+            ("/\u2066\u2067\u2068\u2069", "/\\u2066\\u2067\\u2068\\u2069"),
+            ("/\u200b", "/\\u200b"),
+            ("/\ud800\udfff", "/\\ud800\\udfff"),
+            ("/café/日本/😀", "/café/日本/😀"),
+        ],
+        ids=lambda item: ascii(item),
+    )
+    def test_a_path_cannot_break_or_disguise_the_line(
+        self, path: str, written: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        [(_, line)] = logged(caplog, make_gate(), request(path))
+        assert line.startswith(f"GET {written} refused: ")
+        assert len(line.splitlines()) == 1
+        line.encode()
+
+    def test_a_percent_sign_in_a_path_is_not_a_placeholder(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        [(_, line)] = logged(caplog, make_gate(), request("/%s/%d/%(x)s"))
+        assert line.startswith("GET /%s/%d/%(x)s refused")
+
+    @pytest.mark.parametrize("method", ["GET\nx", "", "G\u202eT", "É"])
+    def test_a_method_cannot_either(self, method: str, caplog: pytest.LogCaptureFixture) -> None:
+        [(_, line)] = logged(caplog, make_gate(), request(method=method))
+        assert line.startswith("? /app/ refused: ")
+
+    def test_debug_has_the_steps_of_each_token(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.DEBUG, "djsession"):
+            make_gate().decode(request(token=OPENSSL, bearer="a.b.c"))
+        assert [record.levelname for record in caplog.records] == ["DEBUG", "DEBUG"]
+        assert "transport cookie, format openssl" in caplog.text
+        assert "transport bearer, format jwt" in caplog.text
+
+
+def test_a_gate_keeps_nothing_about_a_request() -> None:
+    gate = make_gate()
+    ask(gate, request())
+    before = dict(vars(gate))
+    for head in (request(token=OPENSSL), request(bearer="a.b.c"), request()):
+        ask(gate, head)
+    assert vars(gate) == before
+
+
+def test_what_was_decoded_says_why_there_is_no_session() -> None:
+    decoded = make_gate().decode(request(bearer="a.b.c"))
+    assert isinstance(decoded, DecodedRequest)
+    assert decoded.session is None
+    assert decoded.carries_token
+    assert len(decoded.causes) == 1
+    assert not make_gate().decode(request(token=OPENSSL)).causes
+    assert isinstance(make_gate().decode(request(token=OPENSSL)).session, Session)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from djsession import openssl
 from djsession.errors import InvalidContainer, InvalidLength
-
-from .conftest import KEY, command
+from tests.helpers.commands import command
+from tests.helpers.sessions import KEY
 
 PASSPHRASE = KEY.encode()
 

@@ -2,16 +2,25 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pytest
+
+pytest.importorskip("pyramid")
+pytest.importorskip("webtest")
+
 from pyramid.authorization import Allow, Authenticated, Everyone
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationConflictError
+from pyramid.httpexceptions import HTTPFound, HTTPGone, HTTPNotFound
 from pyramid.interfaces import ISecurityPolicy, ISession
 from pyramid.paster import get_app
 from pyramid.request import Request
@@ -22,23 +31,14 @@ from zope.interface.verify import verifyObject
 
 from djsession import ConfigurationError, Session, SessionMiddleware, dumps
 from djsession.errors import MockupError, ProxiedKeyError
-from djsession.merged import MergedSession
-from djsession.pyramid import PyramidSession, SecurityPolicy, principals_of
+from djsession.local_session import LocalPart, MergedSession
+from djsession.pyramid import PyramidSession, SecurityPolicy
+from djsession.requirements import principals_of
+from tests.helpers.commands import ROOT, environment
+from tests.helpers.servers import GUNICORN, free_port, http, replay
+from tests.helpers.sessions import CAPTURES, KEY, OTHER_KEY, XIA, Capture, load_capture
 
-from .conftest import (
-    CAPTURES,
-    KEY,
-    OTHER_KEY,
-    ROOT,
-    XIA,
-    Capture,
-    environment,
-    free_port,
-    http,
-    load_capture,
-)
-from .test_examples import GUNICORN, replay
-
+SECRET = "s3cret-of-the-site"
 DANA = {"username": "dana", "roles": {"contributor": [{"slug": "cowork"}]}}
 
 Configure = Callable[[Configurator], None]
@@ -48,8 +48,12 @@ def me(request: Request) -> Any:
     return {"username": request.authenticated_userid, "session": request.djsession}
 
 
-def make_app(configure: Configure | None = None, wsgi: bool = False, **settings: Any) -> Any:
-    """An application with a view of every kind that the tests need."""
+def make_app(configure: Configure | None = None, /, **settings: Any) -> Any:
+    """Return a test client at an application with a view of every kind that the tests need."""
+    return TestApp(make_wsgi_app(configure, **settings))
+
+
+def make_wsgi_app(configure: Configure | None = None, /, **settings: Any) -> Any:
     settings = {"djsession.secret_key": KEY, "djsession.local_secret": "s", **settings}
     config = Configurator(settings={k: v for k, v in settings.items() if v is not None})
     config.include("djsession.pyramid")
@@ -74,8 +78,7 @@ def make_app(configure: Configure | None = None, wsgi: bool = False, **settings:
     view("nothing", lambda request: None)
     if configure is not None:
         configure(config)
-    app = config.make_wsgi_app()
-    return app if wsgi else TestApp(app)
+    return config.make_wsgi_app()
 
 
 def cookie(session: Any = XIA, key: str = KEY) -> dict[str, str]:
@@ -144,7 +147,8 @@ class TestGate:
         app = make_app(watching)
         headers = {"Cookie": f"sessionid={token}"} if token else {}
         answer = app.get(path, headers=headers, status=403)
-        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers.getall("Cache-Control") == ["no-store"]
+        assert answer.headers.getall("Vary") == ["Cookie, Authorization"]
         assert ran == []
 
     def test_the_refusal_is_rendered_by_the_application(self) -> None:
@@ -159,6 +163,46 @@ class TestGate:
 
         assert make_app(with_a_page).get("/nowhere", status=403).text == "our own page"
 
+    def test_a_token_counts_only_where_the_proxy_sends_it(self) -> None:
+        app = make_app()
+        openssl, jwt = dumps(XIA, KEY), dumps(XIA, KEY, "jwt")
+        for headers, code in (
+            ({"Authorization": f"Bearer {jwt}"}, 200),
+            ({"Authorization": f"Bearer {openssl}"}, 403),
+            ({"Cookie": f"sessionid={jwt}", "Authorization": "Bearer somebodys-api-key"}, 403),
+            ({"Cookie": f"sessionid={openssl}", "Authorization": "Bearer somebodys-api-key"}, 200),
+            ({"Cookie": f"sessionid={openssl}", "Authorization": "Bearer"}, 403),
+            ({"Cookie": f"sessionid={openssl}", "Authorization": f"Bearer {jwt}"}, 200),
+            (
+                {"Cookie": f"sessionid={dumps(DANA, KEY)}", "Authorization": f"Bearer {jwt}"},
+                403,
+            ),
+        ):
+            assert app.get("/me", headers=headers, expect_errors=True).status_code == code, headers
+
+    def test_a_request_that_did_not_come_from_the_proxy_is_refused(self) -> None:
+        app = make_app(**{"djsession.trusted_proxies": "10.0.0.7\n 10.1.0.0/16"})
+        for peer, code in (("10.0.0.7", 200), ("10.1.2.3", 200), ("127.0.0.1", 403)):
+            app.get("/me", headers=cookie(), extra_environ={"REMOTE_ADDR": peer}, status=code)
+
+    @pytest.mark.parametrize("script_name", ["/static", "/docs", "/static/../docs", "/"])
+    def test_the_script_name_of_the_server_opens_nothing(self, script_name: str) -> None:
+        app = make_wsgi_app(**{"djsession.allowed_no_session": "/static/ /docs/me"})
+
+        def status(path: str, **environ: str) -> int:
+            # The test client would take the mount point from the path.
+            request = Request.blank(path, {**environ, "PATH_INFO": path})
+            response = request.get_response(app)
+            assert response.body
+            return int(response.status_code)
+
+        captured = "/static/cookie-first-visit.json"
+        assert status("/me", SCRIPT_NAME=script_name) == 403
+        assert status(captured, SCRIPT_NAME=script_name) == 200
+        # gunicorn takes this header for the mount point, and removes it from the path.
+        assert status(captured, HTTP_SCRIPT_NAME="/docs") == 403
+        assert status("/me", HTTP_SCRIPT_NAME="/docs", HTTP_COOKIE=cookie()["Cookie"]) == 200
+
     def test_open_paths_pass_with_an_empty_session(self) -> None:
         app = make_app(**{"djsession.allowed_no_session": "/static/\n  /me"})
         assert app.get("/me").json == {"username": None, "session": {}}
@@ -172,9 +216,11 @@ class TestGate:
     def test_behind_the_middleware_nothing_is_decoded_twice(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        app = make_app(wsgi=True)
+        app = make_wsgi_app()
         gate = app.registry["djsession.installed"].gate
-        monkeypatch.setattr(gate.codec, "loads", lambda token: pytest.fail("decoded again"))
+        monkeypatch.setattr(gate.codec, "try_loads", lambda token: pytest.fail("decoded again"))
+        with pytest.raises(pytest.fail.Exception):
+            TestApp(app).get("/me", headers=cookie())
         stacked = TestApp(SessionMiddleware(app, secret_key=KEY))
         assert stacked.get("/me", headers=cookie()).json["username"] == "xia"
 
@@ -205,12 +251,145 @@ class TestGate:
         assert make_app(nested).get("/outer", headers=cookie()).json["username"] is None
 
 
+RESPONSES = [
+    # Path, request headers, status, Cache-Control for a signed-in user and for a visitor.
+    ("/text", {}, 200, "private", None),
+    ("/nowhere", {}, 404, "private", None),
+    ("/raise-not-found", {}, 404, "private", None),
+    ("/raise-response", {}, 410, "private", None),
+    ("/redirect", {}, 302, "private", None),
+    ("/raise-redirect", {}, 302, "private", None),
+    ("/error", {}, 500, "private", None),
+    ("/etag", {}, 200, "private", None),
+    ("/etag", {"If-None-Match": '"x"'}, 304, "private", None),
+    ("/stream", {}, 200, "private", None),
+    ("/static/cookie-first-visit.json", {}, 200, "private", None),
+    ("/static/nowhere", {}, 404, "private", None),
+    ("/aged/cookie-first-visit.json", {}, 200, "max-age=60, private", "max-age=60"),
+    ("/no-store", {}, 200, "no-store", "no-store"),
+    ("/public", {}, 200, "public, max-age=60", "public, max-age=60"),
+    ("/read", {}, 200, "private", "private"),
+    ("/write", {}, 200, "private", "private"),
+    ("/peek", {}, 200, "private", "private"),
+    ("/read-and-raise", {}, 404, "private", "private"),
+]
+
+
+def with_responses(config: Configurator) -> None:
+    """Add a view for every kind of response."""
+
+    def raising(response: Any) -> Any:
+        raise response
+
+    def read_and_raise(request: Request) -> Any:
+        request.session.get("cart")
+        raise HTTPNotFound
+
+    def etag(request: Request) -> Response:
+        response = Response("text", conditional_response=True)
+        response.etag = "x"
+        return response
+
+    views: dict[str, Callable[[Request], Any]] = {
+        "text": lambda request: Response("text"),
+        "raise-not-found": lambda request: raising(HTTPNotFound()),
+        "raise-response": lambda request: raising(HTTPGone()),
+        "redirect": lambda request: HTTPFound("/text"),
+        "raise-redirect": lambda request: raising(HTTPFound("/text")),
+        "error": lambda request: 1 / 0,
+        "etag": etag,
+        "stream": lambda request: Response(app_iter=iter([b"one", b"two"])),
+        "no-store": lambda request: Response(headerlist=[("Cache-Control", "no-store")]),
+        "public": lambda request: Response(headerlist=[("Cache-Control", "public, max-age=60")]),
+        "languages": lambda request: Response(headerlist=[("Vary", "Accept-Language")]),
+        "read": lambda request: Response(str(request.session.get("cart"))),
+        "write": lambda request: Response(str(request.session.update(cart=1))),
+        "peek": lambda request: Response(str(request.session.peek_flash())),
+        "read-and-raise": read_and_raise,
+    }
+    for name, view in views.items():
+        route = f"responses-{name}"
+        config.add_route(route, f"/{name}")
+        config.add_view(view, route_name=route)
+    config.add_static_view("aged", str(ROOT / "tests/captures"), cache_max_age=60)
+    # As applications render their own pages of errors.
+    config.add_exception_view(lambda request: Response("oh", 500), context=Exception)
+
+
+class TestCaching:
+    """What a shared cache in front of the application learns from each kind of response."""
+
+    @pytest.mark.parametrize(("path", "headers", "status", "signed_in", "visitor"), RESPONSES)
+    def test_every_kind_of_response(
+        self,
+        path: str,
+        headers: dict[str, str],
+        status: int,
+        signed_in: str,
+        visitor: str | None,
+    ) -> None:
+        app = make_app(with_responses, **{"djsession.allowed_no_session": path})
+        for session, expected in ((XIA, signed_in), (None, visitor)):
+            app.reset()
+            sent = {**headers, **(cookie(session) if session else {})}
+            answer = app.get(path, headers=sent, status=status)
+            assert answer.headers.getall("Cache-Control") == ([expected] if expected else [])
+            vary = [] if "public" in (expected or "") else ["Cookie, Authorization"]
+            assert answer.headers.getall("Vary") == vary
+
+    def test_other_values_of_vary_are_kept(self) -> None:
+        answer = make_app(with_responses).get("/languages", headers=cookie())
+        assert answer.headers.getall("Vary") == ["Accept-Language, Cookie, Authorization"]
+
+    def test_a_visitor_of_the_proxy_has_a_session(self) -> None:
+        answer = make_app(with_responses).get("/text", headers=cookie({}))
+        assert answer.headers["Cache-Control"] == "private"
+
+    def test_a_session_of_the_applications_own_factory_counts_as_touched(self) -> None:
+        def with_factory(config: Configurator) -> None:
+            with_responses(config)
+            config.set_session_factory(SignedCookieSessionFactory("t", cookie_name="own"))
+
+        app = make_app(with_factory, **{"djsession.allowed_no_session": "/read /text"})
+        assert app.get("/read").headers["Cache-Control"] == "private"
+        app.reset()
+        assert "Cache-Control" not in app.get("/text").headers
+
+    def test_a_refusal_is_no_store_whatever_renders_it(self) -> None:
+        def with_a_page(config: Configurator) -> None:
+            def page(request: Request) -> Response:
+                response = Response("our own page", 403)
+                response.headers.update({"Cache-Control": "public, max-age=60", "Vary": "Accept"})
+                return response
+
+            config.add_forbidden_view(page)
+
+        app = make_app(with_a_page)
+        for path in ("/me", "/nowhere", "/static/cookie-first-visit.json"):
+            answer = app.get(path, status=403)
+            assert answer.text == "our own page"
+            assert answer.headers.getall("Cache-Control") == ["no-store"]
+            assert answer.headers.getall("Vary") == ["Cookie, Authorization"]
+
+
+def walk(error: BaseException) -> Iterator[TracebackType]:
+    """Yield the entries of a traceback, the outermost first."""
+    entry = error.__traceback__
+    while entry is not None:
+        yield entry
+        entry = entry.tb_next
+
+
 class TestSettings:
     def test_lists_are_in_pyramids_way(self) -> None:
         keys = f"{OTHER_KEY}\n   {KEY}"
         app = make_app(**{"djsession.secret_key": keys, "djsession.max_token_size": "1000"})
         for key in (KEY, OTHER_KEY):
             assert app.get("/me", headers=cookie(XIA, key)).json["username"] == "xia"
+        # A list may also be on one line, as elsewhere in an ini file.
+        app = make_app(**{"djsession.secret_key": keys, "djsession.formats": "jwt openssl"})
+        assert app.get("/me", headers=cookie()).json["username"] == "xia"
+        app = make_app(**{"djsession.secret_key": keys, "djsession.max_token_size": "1000"})
         app.get("/me", headers=cookie({**XIA, "bio": "x" * 900}), status=403)
 
     def test_the_environment_fills_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +425,10 @@ class TestSettings:
             ({"djsession.local_session_factory": "nowhere.at_all"}, "local_session_factory"),
             ({"djsession.local_session_factory": "sys.path"}, "local_session_factory"),
             ({"djsession.local_cookie_name": "sessionid"}, "local_cookie_name"),
+            ({"djsession.trusted_proxies": "proxy.example.com"}, "trusted_proxies: must be a list"),
+            ({"djsession.trusted_proxies": ""}, "trusted_proxies: must be a list"),
+            ({"djsession.formats": "openssl, jwt"}, "formats: must be a list"),
+            ({"djsession.mockup_allow_remote": "maybe"}, "mockup_allow_remote: must be true"),
         ],
     )
     def test_a_wrong_setting_stops_it(self, settings: dict[str, Any], said: str) -> None:
@@ -262,17 +445,60 @@ class TestSettings:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         make_app(**{"djsession.secret_key": "a%%b"})
-        assert "written twice in an ini file alone" in caplog.text
+        assert "A '%' is written twice in an ini file and nowhere else" in caplog.text
         caplog.clear()
         make_app(**{"djsession.secret_key": "a%b"})
         assert caplog.text == ""
+
+    @pytest.mark.parametrize(
+        ("settings", "options"),
+        [
+            ({"djsession.secret_key": f'"{SECRET}"'}, {}),
+            ({"djsession.secret_key": SECRET, "djsession.cookie": "x"}, {}),
+            ({"djsession.secret_key": SECRET, "djsession.max_token_size": "64K"}, {}),
+            ({"djsession.secret_key": SECRET, "djsession.local_session_factory": "no.where"}, {}),
+            ({"djsession.secret_key": SECRET, "djsession.local_cookie_name": "sessionid"}, {}),
+            ({}, {"secret_key": f" {SECRET}"}),
+            ({}, {"secret_key": SECRET, "formats": ["xml"]}),
+            ({}, {"secret_key": "x", "local_secret": SECRET, "cookies": "x"}),
+        ],
+        ids=range(8),
+    )
+    def test_its_traceback_does_not_show_the_key(
+        self, settings: dict[str, str], options: dict[str, Any]
+    ) -> None:
+        config = Configurator(settings=settings)
+        with pytest.raises(ConfigurationError) as caught:
+            start(config, options)
+        text = frames_below(caught.value)
+        assert "ConfigurationError" in text
+        assert SECRET not in text
+        # Not even the package's own frames, where Pyramid's are between them.
+        assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def start(config: Configurator, options: dict[str, Any]) -> Any:
+    config.include("djsession.pyramid")
+    if options:
+        config.add_djsession(**options)
+    return config.make_wsgi_app()
+
+
+def frames_below(error: BaseException) -> str:
+    """Return the traceback as an error reporter shows it, without the frames of this module."""
+    frames = [item for item in walk(error) if item.tb_frame.f_code.co_filename != __file__]
+    assert frames
+    below = error.with_traceback(frames[0])
+    lines = traceback.TracebackException.from_exception(below, capture_locals=True).format()
+    return "".join(lines)
 
 
 class TestSession:
     def test_it_is_an_isession(self) -> None:
         request = Request.blank("/")
         local = SignedCookieSessionFactory("s")(request)
-        session = PyramidSession(Session(XIA), lambda: local)
+        proxied = Session(XIA)
+        session = PyramidSession(proxied, LocalPart(proxied, lambda: local, lambda: local))
         assert verifyObject(ISession, session)
         assert session.new is True
         assert session.created == local.created
@@ -376,7 +602,7 @@ class TestSession:
         assert stores == []
         answer = app.get("/set/cart", headers=cookie())
         assert answer.headers["Set-Cookie"].startswith("named=")
-        assert stores[0]["cart"] == "7"
+        assert stores[-1]["cart"] == "7"
 
     def test_an_own_session_factory_wins(self) -> None:
         factory = SignedCookieSessionFactory("t", cookie_name="own")
@@ -524,15 +750,29 @@ class TestSecurity:
             make_app(viewed)
 
 
+LOCAL = {"REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost"}
+
+
 class TestMockups:
-    def make(self, tmp_path: Path, text: str = "xia: {}\n") -> Any:
+    def make(
+        self,
+        tmp_path: Path,
+        text: str = "xia: {}\n",
+        /,
+        switch: str | None = "pyramid.reload_templates",
+        **settings: Any,
+    ) -> Any:
+        """Return a client on this machine."""
         path = tmp_path / "sessions.yaml"
         path.write_text(text)
-        return make_app(**{"djsession.mockup": str(path)})
+        if switch is not None:
+            settings[switch] = "true"
+        app = make_app(**{"djsession.mockup": str(path), **settings})
+        app.extra_environ.update(LOCAL)
+        return app
 
     def test_one_can_sign_in(self, tmp_path: Path) -> None:
         app = self.make(tmp_path)
-        app.extra_environ["HTTP_HOST"] = "localhost"
         answer = app.get("/me", headers={"Accept": "text/html"}, status=303)
         assert answer.headers["Location"].endswith("/login/?next=%2Fme")
         app.get("/me", status=403)
@@ -541,17 +781,64 @@ class TestMockups:
         assert "style-src 'sha256-" in page.headers["Content-Security-Policy"]
         answer = app.post("/login/", {"user": "xia", "next": "/me"}, status=303)
         token = answer.headers["Set-Cookie"].partition(";")[0]
-        answer = app.get("/me", headers={"Cookie": token})
-        assert answer.json == {"username": "xia", "session": {"username": "xia"}}
+        found = app.get("/me", headers={"Cookie": token}).json
+        assert found["session"].pop("exp") > time.time()
+        assert found == {"username": "xia", "session": {"username": "xia"}}
 
-    def test_another_host_gets_nothing(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"HTTP_HOST": "example.com"},
+            {"REMOTE_ADDR": "192.0.2.1"},
+            {"SERVER_PROTOCOL": "HTTP/1.0"},
+            {"HTTP_X_FORWARDED_FOR": "192.0.2.1"},
+        ],
+    )
+    def test_they_answer_this_machine_only(self, environ: dict[str, str], tmp_path: Path) -> None:
         app = self.make(tmp_path)
-        app.extra_environ["HTTP_HOST"] = "example.com"
         for path in ("/login/", "/me"):
-            app.get(path, headers=cookie(), status=403)
+            app.get(path, headers=cookie(), status=[200])
+            app.get(path, headers=cookie(), extra_environ={**LOCAL, **environ}, status=403)
+
+    def test_a_setting_lets_other_machines_in_with_a_key(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        app = self.make(tmp_path, **{"djsession.mockup_allow_remote": "true"})
+        [key] = re.findall(r"/login/\?key=(\S+)", capsys.readouterr().err)
+        app.extra_environ.update(REMOTE_ADDR="192.0.2.1", HTTP_HOST="example.com")
+        app.get("/login/", status=403)
+        app.post("/login/", {"user": "xia"}, status=403)
+        assert "xia" in app.get(f"/login/?key={key}").follow()
+
+    @pytest.mark.parametrize(
+        "switch",
+        [
+            "pyramid.reload_all",
+            "pyramid.reload_templates",
+            "pyramid.debug_all",
+            "pyramid.debug_notfound",
+            "djsession.mockup_without_debug",
+        ],
+    )
+    def test_each_development_setting_switches_them_on(self, switch: str, tmp_path: Path) -> None:
+        assert "xia" in self.make(tmp_path, switch=switch).get("/login/")
+
+    @pytest.mark.parametrize(
+        "settings", [{}, {"pyramid.debug_all": "false"}, {"djsession.mockup_without_debug": "0"}]
+    )
+    def test_without_one_they_are_off(
+        self, settings: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = self.make(tmp_path, switch=None, **settings)
+        for path in ("/login/", "/api/auth", "/me"):
+            app.get(path, status=403)
+        app.get("/login/", headers=cookie(), status=404)
+        [message] = [item.getMessage() for item in caplog.records if "mockup" in item.getMessage()]
+        assert "pyramid.reload_templates" in message
+        assert "djsession.mockup_without_debug" in message
 
     def test_without_the_setting_there_is_no_login_page(self) -> None:
-        make_app().get("/login/", headers=cookie(), status=404)
+        make_app(**{"pyramid.reload_all": "true"}).get("/login/", headers=cookie(), status=404)
 
     def test_mistakes_in_the_file_show_at_start_up(self, tmp_path: Path) -> None:
         with pytest.raises(MockupError, match="expected a session"):
@@ -559,6 +846,7 @@ class TestMockups:
 
 
 def test_it_works_with_the_debug_toolbar() -> None:
+    pytest.importorskip("pyramid_debugtoolbar")
     app = make_app(
         lambda config: config.include("pyramid_debugtoolbar"),
         **{"debugtoolbar.hosts": "127.0.0.1"},
@@ -573,6 +861,7 @@ def test_it_works_with_the_debug_toolbar() -> None:
 class TestExample:
     APP = "examples.pyramid_app:main({})"
 
+    @pytest.mark.server
     @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
     def test_gunicorn_answers_each_captured_request(
         self, path: Path, serve: Callable[..., int], tmp_path: Path
@@ -601,6 +890,7 @@ class TestExample:
         else:
             assert body == b"This page is not for you.\n"
 
+    @pytest.mark.server
     def test_it_refuses_without_a_session_and_keeps_visits_apart(
         self, serve: Callable[..., int]
     ) -> None:
@@ -625,6 +915,7 @@ class TestExample:
         assert http(port, "/course", Cookie=header)[0] == 200
         assert http(port, "/course", Cookie=other)[0] == 404
 
+    @pytest.mark.server
     def test_pserve_serves_development_ini_with_mockup_logins(
         self, serve: Callable[..., int], tmp_path: Path
     ) -> None:
@@ -638,6 +929,7 @@ class TestExample:
         token = dumps(XIA, "only-for-development")
         assert http(port, "/", Cookie=f"sessionid={token}")[0] == 200
 
+    @pytest.mark.server
     def test_djsession_serves_development_ini_too(
         self, serve: Callable[..., int], tmp_path: Path
     ) -> None:
@@ -666,7 +958,7 @@ class TestExample:
         )
         ini = development_ini(tmp_path, key="k3y!@#$%%^*-_=+ab")
         app = TestApp(get_app(str(ini)))
-        app.extra_environ["HTTP_HOST"] = "localhost"
+        app.extra_environ.update(LOCAL)
         assert app.get("/session", headers=cookie()).json == XIA
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from djsession import Organization, Session, Subscription
 from djsession.session import parse_datetime
+from tests.helpers.sessions import XIA, load_capture
 
-from .conftest import XIA, load_capture
-
-UTC = timezone.utc
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -83,11 +81,11 @@ def test_accessibles_are_filtered_by_one_role_or_several(session: Session) -> No
     assert session.accessibles(["contributor"]) == ["cowork", "alliance"]
     assert session.accessibles({"contributor", "manager"}) == ["xia", "cowork", "alliance"]
     assert session.accessibles(role for role in ["nobody"]) == []
-    # A part of a role's name is no role.
+    # A part of a role's name is another name.
     assert session.accessibles("manage") == []
 
 
-def test_no_roles_asked_for_is_no_organization(session: Session) -> None:
+def test_without_a_role_there_is_no_organization(session: Session) -> None:
     assert session.accessibles([]) == []
     assert session.accessibles("") == []
 
@@ -185,8 +183,8 @@ def test_odd_parts_read_as_absent(odd: Any) -> None:
         assert session.accessibles() == []
         assert session.accessible_plans() == []
         assert not session.manages(odd)
-    for value in (odd, [odd], [{"plan": odd}] if odd != "text" else odd):
-        session = Session(roles={"manager": [{"slug": "a", "subscriptions": value}]})
+    for item in (odd, [odd], [{"plan": odd}] if odd != "text" else odd):
+        session = Session(roles={"manager": [{"slug": "a", "subscriptions": item}]})
         assert session.accessible_plans() == []
         assert session.accessibles() == ["a"]
     assert Session(last_visited=odd).last_visited is None
@@ -240,6 +238,10 @@ def test_no_json_makes_a_property_raise(value: Any) -> None:
         ("2026-11-23 06:20", datetime(2026, 11, 23, 6, 20, tzinfo=UTC)),
         ("2026-11-23T06:20:15", datetime(2026, 11, 23, 6, 20, 15, tzinfo=UTC)),
         ("2026-11-23", datetime(2026, 11, 23, tzinfo=UTC)),
+        ("20261123", datetime(2026, 11, 23, tzinfo=UTC)),
+        ("20261123T062015Z", datetime(2026, 11, 23, 6, 20, 15, tzinfo=UTC)),
+        ("2026-11-23t06:20:15z", datetime(2026, 11, 23, 6, 20, 15, tzinfo=UTC)),
+        ("2026-W48-1", datetime(2026, 11, 23, tzinfo=UTC)),
     ],
 )
 def test_dates_are_aware(text: str, expected: datetime) -> None:
@@ -253,19 +255,30 @@ def test_dates_are_aware(text: str, expected: datetime) -> None:
     "text",
     [
         "app,tutorial",
+        "",
         "2026",
-        "20261123",
         "2026-02-30",
+        "2026-13-01",
         "0000-01-01",
-        "2026-11-23T24:00:00Z",
+        "2026-11-23T25:00:00Z",
         "2026-11-23T06:20:60Z",
         "2026-11-23T06:20:15+99:00",
         "2026-11-23T06:20:15Z\n",
         "٢٠٢٦-11-23",
     ],
 )
-def test_what_is_no_date_is_none(text: str) -> None:
+def test_what_is_not_a_date_is_none(text: str) -> None:
     assert parse_datetime(text) is None
+
+
+@pytest.mark.parametrize("value", [None, 0, 1.5, True, b"2026-11-23", [], {}, date(2026, 11, 23)])
+def test_another_type_is_not_a_date(value: Any) -> None:
+    assert parse_datetime(value) is None
+
+
+def test_a_datetime_is_taken_as_it_is() -> None:
+    assert parse_datetime(NOW) is NOW
+    assert parse_datetime(datetime(2026, 6, 1)) == NOW
 
 
 @given(st.datetimes(timezones=st.just(UTC)))

@@ -6,20 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-import webtest
 from django.test import AsyncClient, Client
-from flask import Flask
-from flask import session as flask_session
-from pyramid.config import Configurator
-from pyramid.response import Response
-from rest_framework.test import APIClient
 
 from djsession import ConfigurationError, SessionMiddleware, loads
-from djsession.flask import DjSession, current_user
 from djsession.testing import log_in, log_out, session_headers
-
-from .conftest import KEY, OTHER_KEY, XIA
-from .django.conftest import run
+from tests.helpers.commands import ROOT
+from tests.helpers.django_clients import run
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 
 def test_the_header_of_each_backend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,13 +28,21 @@ def test_the_header_of_each_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loads(session_headers({})["Cookie"].split('"')[1], OTHER_KEY) == {}
 
 
+def check_whoami(client: Any) -> None:
+    assert client.get("/whoami").status_code == 403
+    assert log_in(client, XIA).get("/whoami").json()["user"] == "xia"
+    assert log_in(client, "alice").get("/whoami").json()["user"] == "alice"
+    assert log_out(client).get("/whoami").status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_django_rest_framework() -> None:
+    check_whoami(pytest.importorskip("rest_framework.test").APIClient())
+
+
 @pytest.mark.django_db(transaction=True)
 def test_django() -> None:
-    for client in (Client(), APIClient()):
-        assert client.get("/whoami").status_code == 403
-        assert log_in(client, XIA).get("/whoami").json()["user"] == "xia"
-        assert log_in(client, "alice").get("/whoami").json()["user"] == "alice"
-        assert log_out(client).get("/whoami").status_code == 403
+    check_whoami(Client())
 
     async def scenario() -> None:
         client = log_in(AsyncClient(), XIA)
@@ -53,7 +54,13 @@ def test_django() -> None:
     assert Client(headers=headers).get("/whoami").json()["user"] == "xia"
 
 
-def flask_app(**config: Any) -> Flask:
+def flask_app(**config: Any) -> Any:
+    pytest.importorskip("flask")
+    from flask import Flask
+    from flask import session as flask_session
+
+    from djsession.flask import DjSession, current_user
+
     app = Flask(__name__)
     app.config.update(SECRET_KEY="s", DJAODJIN_SECRET_KEY=KEY, **config)
     DjSession(app)
@@ -82,6 +89,11 @@ def wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
 
 
 def test_webtest() -> None:
+    webtest = pytest.importorskip("webtest")
+    pytest.importorskip("pyramid")
+    from pyramid.config import Configurator
+    from pyramid.response import Response
+
     config = Configurator(settings={"djsession.secret_key": KEY, "djsession.cookie_name": "mine"})
     config.include("djsession.pyramid")
     config.add_route("home", "/")
@@ -92,6 +104,18 @@ def test_webtest() -> None:
         assert log_in(client, XIA).get("/").text == "xia"
         assert log_out(client).get("/", expect_errors=True).status_code == 403
         assert client.get("/", headers=session_headers(XIA, KEY, cookie_name="mine"), status="*")
+
+
+def test_a_site_with_the_jwt_backend() -> None:
+    """Test clients send the token in the cookie, as mockup logins do."""
+    client = flask_app(DJSESSION_FORMATS=["jwt"]).test_client()
+    assert log_in(client, "alice").get("/").text == "alice 1"
+    headers = session_headers("bob", KEY, format="jwt")
+    # Behind the proxy the header counts, and the cookie does not.
+    assert client.get("/", headers=headers).text == "bob 1"
+    assert log_out(client).get("/").status_code == 403
+    client.set_cookie("sessionid", session_headers("alice", KEY)["Cookie"].split('"')[1])
+    assert client.get("/").status_code == 403
 
 
 def test_another_client_is_told_what_to_do() -> None:
@@ -152,6 +176,7 @@ def test_unknown(login_as):
 
 @pytest.mark.parametrize("folder", ["", "data"])
 def test_the_fixtures(pytester: pytest.Pytester, folder: str) -> None:
+    pytest.importorskip("flask")
     path = pytester.mkdir(folder) if folder else pytester.path
     (path / "sessions.yaml").write_text(SESSIONS)
     if folder:
@@ -188,7 +213,5 @@ def test_the_fixtures_in_a_django_project(pytester: pytest.Pytester) -> None:
             assert client.get("/whoami").json()["user"] == "xia"
         """
     )
-    from .conftest import ROOT
-
     pytester.makeini(f"[pytest]\npythonpath = {ROOT}\nDJANGO_SETTINGS_MODULE=tests.django.settings")
     pytester.runpytest_subprocess().assert_outcomes(passed=1)

@@ -18,8 +18,10 @@ class DjsessionConfig(AppConfig):  # type: ignore[misc]
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in
 
-        from . import checks
+        from . import checks, page_cache
 
+        # Also for projects that use the middleware for WSGI only.
+        page_cache.install()
         register(checks.check_settings, Tags.security)
         # AuthConfig connects one of this name that writes to the row of any user who signs in.
         # Whichever of the two comes first, this one is connected.

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
-from ..transport import bearer_token
+from ..transport import RequestHead, bearer_token
 from .backends.auth import user_of
 from .conf import get_gate
 
@@ -41,8 +41,9 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
     browser says that it comes from another origin, unless that is in CSRF_TRUSTED_ORIGINS. For
     the pages of a site SessionAuthentication is the better choice.
 
-    It works with and without SessionMiddleware. Where that is, the paths of the API have to be in
-    ALLOWED_NO_SESSION, or a refusal is its 403.
+    It works with and without SessionMiddleware. With it, the paths of the API have to be in
+    ALLOWED_NO_SESSION, or a refusal is its 403. Without it, ``private`` replaces the view's own
+    Cache-Control.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Session] | None:
@@ -55,13 +56,19 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
             return None
         if request.method not in _SAFE_METHODS and _is_cross_origin(request._request):
             raise AuthenticationFailed(_("The request comes from another site."))
+        if not hasattr(request._request, "djsession_is_sent"):
+            _set_caching_headers(request)
         # What SessionMiddleware found may be from the cookie.
-        session = get_gate().decode({"HTTP_AUTHORIZATION": header})
+        head = RequestHead("", "", authorization=header, peer=request.META.get("REMOTE_ADDR"))
+        session = get_gate().decode(head).session
         if session is None:
             raise AuthenticationFailed(_("The token is not valid."))
         if session.username is None:
             return None
         django_request = request._request
+        if not getattr(django_request, "djsession_is_sent", True):
+            # To SessionMiddleware the request has no session: its cookie carries another one, say.
+            raise AuthenticationFailed(_("The token is not valid."))
         found = getattr(django_request, "djsession", None)
         if found and found.username != session.username:
             # request.session is that of the cookie's user.
@@ -75,6 +82,17 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
     def authenticate_header(self, request: Request) -> str:
         """Return the ``WWW-Authenticate`` of a 401 (RFC 6750 section 3)."""
         return "Bearer"
+
+
+def _set_caching_headers(request: Request) -> None:
+    """Have the view keep its answer out of shared caches, where SessionMiddleware does not."""
+    view = request.parser_context.get("view")
+    if view is not None:
+        # The view copies these to its response. A Vary is merged with that of the response.
+        view.headers["Cache-Control"] = "private"
+        view.headers["Vary"] = ", ".join(
+            value for value in (view.headers.get("Vary"), "Cookie, Authorization") if value
+        )
 
 
 def _is_cross_origin(request: HttpRequest) -> bool:

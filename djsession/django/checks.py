@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,14 +14,19 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.checks import CheckMessage, Error, Warning
 from django.middleware.cache import FetchFromCacheMiddleware
-from django.urls import NoReverseMatch, get_resolver, get_script_prefix
+from django.urls import NoReverseMatch, get_resolver
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
 from ..errors import ConfigurationError, MockupError
 from ..keys import PROXY_LENGTH
-from .backends.base import SessionStore
-from .conf import DjangoSettings, debug_of_project, get_settings, local_store_class
+from .backends.base import SessionStore, local_store_class
+from .conf import (
+    DjangoSettings,
+    debug_of_project,
+    get_settings,
+    reversed_paths,
+)
 from .middleware import SessionMiddleware
 
 __all__ = ["check_settings"]
@@ -52,6 +58,7 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
         *_check_engines(found),
         *_check_backends(),
         *_check_open_pages(found),
+        *_check_trusted_proxies(found),
         *_check_mockup(found),
     ]
 
@@ -110,7 +117,8 @@ def _check_engines(found: DjangoSettings) -> Iterator[CheckMessage]:
         engine = None
     if not _is(engine, SessionStore):
         yield Error(
-            f"SESSION_ENGINE is {settings.SESSION_ENGINE}, which knows nothing of the proxy.",
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE}, which does not read the proxy's"
+            " sessions.",
             hint="Set it to djsession.django.backends.encrypted_cookies or"
             " djsession.django.backends.jwt_session_store, and Django's to"
             ' DJSESSION["LOCAL_SESSION_ENGINE"].',
@@ -151,7 +159,7 @@ def _check_backends() -> Iterator[CheckMessage]:
             continue
     if _first(backends, RemoteUserBackend) is None:
         yield Error(
-            "AUTHENTICATION_BACKENDS has none for the users of the proxy: request.user is always"
+            "AUTHENTICATION_BACKENDS lacks a backend for the proxy's users: request.user is always"
             " anonymous.",
             hint="Add djsession.django.backends.auth.ProxyUserBackend.",
             id="djsession.E008",
@@ -159,30 +167,75 @@ def _check_backends() -> Iterator[CheckMessage]:
 
 
 def _check_open_pages(found: DjangoSettings) -> Iterator[CheckMessage]:
-    """A page that is named, as by reverse_lazy(), is meant alone; below it may be others."""
-    routes = None
     for entry in found.allowed_no_session:
-        if not isinstance(entry, Promise):
-            continue
-        try:
-            page = str(entry).removeprefix(get_script_prefix()).rstrip("/")
-        except NoReverseMatch as error:
+        if isinstance(entry, Promise):
+            yield from _check_named_page(entry)
+        elif not entry:
             yield Error(
-                f"ALLOWED_NO_SESSION names no URL: {error}",
-                hint="Name a URL of the project, or write the path.",
-                id="djsession.E010",
+                "ALLOWED_NO_SESSION has an empty entry, which opens nothing.",
+                hint="Remove it. Most likely STATIC_URL or MEDIA_URL is empty.",
+                id="djsession.E012",
             )
-            continue
-        if routes is None:
-            routes = list(_routes(get_resolver().url_patterns))
+        else:
+            yield from _check_mount_point(entry)
+
+
+def _check_named_page(entry: Promise) -> Iterator[CheckMessage]:
+    """A page that is named, as by reverse_lazy(), is meant alone; below it may be others."""
+    try:
+        paths = reversed_paths(entry)
+    except NoReverseMatch as error:
+        yield Error(
+            f"ALLOWED_NO_SESSION has an entry that does not name a URL: {error}",
+            hint="Name a URL of the project, or write the path. The entry opens nothing.",
+            id="djsession.E010",
+        )
+        return
+    routes = list(_routes(get_resolver().url_patterns))
+    for path in paths:
+        page = path.strip("/")
         below = [route for route in routes if page and route.startswith(f"{page}/")]
         others = [route for route in below if route.rstrip("/") != page]
         if others:
             yield Warning(
-                f"ALLOWED_NO_SESSION opens {entry} and, below it, {len(others)} of the URLs, such"
+                f"ALLOWED_NO_SESSION opens {path} and, below it, {len(others)} of the URLs, such"
                 f" as /{others[0]}.",
-                hint="An entry opens all that is below it. List pages that have none below.",
+                hint="An entry opens everything below it. List pages that have none below.",
                 id="djsession.W005",
+            )
+
+
+def _check_mount_point(entry: str) -> Iterator[CheckMessage]:
+    mount_point = (settings.FORCE_SCRIPT_NAME or "").rstrip("/")
+    if mount_point and f"{entry.rstrip('/')}/".startswith(f"{mount_point}/"):
+        yield Error(
+            f"ALLOWED_NO_SESSION has the entry {entry}, which starts with FORCE_SCRIPT_NAME and"
+            " matches no path: entries are paths inside the application.",
+            hint=f"Write {entry[len(mount_point) :] or '/'}",
+            id="djsession.E013",
+        )
+
+
+def _check_trusted_proxies(found: DjangoSettings) -> Iterator[CheckMessage]:
+    if found.trusted_proxies is None:
+        return
+    hint = (
+        "TRUSTED_PROXIES compares the address of the connection. Remove what replaces it by an"
+        " address that a client can write into X-Forwarded-For."
+    )
+    if os.environ.get("FORWARDED_ALLOW_IPS") == "*":
+        yield Warning(
+            "TRUSTED_PROXIES is set, and FORWARDED_ALLOW_IPS is '*': uvicorn takes the address of"
+            " the peer from X-Forwarded-For, whoever sends it.",
+            hint=hint,
+            id="djsession.W006",
+        )
+    for path in settings.MIDDLEWARE:
+        if re.search(r"forwarded|proxy_?fix|xff|real_?ip", path, re.IGNORECASE):
+            yield Warning(
+                f"TRUSTED_PROXIES is set, and {path} in MIDDLEWARE seems to replace REMOTE_ADDR.",
+                hint=hint,
+                id="djsession.W006",
             )
 
 

@@ -1,118 +1,221 @@
-"""The settings of Django as djsession's, and the gate that goes by them."""
+"""The settings of a Django project as djsession's, and the gate that they make."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cache, lru_cache
-from importlib import import_module
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
-from django.urls import get_script_prefix, set_script_prefix
+from django.urls import (
+    LocalePrefixPattern,
+    NoReverseMatch,
+    Resolver404,
+    get_resolver,
+    get_script_prefix,
+    resolve,
+    reverse,
+    set_script_prefix,
+)
 from django.utils.functional import Promise
-from django.utils.module_loading import import_string
+from django.utils.translation import override
 
 from ..codec import SessionCodec
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, hide_locals
 from ..gate import Gate
-from ..settings import KEY_NAME, Settings
-
-if TYPE_CHECKING:
-    from django.contrib.sessions.backends.base import SessionBase
+from ..paths import OpenPaths
+from ..settings import BOOLEAN, KEY_NAME, LIST, Parser, Settings, setting
 
 __all__ = [
     "MOCKUP_NAMES",
     "DjangoSettings",
+    "at_script_prefix",
     "debug_of_project",
-    "gate_of_request",
     "get_codec",
     "get_gate",
     "get_settings",
+    "is_absolute_url",
     "is_test_environment",
-    "local_store_class",
+    "reversed_paths",
 ]
 
-#: The URLs of the mockup logins by their names: login page, logout, API, inspector.
+logger = logging.getLogger("djsession")
+
+#: The names of the URLs of the mockup logins: login page, logout, API, inspector.
 MOCKUP_NAMES = ("login", "logout", "api_login", "djsession_inspector")
 
-# What djaodjin-deployutils calls it, and what it is called here.
+# Names of djaodjin-deployutils, and what the settings are called here.
 _NAMES = {
     "SESSION_COOKIE_NAME": "COOKIE_NAME",
     "MOCKUP_SESSIONS": "MOCKUP",
 }
 
 
-@dataclass(frozen=True)
+def _entries(value: Any) -> tuple[Any, ...]:
+    # A lazy entry cannot be evaluated yet: the URLs are not loaded.
+    if (
+        isinstance(value, str)
+        or not isinstance(value, Sequence)
+        or not all(isinstance(item, (str, Promise)) for item in value)
+    ):
+        raise ValueError("must be a list of paths, such as [STATIC_URL, reverse_lazy('about')]")
+    return tuple(value)
+
+
+def _user_source(value: Any) -> str:
+    if value not in ("database", "session"):
+        raise ValueError('must be "database" or "session"')
+    return str(value)
+
+
+def _mockup(value: Any) -> Any:
+    if not isinstance(value, (str, os.PathLike, Mapping, type(None))):
+        raise ValueError("must be a path to a YAML file, or a dict of sessions")
+    return value
+
+
+@dataclass(frozen=True, init=False)
 class DjangoSettings(Settings):
     """The settings, read from ``DJSESSION``, then ``DEPLOYUTILS``, then the environment.
 
-    Entries of ``allowed_no_session`` may be lazy, such as ``reverse_lazy("login")``, or relative
-    to the script prefix, as Django's ``STATIC_URL``. ``DJSESSION`` takes the names of both.
+    ``DJSESSION`` takes the names of both. Entries of ``allowed_no_session`` may be lazy, such as
+    ``reverse_lazy("login")``, or relative, as Django's ``STATIC_URL``.
     """
 
-    #: Where the application keeps what it writes into ``request.session``: any of Django's.
-    local_session_engine: str = "django.contrib.sessions.backends.signed_cookies"
+    allowed_no_session: tuple[Any, ...] = setting(Parser(_entries, LIST.read), ())
+    #: The session engine that stores what the application writes into ``request.session``.
+    local_session_engine: str = setting(Parser(), "django.contrib.sessions.backends.signed_cookies")
     #: The cookie of that session.
-    local_session_cookie_name: str = "djsession_local"
+    local_session_cookie_name: str = setting(Parser(), "djsession_local")
     #: The dotted name of its class instead, as for djaodjin-deployutils.
-    backend_session_store: str | None = None
-    #: Where ``request.user`` is from: "database", or "session" for a project without users in it.
-    user_source: str = "database"
+    backend_session_store: str | None = setting(Parser())
+    #: Where ``request.user`` comes from: "database", or "session" for one that stores no users.
+    user_source: str = setting(Parser(_user_source), "database")
     #: Whether email and names of a user in the database follow the session.
-    update_user: bool = False
+    update_user: bool = setting(BOOLEAN, False)
     #: Mockup sessions, a YAML file or a mapping, to sign in with.
-    mockup: str | os.PathLike[str] | Mapping[str, Any] | None = field(default=None, repr=False)
+    mockup: str | os.PathLike[str] | Mapping[str, Any] | None = setting(  # noqa: RUF009
+        Parser(_mockup), is_secret=True
+    )
     #: Host names besides localhost that mockup logins answer to.
-    mockup_hosts: Sequence[str] = ()
-    #: Have mockup logins although DEBUG is off.
-    mockup_without_debug: bool = False
+    mockup_hosts: tuple[str, ...] = setting(LIST, ())
+    #: Whether there are mockup logins although DEBUG is off.
+    mockup_without_debug: bool = setting(BOOLEAN, False)
+    #: Whether mockup logins answer requests from other machines.
+    mockup_allow_remote: bool = setting(BOOLEAN, False)
 
-    def __post_init__(self) -> None:
-        entries = self.allowed_no_session
-        if isinstance(entries, Sequence) and not isinstance(entries, str):
-            # A lazy one cannot be looked at yet: the URLs are not loaded.
-            now = tuple(item for item in entries if not isinstance(item, Promise))
-            object.__setattr__(self, "allowed_no_session", now)
-        super().__post_init__()
-        if isinstance(entries, Sequence):
-            object.__setattr__(self, "allowed_no_session", tuple(entries))
-        if self.user_source not in ("database", "session"):
-            raise ConfigurationError('USER_SOURCE must be "database" or "session"')
-        for name in ("update_user", "mockup_without_debug"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigurationError(f"{name.upper()} must be True or False")
-        if not isinstance(self.mockup, (str, os.PathLike, Mapping, type(None))):
-            raise ConfigurationError("MOCKUP must be a path to a YAML file, or a dict of sessions")
-        hosts = self.mockup_hosts
-        if isinstance(hosts, str) or not all(isinstance(host, str) for host in hosts):
-            raise ConfigurationError("MOCKUP_HOSTS must be a list of host names")
+    def _check_together(self) -> None:
         if self.local_session_cookie_name == self.cookie_name:
             raise ConfigurationError(
                 "LOCAL_SESSION_COOKIE_NAME is that of the proxy's cookie, which the proxy drops"
-                " from every response: choose another"
+                " from every response: choose another name"
             )
 
-    def with_urls(self, script_prefix: str) -> DjangoSettings:
-        """Return the settings with the paths that lazy and relative entries stand for."""
-        paths = []
-        for item in self.allowed_no_session:
-            # reverse() quotes a path; the gate sees it decoded.
-            entry = unquote(str(item)) if isinstance(item, Promise) else item
-            if not entry:
-                raise ConfigurationError("ALLOWED_NO_SESSION has an empty entry")
-            # On another host, such as a STATIC_URL on a CDN: no path of this site.
-            if not entry.startswith(("http://", "https://", "//")):
-                paths.append(entry if entry.startswith("/") else script_prefix + entry)
-        return replace(self, allowed_no_session=paths)
+    def open_paths(self) -> OpenPaths:
+        """Return the paths that need no session, those of the mockup logins included.
+
+        Raises ConfigurationError for an entry that no path can match.
+        """
+        try:
+            return OpenPaths(self.open_entries())
+        except ValueError as error:
+            raise ConfigurationError(f"ALLOWED_NO_SESSION: {error}") from None
+
+    def open_entries(self) -> list[str]:
+        """Return the entries as paths inside the application, at whatever prefix it is mounted.
+
+        An entry on another host, such as a STATIC_URL on a CDN, is dropped, and so is one that is
+        empty or cannot be reversed: :mod:`djsession.django.checks` reports the latter two.
+        """
+        paths: list[str] = []
+        for entry in self.allowed_no_session:
+            if isinstance(entry, Promise):
+                try:
+                    paths += reversed_paths(entry)
+                except NoReverseMatch as error:
+                    logger.warning("ALLOWED_NO_SESSION has an entry that opens nothing: %s", error)
+            elif entry and not is_absolute_url(entry):
+                paths.append(entry if entry.startswith("/") else f"/{entry}")
+        if self.mockup is not None:
+            paths += _mockup_paths()
+        return paths
+
+    def gate_options(self) -> dict[str, Any]:
+        """See :meth:`djsession.settings.Settings.gate_options`."""
+        return {**super().gate_options(), "allowed_no_session": self.open_entries()}
+
+
+def is_absolute_url(entry: str) -> bool:
+    """Return whether an entry of ALLOWED_NO_SESSION is a URL on another host."""
+    return entry.startswith(("http://", "https://", "//"))
+
+
+@contextmanager
+def at_script_prefix(prefix: str) -> Iterator[None]:
+    """Have ``reverse()`` return URLs of an application that is mounted at ``prefix``."""
+    current = get_script_prefix()
+    set_script_prefix(prefix)
+    try:
+        yield
+    finally:
+        set_script_prefix(current)
+
+
+def reversed_paths(entry: Promise) -> list[str]:
+    """Return the paths of a lazy entry, one for each of LANGUAGES in which it differs.
+
+    Raises NoReverseMatch when there is no such URL in any language.
+    """
+    languages: list[str | None] = [None]
+    if django_settings.USE_I18N and _is_translated(get_resolver()):
+        # LANGUAGE_CODE need not be one of LANGUAGES: by default it is "en-us".
+        languages = [
+            django_settings.LANGUAGE_CODE,
+            *(code for code, _ in django_settings.LANGUAGES),
+        ]
+    paths: dict[str, None] = {}
+    missing: NoReverseMatch | None = None
+    with at_script_prefix("/"):
+        for code in languages:
+            try:
+                with override(code) if code else nullcontext():
+                    # reverse() quotes a path, and the gate compares it unquoted.
+                    path = unquote(str(entry))
+            except NoReverseMatch as error:
+                missing = error
+            else:
+                if path and not is_absolute_url(path):
+                    paths[path if path.startswith("/") else f"/{path}"] = None
+    if missing is not None and not paths:
+        raise missing
+    return list(paths)
+
+
+def _is_translated(resolver: Any) -> bool:
+    """Return whether the language decides about the URLs below a resolver.
+
+    Loading a hundred languages to reverse one URL would take a second and 25 MB.
+    """
+    for item in resolver.url_patterns:
+        pattern = item.pattern
+        route = getattr(pattern, "_route", None) or getattr(pattern, "_regex", None)
+        if isinstance(pattern, LocalePrefixPattern) or isinstance(route, Promise):
+            return True
+        if hasattr(item, "url_patterns") and _is_translated(item):
+            return True
+    return False
 
 
 @cache
+@hide_locals
 def get_settings() -> DjangoSettings:
     """Return the settings of the project. Raises ConfigurationError."""
     known = {item.name.upper() for item in fields(DjangoSettings)}
@@ -123,7 +226,7 @@ def get_settings() -> DjangoSettings:
             raise ConfigurationError(f"{name} must be a dict")
         for key, value in source.items():
             known_as = str(_NAMES.get(key, key))
-            # Most of what deployutils is told is not for here.
+            # Most settings of deployutils have nothing to do with sessions.
             if name == "DJSESSION" or known_as in known or key == KEY_NAME:
                 values[known_as] = value
     secret_key = getattr(django_settings, KEY_NAME, None)
@@ -134,79 +237,34 @@ def get_settings() -> DjangoSettings:
     return DjangoSettings.from_mapping(values, "", KEY_NAME, environ=os.environ)
 
 
-# A server has one script prefix, rarely a few.
-@lru_cache(maxsize=16)
-def get_gate(script_prefix: str = "/") -> Gate:
-    """Return the gate of an application mounted at ``script_prefix``, which ends in a slash."""
-    current = get_script_prefix()
-    set_script_prefix(script_prefix)  # what reverse() goes by
-    try:
-        settings = get_settings().with_urls(script_prefix)
-        paths = [*settings.allowed_no_session, *_mockup_paths(script_prefix)]
-    finally:
-        set_script_prefix(current)
-    return Gate(replace(settings, allowed_no_session=paths), home=script_prefix)
+@cache
+def get_gate() -> Gate:
+    """Return the gate of the project. Raises ConfigurationError.
 
-
-def gate_of_request(script_prefix: str) -> Gate:
-    """Return the gate for the script prefix of a request, which may be anything.
-
-    Where no path could be under what lazy and relative entries stand for, nothing is open.
+    It decides on ``request.path_info``, so one gate serves the project at any script prefix.
     """
-    try:
-        return get_gate(script_prefix)
-    except ConfigurationError:
-        get_gate("/")  # what is wrong with the settings themselves is raised
-        return Gate(replace(get_settings(), allowed_no_session=()))
+    return Gate(get_settings())
 
 
-def _mockup_paths(script_prefix: str) -> list[str]:
-    """Return where a project has its mockup logins: open to people who are not signed in."""
-    if get_settings().mockup is None:
-        return []
-    from django.urls import NoReverseMatch, Resolver404, resolve, reverse
-
+def _mockup_paths() -> list[str]:
+    """Return where a project has its mockup logins, which people need before they are signed in."""
     paths = []
-    for name in MOCKUP_NAMES:
-        try:
-            path = reverse(name)
-            view = resolve("/" + path.removeprefix(script_prefix)).func
-        except (NoReverseMatch, Resolver404):
-            continue
-        if view.__module__ == "djsession.django.mockup.views":
-            paths.append(path)
+    with at_script_prefix("/"):
+        for name in MOCKUP_NAMES:
+            try:
+                path = reverse(name)
+                view = resolve(path).func
+            except (NoReverseMatch, Resolver404):
+                continue
+            if view.__module__ == "djsession.django.mockup.views":
+                paths.append(path)
     return paths
 
 
 @cache
 def get_codec() -> SessionCodec:
-    """Return what reads and writes tokens under the keys of the project."""
+    """Return the codec that reads and writes tokens with the keys of the project."""
     return get_settings().codec()
-
-
-@cache
-def local_store_class() -> type[SessionBase]:
-    """Return the class of the local sessions. Raises ConfigurationError."""
-    from .backends.base import SessionStore
-
-    settings = get_settings()
-    name = settings.backend_session_store
-    try:
-        if name is not None:
-            found = import_string(name)
-        else:
-            name = settings.local_session_engine
-            found = import_module(name).SessionStore
-    except (ImportError, AttributeError, RuntimeError, ValueError, TypeError) as error:
-        raise ConfigurationError(f"the local session engine {name} cannot be used: {error}") from (
-            error
-        )
-    if not isinstance(found, type) or issubclass(found, SessionStore):
-        raise ConfigurationError(
-            f"the local session engine {name} must be one of Django's own, such as"
-            " django.contrib.sessions.backends.db"
-        )
-    return found
 
 
 def is_test_environment() -> bool:
@@ -222,14 +280,14 @@ def debug_of_project() -> bool:
 def _before_tests() -> Any:
     """Return what setup_test_environment() has put aside, or None where it was not called.
 
-    Not mail.outbox, which is there as soon as the locmem backend of mail has been used.
+    mail.outbox would be no sign of it: the locmem backend of mail sets it too.
     """
-    # Whoever has called it has imported it: the request path need not.
+    # Whoever called it imported the module, so that the request path need not import it.
     utils = sys.modules.get("django.test.utils")
     return getattr(getattr(utils, "_TestState", None), "saved_data", None)
 
 
-_CACHED: tuple[Callable[..., Any], ...] = (get_settings, get_gate, get_codec, local_store_class)
+_CACHED: tuple[Callable[..., Any], ...] = (get_settings, get_gate, get_codec)
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.exceptions import PermissionDenied
-from django.urls import get_script_prefix
-from django.utils.cache import patch_vary_headers
+from django.core.handlers.exception import response_for_exception
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import http_date
 
+from ..caching import REFUSAL_HEADERS
 from ..errors import AccessDenied, ConfigurationError
-from ..gate import OPENING_KEY, SESSION_KEY
-from .backends.auth import hand_over
-from .backends.base import SessionStore
-from .conf import gate_of_request, get_gate, get_settings, local_store_class
+from ..session import Session
+from ..transport import RequestHead
+from ..wsgi import DECODED_KEY, SESSION_KEY, native_string
+from .backends.auth import announce_user
+from .backends.base import SessionStore, local_store_class
+from .conf import get_gate, get_settings
+from .page_cache import add_caching_headers, install
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from django.http import HttpRequest, HttpResponse
 
 __all__ = ["SessionMiddleware"]
 
+install()
+
 
 class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
-    """Opens the gate, or raises PermissionDenied for the project's own 403 page.
+    """Opens the gate, or answers with the project's own 403 page.
 
     Behind it ``request.djsession`` is the Session and ``request.session`` a SessionStore. Put it
-    before AuthenticationMiddleware, MessageMiddleware, and all that answers from a cache. Neither
-    a thread nor a database is needed for a view that asks for nothing, under WSGI and ASGI.
+    before AuthenticationMiddleware, MessageMiddleware, and everything that answers from a cache.
+    Under WSGI and ASGI, a view that asks for nothing needs neither a thread nor a database.
 
     A subclass of Django's own so that Django, which looks for that one, finds it. Raises
     ConfigurationError when a setting is missing or wrong.
@@ -49,9 +54,14 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
                 "SESSION_ENGINE must be djsession.django.backends.encrypted_cookies or"
                 " djsession.django.backends.jwt_session_store"
             )
-        # What is wrong shows at start-up.
+        # At start-up, so that a wrong setting shows there.
         local_store_class()
-        get_gate(get_script_prefix())
+        get_gate()
+        if get_settings().mockup is not None:
+            # Imported here: WebOb and PyYAML are for mockups.
+            from .mockup.views import prepare
+
+            prepare()
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.async_mode:
@@ -60,52 +70,64 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
-        # Django's own would go to a thread, twice.
-        response = self.process_request(request) or await self.get_response(request)
+        # Django's own would use a thread, twice.
+        if self._passes(request):
+            response = await self.get_response(request)
+        else:
+            response = await sync_to_async(_refusal, thread_sensitive=False)(request)
         return await self.aprocess_response(request, response)
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        """Set ``request.djsession`` and ``request.session``. Raises PermissionDenied.
+        """Set ``request.djsession`` and ``request.session``, and return a refused request's 403."""
+        return None if self._passes(request) else _refusal(request)
 
-        Returns a response in development alone: the page that says why a browser is refused.
-        """
-        hand_over(None)
-        environ, path, path_info = request.META, request.path, request.path_info
-        script_prefix = "/"
-        if path != path_info and path_info.startswith("/"):  # not that of "OPTIONS *"
-            script_prefix = path[: len(path) - len(path_info)] + "/"
-        try:
-            gate_of_request(script_prefix).open(environ, _native(path))
-            is_refused = False
-        except AccessDenied:
-            is_refused = True
-        # Also for the page that renders the refusal. Not in META: Django's error mails and its
-        # debug page print what is there.
-        request.djsession = environ.pop(SESSION_KEY)
-        del environ[OPENING_KEY]
-        session = self.SessionStore(proxied=request.djsession, request=request)
+    def _passes(self, request: HttpRequest) -> bool:
+        announce_user(None)
+        gate, head = get_gate(), _request_head(request)
+        # What the middleware for WSGI found is in META. Django's error mails print what is there.
+        decoded = gate.decode(head, request.META.pop(DECODED_KEY, None))
+        request.META.pop(SESSION_KEY, None)
+        is_refused = False
+        if decoded.session is not None:
+            request.djsession = decoded.session
+        else:
+            try:
+                request.djsession = gate.check(head, decoded)
+            except AccessDenied:
+                is_refused = True
+                # For the page that renders the refusal.
+                request.djsession = Session()
+        username = request.djsession.username
+        remote_user = None if username is None else native_string(username)
+        if remote_user is None:
+            request.META.pop("REMOTE_USER", None)
+        else:
+            request.META["REMOTE_USER"] = remote_user
+        session = self.SessionStore(
+            proxied=request.djsession, request=request, is_refused=is_refused
+        )
         request.session = session
+        request.djsession_is_sent = decoded.session is not None
         # Where AuthenticationMiddleware looks first. Without it, it finds the same user by way of
         # request.session, and hashes a password twice on that way.
         request._cached_user = SimpleLazyObject(lambda: session.get_user() or AnonymousUser())
-        if not is_refused:
-            return None
-        page = _refusal(request)
-        if page is None:
-            raise PermissionDenied
-        return page
+        return not is_refused
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """Save the local session when it has changed, and set its cookie."""
+        """Save the local session when it has changed, and set the headers of the response."""
         session = request.session
         if isinstance(session, SessionStore):
             if _is_renewed(request):
                 session.local  # noqa: B018
-            options = _cookie_options(session, response)
+            options = _cookie_options(session, response) if session.is_local_open else None
             if options is not None:
-                with _interrupting():
+                try:
                     session.save()
-            _finish(request, response, options)
+                except Exception as error:
+                    options, failure = None, _failure_of_save(error)
+                    response = response_for_exception(request, failure)
+            _set_cookies(request, response, options)
+        _set_caching_headers(request, response)
         return response
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -114,26 +136,43 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         if isinstance(session, SessionStore):
             if _is_renewed(request):
                 await session.aopen_local()
-            options = _cookie_options(session, response)
+            options = _cookie_options(session, response) if session.is_local_open else None
             if options is not None:
-                with _interrupting():
+                try:
                     await session.asave()
-            _finish(request, response, options)
+                except Exception as error:
+                    options, failure = None, _failure_of_save(error)
+                    answer = sync_to_async(response_for_exception, thread_sensitive=False)
+                    response = await answer(request, failure)
+            _set_cookies(request, response, options)
+        _set_caching_headers(request, response)
         return response
 
 
-def _refusal(request: HttpRequest) -> HttpResponse | None:
-    if get_settings().mockup is None:
-        return None
-    # Imported here: WebOb and PyYAML are for mockups.
-    from .mockup.views import refusal
+def _request_head(request: HttpRequest) -> RequestHead:
+    """Return what the gate looks at: the path is the one that Django's URL resolver matches."""
+    meta = request.META
+    return RequestHead(
+        request.method or "",
+        request.path_info,
+        meta.get("HTTP_COOKIE"),
+        meta.get("HTTP_AUTHORIZATION"),
+        meta.get("REMOTE_ADDR"),
+        "HTTP_SCRIPT_NAME" not in meta,
+    )
 
-    return refusal(request)
 
+def _refusal(request: HttpRequest) -> HttpResponse:
+    """Return the response to a refused request: the project's own 403, or in development why."""
+    response = None
+    if get_settings().mockup is not None:
+        # Imported here: WebOb and PyYAML are for mockups.
+        from .mockup.views import refusal
 
-def _native(path: str) -> str:
-    """Return a path that Django has decoded as PEP 3333 passes one: bytes as latin-1."""
-    return path if path.isascii() else path.encode("utf-8", "surrogatepass").decode("latin-1")
+        response = refusal(request)
+    if response is None:
+        response = response_for_exception(request, PermissionDenied())
+    return response
 
 
 def _is_renewed(request: HttpRequest) -> bool:
@@ -144,13 +183,13 @@ def _is_renewed(request: HttpRequest) -> bool:
 
 
 def _cookie_options(session: SessionStore, response: HttpResponse) -> dict[str, Any] | None:
-    """Return when the cookie of the local session is to expire; None where nothing is saved."""
-    if not session.is_local_open:
+    """Return when the cookie of the local session expires; None where nothing is saved."""
+    if session.is_refused:
         return None
     local = session.local
     if not (local.modified or settings.SESSION_SAVE_EVERY_REQUEST) or local.is_empty():
         return None
-    if response.status_code >= 500:  # as Django does: nothing of a request that failed
+    if response.status_code >= 500:  # as Django: nothing of a request that failed
         return None
     if local.get_expire_at_browser_close():
         return {"max_age": None, "expires": None}
@@ -158,53 +197,49 @@ def _cookie_options(session: SessionStore, response: HttpResponse) -> dict[str, 
     return {"max_age": max_age, "expires": http_date(time.time() + max_age)}
 
 
-@contextmanager
-def _interrupting() -> Iterator[None]:
-    """Raise what Django makes a 400 of, where a session is gone that is to be saved."""
-    try:
-        yield
-    except UpdateError:
-        raise SessionInterrupted(
-            "the local session was deleted while the request was under way"
-        ) from None
+def _failure_of_save(error: Exception) -> Exception:
+    """Return the exception to answer with when a local session cannot be saved.
+
+    Raising it would leave the response without the caching headers. Django answers
+    SessionInterrupted with 400.
+    """
+    if isinstance(error, UpdateError):
+        error = SessionInterrupted("the local session was deleted while the request was under way")
+    return error
 
 
-def _finish(
-    request: HttpRequest, response: HttpResponse, cookie_options: dict[str, Any] | None
-) -> None:
-    """Set the headers of a response that come of the session."""
+def _set_caching_headers(request: HttpRequest, response: HttpResponse) -> None:
     session = request.session
-    if cookie_options is not None:
-        _set_cookie(response, session, cookie_options)
-    if session.is_local_open:
-        _delete_cookie(request, response, session)
-    # What the view made of request.djsession is not seen here: whatever a session was sent for
-    # is this user's.
-    if session.accessed or session.proxied:
-        if "Vary" in response.headers:
-            patch_vary_headers(response, ("Cookie", "Authorization"))
-        else:
-            response.headers["Vary"] = "Cookie, Authorization"
+    if isinstance(session, SessionStore) and session.is_refused:
+        for name, value in REFUSAL_HEADERS:
+            response.headers[name] = value
+    else:
+        add_caching_headers(request, response)
 
 
-def _set_cookie(response: HttpResponse, session: SessionStore, options: dict[str, Any]) -> None:
-    if session.is_of_test_client:
+def _set_cookies(
+    request: HttpRequest, response: HttpResponse, options: dict[str, Any] | None
+) -> None:
+    """Set the cookie of a local session that was saved, or delete that of one that was flushed."""
+    session = request.session
+    if (
+        not session.is_local_open
+        or session.is_refused  # its page may have emptied the session
+        or session.is_of_test_client
+    ):
         return
-    response.set_cookie(
-        get_settings().local_session_cookie_name,
-        session.local.session_key,
-        domain=settings.SESSION_COOKIE_DOMAIN,
-        path=settings.SESSION_COOKIE_PATH,
-        secure=settings.SESSION_COOKIE_SECURE or None,
-        httponly=settings.SESSION_COOKIE_HTTPONLY or None,
-        samesite=settings.SESSION_COOKIE_SAMESITE,
-        **options,
-    )
-
-
-def _delete_cookie(request: HttpRequest, response: HttpResponse, session: SessionStore) -> None:
-    """Take the cookie away where the local session was flushed."""
     name = get_settings().local_session_cookie_name
+    if options is not None:
+        response.set_cookie(
+            name,
+            session.local.session_key,
+            domain=settings.SESSION_COOKIE_DOMAIN,
+            path=settings.SESSION_COOKIE_PATH,
+            secure=settings.SESSION_COOKIE_SECURE or None,
+            httponly=settings.SESSION_COOKIE_HTTPONLY or None,
+            samesite=settings.SESSION_COOKIE_SAMESITE,
+            **options,
+        )
     if session.modified and session.local.is_empty() and name in request.COOKIES:
         response.delete_cookie(
             name,

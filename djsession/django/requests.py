@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from ..gate import SESSION_KEY
 from ..session import Session
+from ..wsgi import SESSION_KEY
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -11,23 +11,22 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import setup_testing_defaults
 
-from ..codec import FORMATS, SessionCodec
+from ..codec import SessionCodec
 from ..devserver import load_application
 from ..errors import ConfigurationError
-from ..gate import SESSION_KEY
-from .diagnosis import Finding, Keys
+from ..wsgi import SESSION_KEY
+from .configuration import Configuration
+from .diagnosis import Finding
 from .inputs import InputError, import_problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from ..codec import Format
-
-__all__ = ["ApplicationReport", "Seen", "examine_application"]
+__all__ = ["ApplicationReport", "Outcome", "examine_application"]
 
 
 @dataclass
-class Seen:
+class Outcome:
     """What became of one request."""
 
     #: The code of the answer; 500 where the application raised.
@@ -49,8 +48,8 @@ class ApplicationReport:
 
     middleware: list[str]
     path: str
-    with_session: Seen
-    without_session: Seen
+    with_session: Outcome
+    without_session: Outcome
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -77,20 +76,13 @@ class ApplicationReport:
 
 
 def examine_application(
-    spec: str,
-    keys: Sequence[str],
-    *,
-    path: str = "/",
-    username: str = "doctor",
-    cookie_name: str = "sessionid",
-    formats: Sequence[Format] = FORMATS,
-    **_: Any,
+    spec: str, configuration: Configuration, *, path: str = "/", username: str = "doctor"
 ) -> ApplicationReport:
     """Send ``GET path`` through the WSGI application ``MODULE:APP`` twice, in this process.
 
-    The session is of ``username``, under the first key that can be used, in the first of the
-    ``formats``. What the requests write into a Django database is rolled back. Raises InputError
-    when there is no application, and JWTUnavailable.
+    The session of ``username`` is written with the first key that can be used, in the first of the
+    formats. What the requests write into a Django database is rolled back. Raises InputError when
+    there is no application.
     """
     sys.path.insert(0, "")
     try:
@@ -100,24 +92,24 @@ def examine_application(
     except Exception as error:  # whatever a module may raise
         raise InputError(f"{spec} cannot be imported: {import_problem(error)}") from None
     layers = list(_layers(app))
-    usable = Keys(tuple(keys)).usable
     without = _send(app, layers, path, {})
-    if usable:
-        token = SessionCodec(usable[0]).dumps({"username": username}, formats[0])
+    if configuration.keys.usable:
+        settings = configuration.settings
+        token = SessionCodec(settings.secret_key).dumps({"username": username}, settings.format)
         # As the proxy sends them.
-        if formats[0] == "openssl":
-            header = {"HTTP_COOKIE": f'{cookie_name}="{token}"'}
+        if settings.format == "openssl":
+            header = {"HTTP_COOKIE": f'{settings.cookie_name}="{token}"'}
         else:
             header = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
         with_session = _send(app, layers, path, header)
     else:
-        with_session = Seen(error="no secret key to write a session with")
+        with_session = Outcome(error="no secret key to write a session with")
     report = ApplicationReport(_names(layers), path, with_session, without)
     report.findings.extend(_findings(report))
     return report
 
 
-def _lines(seen: Seen) -> Iterator[str]:
+def _lines(seen: Outcome) -> Iterator[str]:
     yield f"status       {seen.status}" + (f"  {seen.error}" if seen.error else "")
     if seen.environ_session is None:
         yield "djsession    has not seen it"
@@ -157,8 +149,7 @@ def _findings(report: ApplicationReport) -> Iterator[Finding]:
         yield Finding(
             "app-status",
             f"djsession lets the session through; the application itself answers {seen.status}.",
-            "Give --path a page that is there, and that needs no role: the session has a username"
-            " alone.",
+            "Pass --path an existing page that requires no role: the session has only a username.",
             is_cause=False,
         )
     elif seen.status >= 500:
@@ -178,7 +169,7 @@ def _findings(report: ApplicationReport) -> Iterator[Finding]:
 
 def _send(
     app: WSGIApplication, layers: Sequence[Any], path: str, header: Mapping[str, str]
-) -> Seen:
+) -> Outcome:
     environ: dict[str, Any] = {
         "PATH_INFO": path,
         "HTTP_HOST": "localhost",
@@ -186,7 +177,7 @@ def _send(
         **header,
     }
     setup_testing_defaults(environ)
-    seen = Seen()
+    seen = Outcome()
 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], Any]:
         seen.status = int(status[:3])
@@ -249,7 +240,7 @@ def _is(layer: Any, module: str, name: str) -> bool:
 
 
 @contextmanager
-def _watch_django(layer: Any, seen: Seen) -> Iterator[None]:
+def _watch_django(layer: Any, seen: Outcome) -> Iterator[None]:
     if not _is(layer, "django.core.handlers.wsgi", "WSGIHandler"):
         yield
         return
@@ -299,7 +290,7 @@ def _watch_django(layer: Any, seen: Seen) -> Iterator[None]:
 
 
 @contextmanager
-def _watch_flask(layer: Any, seen: Seen) -> Iterator[None]:
+def _watch_flask(layer: Any, seen: Outcome) -> Iterator[None]:
     if not _is(layer, "flask", "Flask"):
         yield
         return
@@ -318,7 +309,7 @@ def _watch_flask(layer: Any, seen: Seen) -> Iterator[None]:
 
 
 @contextmanager
-def _watch_pyramid(layer: Any, seen: Seen) -> Iterator[None]:
+def _watch_pyramid(layer: Any, seen: Outcome) -> Iterator[None]:
     if not _is(layer, "pyramid.router", "Router"):
         yield
         return

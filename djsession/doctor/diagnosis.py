@@ -4,38 +4,42 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import json
 import re
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode, b64encode, urlsafe_b64decode
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from .. import openssl
-from ..codec import FORMATS, MAX_TOKEN_SIZE, SessionCodec, token_format
-from ..errors import ConfigurationError, ExpiredToken, SessionError
-from ..gate import Gate
-from ..keys import GENERATED_LENGTH, PROXY_LENGTH, check_secret_keys
+from ..codec import JWT_MAX_AGE, SessionCodec, token_format
+from ..errors import (
+    ConfigurationError,
+    ExpiredToken,
+    MalformedJWT,
+    SessionError,
+    UnsupportedAlgorithm,
+)
+from ..keys import GENERATED_LENGTH, PROXY_LENGTH
 from ..session import Session
 from ..settings import Settings
 from ..trace import Trace
-from ..transport import bearer_token, candidates
-from .inputs import Request
+from ..transport import Candidate, bearer_token, find_candidates
+from .configuration import Configuration, Keys, trim
+from .inputs import RecordedRequest
 
-__all__ = ["GUNICORN_LIMIT", "Case", "Finding", "Keys", "diagnose"]
+__all__ = ["GUNICORN_LIMIT", "Case", "Finding", "diagnose"]
 
 #: Bytes of a header that gunicorn takes by default, its name and line end included.
 GUNICORN_LIMIT = 8_190
 
-# A jwt of the proxy is good for two hours; one that is good for longer was made by a clock ahead.
-_JWT_SECONDS = 2 * 3600
+# A jwt that is good for longer than the proxy makes it was made by a clock that is ahead.
 _CLOCK_SECONDS = 300
-# One that has just expired may well have been good by the clock of the proxy.
+# One that has just expired may well have been valid by the clock of the proxy.
 _JUST_EXPIRED = 3600
-
-_COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 @dataclass(frozen=True)
@@ -52,94 +56,87 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Keys:
-    """The secret keys as somebody has configured them: not checked yet."""
-
-    raw: tuple[str, ...] = field(repr=False)
-
-    @property
-    def usable(self) -> tuple[str, ...]:
-        """Those that an application would start with."""
-        return tuple(key for key in self.raw if _problem(key) is None)
-
-    @property
-    def trimmed(self) -> tuple[str, ...]:
-        """All of them that can be used once white space and quotes around them are gone."""
-        return tuple(key for key in map(_trim, self.raw) if key and _problem(key) is None)
-
-
-@dataclass(frozen=True)
 class Case:
-    """What the doctor looks at: a request, the settings, and what became of each token."""
+    """What the doctor looks at: a request, and the keys and settings to examine it with."""
 
-    request: Request
-    keys: Keys
-    cookie_name: str = "sessionid"
-    allowed_no_session: Sequence[str] = ()
-    max_token_size: int = MAX_TOKEN_SIZE
-    formats: Sequence[str] = FORMATS
+    request: RecordedRequest
+    configuration: Configuration
 
-    def tokens(self) -> list[tuple[str, str, str]]:
-        """Return transport, where it was found, and token, of all that the gate would try."""
+    @property
+    def keys(self) -> Keys:
+        """The keys as they were configured."""
+        return self.configuration.keys
+
+    @property
+    def settings(self) -> Settings:
+        """Settings that can be used."""
+        return self.configuration.settings
+
+    def candidates(self) -> list[Candidate]:
+        """Return the tokens in the request."""
         if self.request.token is not None:
-            return [("unknown", "the input", self.request.token)]
-        names = {"cookie": f"the cookie {self.cookie_name}", "bearer": "Authorization: Bearer"}
-        found = candidates(self.request.environ, self.cookie_name)
-        return [(transport, names[transport], token) for transport, token in found]
-
-    def loads(self, token: str, key: str) -> Session | SessionError:
-        """Return the session of a token under one key, or why there is none."""
-        try:
-            return SessionCodec(key, max_token_size=self.max_token_size).loads(token)
-        except SessionError as error:
-            return error
+            return [Candidate("unknown", self.request.token)]
+        head = self.request.head
+        return find_candidates(head.cookie, head.authorization, self.settings.cookie_name)
 
     def opens(self, token: str, keys: Sequence[str]) -> bool:
-        """Whether one of the keys is the one that a token was written with."""
-        return any(
-            isinstance(self.loads(token, key), (Session, ExpiredToken))
-            for key in keys
-            if _problem(key) is None
-        )
+        """Return whether one of the keys is the one that a token was written with."""
+        for key in keys:
+            try:
+                codec = SessionCodec(key, max_token_size=self.settings.max_token_size)
+            except ConfigurationError:
+                continue
+            if isinstance(codec.try_loads(token), (Session, ExpiredToken)):
+                return True
+        return False
 
 
 def diagnose(case: Case, traces: Sequence[Trace]) -> list[Finding]:
     """Return what is wrong, the causes first, then what is good to know."""
-    session = next((trace.session for trace in traces if trace.session is not None), None)
-    findings = [*_of_keys(case, session is not None)]
-    if session is None:
+    decoded = next((trace for trace in traces if trace.session is not None), None)
+    findings = [*_of_keys(case, decoded is not None)]
+    if decoded is None:
         if not traces:
             findings += _of_no_token(case)
-        for (transport, _, token), trace in zip(case.tokens(), traces, strict=True):
-            findings += _of_token(case, transport, token, trace)
+        for candidate, trace in zip(case.candidates(), traces, strict=True):
+            findings += _of_token(case, candidate, trace)
         findings += _of_path(case)
     else:
-        findings += _of_session(session)
+        findings += _of_session(decoded)
         findings += _of_transport(case)
     findings += _of_headers(case)
-    # What was undone to a key, and then works, says why it is of another length.
+    # A change to the key that was found and undone explains its length, too.
     if {finding.id for finding in findings} & {name for name, _, _ in _KEY_CHANGES}:
         findings = [finding for finding in findings if finding.id != "key-length"]
     unique = {finding.id: finding for finding in reversed(findings)}
     kept = [finding for finding in findings if unique.get(finding.id) is finding]
+    kept += _of_settings(case)
     return sorted(kept, key=lambda finding: not finding.is_cause)
+
+
+def _of_settings(case: Case) -> Iterator[Finding]:
+    for problem in case.configuration.problems:
+        yield Finding(
+            "settings",
+            _sentence(problem),
+            "Correct the setting: the application does not start with it.",
+            is_cause=False,
+        )
 
 
 # The keys.
 
 
-def _trim(key: str) -> str:
-    while (shorter := key.strip().strip("\"'")) != key:
-        key = shorter
-    return key
+def _sentence(clause: str) -> str:
+    # The name of a setting or of a member of the session stays as it is.
+    is_name = "_" in clause.partition(" ")[0]
+    text = f"{clause[:1] if is_name else clause[:1].upper()}{clause[1:].rstrip('.')}."
+    return text.encode("ascii", "backslashreplace").decode()
 
 
-def _problem(key: str) -> str | None:
-    try:
-        check_secret_keys(key)
-    except ConfigurationError as error:
-        return str(error)
-    return None
+def _finding_of(error: SessionError) -> Finding:
+    """Return what the error itself says, which is enough for most."""
+    return Finding(error.id, _sentence(error.reason), _sentence(error.remedy))
 
 
 def _ordinal(keys: Keys, number: int) -> str:
@@ -155,10 +152,10 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
             "Set DJAODJIN_SECRET_KEY to the key that the settings of the site show at DjaoDjin.",
         )
         return
-    tokens = [token for _, _, token in case.tokens()]
+    tokens = [candidate.token for candidate in case.candidates()]
     for number, key in enumerate(keys.raw, 1):
         name = _ordinal(keys, number).capitalize()
-        trimmed = _trim(key)
+        trimmed = trim(key)
         if trimmed != key:
             works = any(case.opens(token, [trimmed]) for token in tokens)
             verdict = "works" if works else "does not work"
@@ -213,12 +210,12 @@ _KEY_CHANGES: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
 
 def _changed_key(case: Case, token: str) -> Finding | None:
     for number, raw in enumerate(case.keys.raw, 1):
-        key = _trim(raw)
+        key = trim(raw)
         for name, what, undo in _KEY_CHANGES:
             candidate = undo(key)
             if not candidate or candidate == key:
                 continue
-            candidate = _trim(candidate)
+            candidate = trim(candidate)
             if candidate and case.opens(token, [candidate]):
                 return Finding(
                     name,
@@ -231,53 +228,39 @@ def _changed_key(case: Case, token: str) -> Finding | None:
 # The token.
 
 
-def _of_token(case: Case, transport: str, token: str, trace: Trace) -> Iterator[Finding]:
+def _of_token(case: Case, candidate: Candidate, trace: Trace) -> Iterator[Finding]:
+    token = candidate.token
+    error = trace.failed.error if trace.failed is not None else None
+    if error is None or candidate.ignored:
+        yield from _of_ignored(candidate)
+        return
     repaired = _repaired(case, token)
     if repaired is not None:
         yield repaired
-        return
-    step = trace.failed
-    name = step.name if step is not None else ""
-    if name == "size":
-        yield Finding(
-            "too-large",
-            f"The token has {len(token)} characters, more than max_token_size,"
-            f" {case.max_token_size}.",
-            "Raise max_token_size if sessions of that size are meant.",
-        )
-    elif name == "format":
-        yield Finding(
-            "format-refused",
-            f"The token is of the format {trace.format}, which the setting formats leaves out.",
-            "Set formats to the one that the session backend of the proxy sends: openssl for the"
-            " cookie, jwt for the header.",
-        )
-    elif name == "secret key":
-        return  # that there is none has been said
-    elif name == "joserfc":
-        yield Finding(
-            "jwt-extra",
-            "The token is a jwt: the site uses the JWT session backend of the proxy, and joserfc,"
-            " which verifies it, is not installed.",
-            'pip install "djsession[jwt]"',
-        )
-    elif name == "expiry":
-        yield from _of_expiry(case, token, step.cause if step is not None else "")
-    elif name == "algorithm":
-        yield Finding(
-            "jwt-algorithm",
-            "The jwt is not signed with HS256: the proxy has not written it.",
-            "Look for another service whose tokens end up in this header.",
-        )
-    elif name in ("signature", "padding", "UTF-8", "JSON", "key and IV") or not trace.steps[1:]:
+    elif trace.failed is not None and trace.failed.name == "secret key":
+        return  # the findings about the keys report it
+    elif error.id == "wrong-key":
         yield from _of_wrong_key(case, token, trace)
-    elif name in ("base64", "Salted__", "ciphertext", "three parts"):
-        yield _of_damage(case, transport, token, name)
+    elif error.id in ("not-a-token", "cut-off"):
+        yield _of_damage(candidate.transport, token, error)
     else:
-        yield _not_a_session()
+        yield _finding_of(error)
+        yield from _of_clock(token, error)
+
+
+def _of_ignored(candidate: Candidate) -> Iterator[Finding]:
+    if candidate.ignored:
+        yield Finding(
+            "does-not-count",
+            _sentence(candidate.ignored),
+            "The proxy did not write it there: look for what did.",
+        )
 
 
 def _of_wrong_key(case: Case, token: str, trace: Trace) -> Iterator[Finding]:
+    if trace.format == "jwt" and (other := _other_algorithm(token)):
+        yield _finding_of(other)
+        return
     changed = _changed_key(case, token)
     if changed is not None:
         yield changed
@@ -287,15 +270,25 @@ def _of_wrong_key(case: Case, token: str, trace: Trace) -> Iterator[Finding]:
         yield derived
         return
     if not case.keys.trimmed or case.opens(token, case.keys.trimmed):
-        return  # what is wrong with the key itself has been said
-    if trace.format == "jwt" and trace.failed is not None and trace.failed.name != "signature":
-        yield _not_a_session()
+        return  # the findings about the keys report it
+    plaintexts = list(_plaintexts(token, case.keys.trimmed))
+    if any(_is_text(plaintext) for plaintext in plaintexts):
+        yield Finding(
+            "not-a-session",
+            "The token was written with this key, and its content is not a JSON object.",
+            "Check the session serializer configured at the proxy.",
+        )
         return
-    if any(_is_text(plaintext) for plaintext in _plaintexts(token, case.keys.trimmed)):
-        yield _not_a_session()
+    if any(_is_utf8_object(plaintext) for plaintext in plaintexts):
+        yield Finding(
+            "not-ascii",
+            "The token was written with this key, and its JSON contains characters outside ASCII,"
+            " which the proxy never writes.",
+            "Escape these characters as \\uXXXX in the JSON, or use djsession encrypt.",
+        )
         return
     if _starts_as_session(token, case.keys.trimmed):
-        yield _cut_off("The token starts as a session and has no end")
+        yield _cut_off("The token starts as a session, and its end is missing")
         return
     which = "jwt was not signed" if trace.format == "jwt" else "token was not written"
     yield Finding(
@@ -307,12 +300,12 @@ def _of_wrong_key(case: Case, token: str, trace: Trace) -> Iterator[Finding]:
     )
 
 
-def _not_a_session() -> Finding:
-    return Finding(
-        "not-a-session",
-        "The token was written with this key, and what is in it is no session: not a JSON object.",
-        "Check the session serializer configured at the proxy.",
-    )
+def _other_algorithm(token: str) -> SessionError | None:
+    """Return an error for a jwt that does not claim HS256, whose signature no key can verify."""
+    header = _json_part(token, 0)
+    if not isinstance(header, dict):
+        return MalformedJWT()
+    return None if header.get("alg") == "HS256" else UnsupportedAlgorithm()
 
 
 def _plaintexts(token: str, keys: Sequence[str]) -> Iterator[bytes]:
@@ -332,25 +325,20 @@ def _is_text(plaintext: bytes) -> bool:
     return len(plaintext) > 2 and plaintext.decode("latin-1").isprintable() and plaintext.isascii()
 
 
-def _of_expiry(case: Case, token: str, cause: str) -> Iterator[Finding]:
-    exp = _exp(token)
-    if exp is None:
-        yield Finding(
-            "jwt-exp",
-            "The exp of the jwt is not a number of seconds.",
-            "Check the session serializer configured at the proxy.",
-        )
-        return
-    yield Finding(
-        "expired",
-        f"{cause[:1].upper()}{cause[1:]}: the key is right, and the session is over.",
-        "Sign in again, and take a token of a new request.",
-    )
-    if 0 <= time.time() - exp < _JUST_EXPIRED:
+def _is_utf8_object(plaintext: bytes) -> bool:
+    try:
+        return isinstance(json.loads(plaintext.decode()), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _of_clock(token: str, error: SessionError) -> Iterator[Finding]:
+    exp = _exp(token) if isinstance(error, ExpiredToken) else None
+    if exp is not None and 0 <= time.time() - exp < _JUST_EXPIRED:
         yield Finding(
             "clock",
-            "It expired within the last hour: if every jwt is expired on arrival, the clock of this"
-            " machine is ahead of the proxy's.",
+            "It expired within the last hour: if every jwt has expired on arrival, the clock of"
+            " this machine is ahead of the proxy's.",
             "Compare the clocks of the two machines, and run an NTP client on both.",
             is_cause=False,
         )
@@ -358,39 +346,41 @@ def _of_expiry(case: Case, token: str, cause: str) -> Iterator[Finding]:
 
 def _exp(token: str) -> float | None:
     """Return the exp of a jwt without looking at its signature, or None."""
-    import json
-
-    payload = token.split(".")[1] if token.count(".") == 2 else ""
-    try:
-        claims = json.loads(
-            b64decode(payload.translate({45: 43, 95: 47}) + "=" * (-len(payload) % 4))
-        )
-        exp = claims.get("exp")
-    except (ValueError, AttributeError, RecursionError):
-        return None
+    claims = _json_part(token, 1)
+    exp = claims.get("exp") if isinstance(claims, dict) else None
     return float(exp) if isinstance(exp, (int, float)) and abs(exp) < 1e15 else None
 
 
-def _of_damage(case: Case, transport: str, token: str, step: str) -> Finding:
+def _json_part(token: str, number: int) -> object:
+    """Return the JSON in a part of a jwt that was not verified, or None."""
+    part = token.split(".")[number] if token.count(".") == 2 else ""
+    try:
+        return json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_damage(transport: str, token: str, error: SessionError) -> Finding:
     if re.fullmatch(r"[0-9A-Za-z]{32}", token):
         return _opaque()
     if token_format(token) == "jwt":
         if token.startswith("eyJ"):
-            return _cut_off("The jwt has not the three parts that it should have")
+            return _cut_off("The jwt does not have three parts")
         return Finding(
             "not-a-token",
-            "The token is neither of the proxy's formats: it is some other service's.",
+            "The token is in neither of the proxy's formats: it comes from some other service.",
             "Look for what writes this header or cookie; the proxy replaces its own.",
         )
     is_ours = token.startswith("U2FsdGVk")
-    if step == "ciphertext":
-        return _cut_off("The ciphertext is not a positive multiple of 16 bytes")
+    if error.step == "ciphertext":
+        return _cut_off(_sentence(error.reason)[:-1])
     if is_ours and re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", token):
         return _cut_off(f"The token has {len(token)} characters, not a multiple of 4")
     if is_ours:
         return Finding(
             "cut-off",
-            "The token has characters that base64 has not: something on the way changed it.",
+            "The token contains characters that are not valid base64: something on the way changed"
+            " it.",
             "Take it from a request as the application receives it, not from a page or a mail.",
         )
     if token.startswith("eyJ"):
@@ -398,7 +388,7 @@ def _of_damage(case: Case, transport: str, token: str, step: str) -> Finding:
     what = "the cookie" if transport == "cookie" else "the token"
     return Finding(
         "not-a-token",
-        f"There is no session of the proxy in {what}: it is neither of its formats.",
+        f"There is no session in {what}: it is in neither of the proxy's formats.",
         "Look for what writes it: another application on the same host may have a cookie of that"
         " name. A request that comes through the proxy has the proxy's.",
     )
@@ -417,7 +407,7 @@ def _cut_off(what: str) -> Finding:
 def _opaque() -> Finding:
     return Finding(
         "opaque-cookie",
-        "The cookie is the proxy's own session id, which is no token: the site uses the JWT session"
+        "The cookie is the proxy's own session id, not a token: the site uses the JWT session"
         " backend, or this is a request on the browser's side of the proxy.",
         "Look at the request as the application receives it; with the JWT backend the session is in"
         " Authorization: Bearer.",
@@ -447,7 +437,7 @@ def _repairs(token: str) -> Iterator[tuple[str, str, str]]:
 def _repaired(case: Case, token: str) -> Finding | None:
     keys = case.keys.trimmed
     for name, what, before in _repairs(token):
-        if len(before) <= case.max_token_size and case.opens(before, keys):
+        if len(before) <= case.settings.max_token_size and case.opens(before, keys):
             return Finding(
                 name,
                 f"The token {what}: undone, it is a session.",
@@ -504,8 +494,8 @@ def _of_no_token(case: Case) -> Iterator[Finding]:
     request = case.request
     cookie, authorization = request.header("cookie"), request.header("authorization")
     names = [name for part in cookie.split(";") if (name := part.partition("=")[0].strip())]
-    if case.cookie_name in names and re.search(
-        rf'(?:^|;)\s*{re.escape(case.cookie_name)}="?[0-9A-Za-z]{{32}}"?\s*(?:;|$)', cookie
+    if case.settings.cookie_name in names and re.search(
+        rf'(?:^|;)\s*{re.escape(case.settings.cookie_name)}="?[0-9A-Za-z]{{32}}"?\s*(?:;|$)', cookie
     ):
         yield _opaque()
     if authorization.strip().lower() == "bearer":
@@ -515,7 +505,7 @@ def _of_no_token(case: Case) -> Iterator[Finding]:
             " visitor who is not signed in, and the request has no session.",
             "Sign in; or list the path in allowed_no_session if it needs nobody signed in.",
         )
-    elif authorization and not bearer_token(authorization):
+    elif authorization and bearer_token(authorization) is None:
         yield Finding(
             "other-scheme",
             "The Authorization header is of another scheme than Bearer: it is the browser's own,"
@@ -523,64 +513,53 @@ def _of_no_token(case: Case) -> Iterator[Finding]:
             "Look for the session in the cookie.",
             is_cause=False,
         )
-    similar = [name for name in names if name.lower() == case.cookie_name.lower()]
-    if similar and case.cookie_name not in names:
+    similar = [name for name in names if name.lower() == case.settings.cookie_name.lower()]
+    if similar and case.settings.cookie_name not in names:
         yield Finding(
             "cookie-name",
-            "There is a cookie whose name differs from cookie_name in upper and lower case alone.",
-            f"Set cookie_name to that of the cookie; it is {case.cookie_name} now.",
+            "There is a cookie whose name differs from cookie_name only in upper and lower case.",
+            f"Set cookie_name to that of the cookie; it is {case.settings.cookie_name} now.",
         )
     yield Finding(
         "no-token",
-        f"The request carries no session token: neither a cookie {_shown(case.cookie_name)} nor an"
+        f"The request carries no session token: neither a cookie {case.settings.cookie_name} nor an"
         " Authorization: Bearer header with one.",
         "It did not come through the proxy, or no rule of the proxy forwards its path with a"
         " session.",
     )
 
 
-def _shown(name: str) -> str:
-    return name if _COOKIE_NAME.fullmatch(name) else "of that name"
-
-
 def _of_path(case: Case) -> Iterator[Finding]:
-    path = case.request.path
-    if path is None or not case.allowed_no_session:
+    path, entries = case.request.path, case.settings.allowed_no_session
+    if path is None or not entries:
         return
-    entries = [*case.allowed_no_session]
-    try:
-        gate = Gate(Settings(secret_key="not used", allowed_no_session=entries))  # noqa: S106
-    except ConfigurationError as error:
-        yield Finding(
-            "open-paths",
-            f"{error}".encode("ascii", "backslashreplace").decode() + ".",
-            "Correct allowed_no_session: the application does not start with it.",
-            is_cause=False,
-        )
-        return
-    if gate.admits({}, path):
+    if path in case.settings.open_paths():
         yield Finding(
             "path-open",
-            "The path is under allowed_no_session: the request passes, with an empty session.",
+            "An entry of allowed_no_session matches the path: the request passes, with an empty"
+            " session.",
             "",
             is_cause=False,
         )
         return
     plain = re.sub(r"/+", "/", unquote(path)).lower()
-    for entry in case.allowed_no_session:
+    for entry in entries:
         if plain.startswith(entry.lower().rstrip("/") or "/"):
             yield Finding(
                 "path-not-open",
-                f"The path is not under the entry {entry!a} of allowed_no_session though it looks"
-                " it: an entry opens whole segments, in its own case, and '/' the home page alone;"
-                " a path with '..', '//', a backslash or anything still encoded is under none.",
+                f"The path does not match the entry {entry!a} of allowed_no_session, although it"
+                " looks similar. An entry matches whole segments, in its own case, and '/' the home"
+                " page only; a path with '..', '//', a backslash or anything that is still encoded"
+                " matches no entry.",
                 "Add the path itself to allowed_no_session.",
                 is_cause=False,
             )
             return
 
 
-def _of_session(session: Session) -> Iterator[Finding]:
+def _of_session(trace: Trace) -> Iterator[Finding]:
+    session = trace.session
+    assert session is not None
     if not session:
         yield Finding(
             "empty-session",
@@ -596,41 +575,44 @@ def _of_session(session: Session) -> Iterator[Finding]:
             is_cause=False,
         )
     exp = session.get("exp")
-    if isinstance(exp, (int, float)) and exp > time.time() + _JWT_SECONDS + _CLOCK_SECONDS:
+    # The proxy sets exp only in a jwt. In a cookie it is that of a mockup login, which lasts a day.
+    is_from_proxy = trace.format == "jwt" and trace.transport != "cookie"
+    if (
+        is_from_proxy
+        and isinstance(exp, (int, float))
+        and exp > time.time() + JWT_MAX_AGE + _CLOCK_SECONDS
+    ):
         yield Finding(
             "clock",
-            "The jwt is good for more than the two hours that the proxy gives: the clock of this"
-            " machine is behind the proxy's, or something else has written it.",
+            "The session expires later than the two hours that the proxy sets: the clock of this"
+            " machine is behind the proxy's, or something else wrote the token.",
             "Compare the clocks of the two machines, and run an NTP client on both.",
             is_cause=False,
         )
 
 
 def _of_transport(case: Case) -> Iterator[Finding]:
-    for transport, _, token in case.tokens():
+    for transport, token, ignored in case.candidates():
         kind = token_format(token)
-        if transport == "cookie" and kind == "jwt":
+        if ignored:
+            yield from (
+                replace(finding, is_cause=False)
+                for finding in _of_ignored(Candidate(transport, token, ignored))
+            )
+        elif transport == "cookie" and kind == "jwt":
             yield Finding(
                 "jwt-in-cookie",
                 "There is a jwt in the cookie, where the proxy's JWT session backend would send it"
-                " in Authorization: Bearer: a mockup login has written it.",
+                " in Authorization: Bearer. A mockup login wrote it.",
                 "Nothing: djsession reads it.",
                 is_cause=False,
             )
-        elif transport == "bearer" and kind == "jwt":
+        elif transport == "bearer":
             yield Finding(
                 "jwt-backend",
                 "The session is a jwt in Authorization: Bearer: the site uses the JWT session"
-                " backend, and code that looks for a cookie finds none, or the proxy's own id.",
+                " backend. Code that looks for a cookie finds none, or the proxy's own id.",
                 "Nothing: djsession reads both.",
-                is_cause=False,
-            )
-        elif transport == "bearer" and kind == "openssl":
-            yield Finding(
-                "cookie-backend",
-                "There is an encrypted cookie's token in Authorization: Bearer, where the proxy"
-                " sends a jwt.",
-                "Nothing: djsession reads it. The proxy has not put it there.",
                 is_cause=False,
             )
 

@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from ..errors import ConfigurationError
+from ..transport import RequestHead
 
-__all__ = ["MAX_REQUESTS", "InputError", "Request", "import_problem", "read_requests"]
+__all__ = ["MAX_REQUESTS", "InputError", "RecordedRequest", "import_problem", "read_requests"]
 
 #: Requests of a HAR file that are looked at: the last ones.
 MAX_REQUESTS = 50
@@ -49,14 +50,14 @@ def import_problem(error: BaseException) -> str:
 
 
 @dataclass(frozen=True)
-class Request:
+class RecordedRequest:
     """As much of a request as the input has."""
 
     #: What it was read from: "token", "header", "request", "curl" or "har".
     source: str
     #: Names in lower case, values as they came.
     headers: list[tuple[str, str]] = field(default_factory=list, repr=False)
-    #: The path of the URL as a WSGI server passes it, or None when the input has none.
+    #: The path of the URL, percent-decoded, or None when the input does not have one.
     path: str | None = None
     #: A token by itself.
     token: str | None = field(default=None, repr=False)
@@ -67,16 +68,18 @@ class Request:
         return ("; " if name == "cookie" else ",").join(values)
 
     @property
-    def environ(self) -> dict[str, Any]:
-        """The part of the WSGI environ that tokens and paths are in."""
-        environ = {"PATH_INFO": self.path or "/"}
-        for name in ("cookie", "authorization"):
-            if any(key == name for key, _ in self.headers):
-                environ[f"HTTP_{name.upper()}"] = self.header(name)
-        return environ
+    def head(self) -> RequestHead:
+        """What the gate looks at, as far as the input has it."""
+        names = {name for name, _ in self.headers}
+        return RequestHead(
+            "GET",
+            self.path or "/",
+            self.header("cookie") if "cookie" in names else None,
+            self.header("authorization") if "authorization" in names else None,
+        )
 
 
-def read_requests(text: str) -> list[Request]:
+def read_requests(text: str) -> list[RecordedRequest]:
     """Return the requests in a text, the last one of a HAR file first. Raises InputError."""
     stripped = text.strip().lstrip("\ufeff")
     if not stripped:
@@ -88,17 +91,19 @@ def read_requests(text: str) -> list[Request]:
     first, *rest = stripped.splitlines()
     match = _REQUEST_LINE.fullmatch(first)
     if match:
-        return [Request("request", list(_headers(rest)), _path(match[2]))]
+        return [RecordedRequest("request", list(_headers(rest)), _path(match[2]))]
     headers = list(_headers([first, *rest]))
     if headers and headers[0][0] in ("cookie", "authorization", "set-cookie"):
-        return [Request("header", [(key.removeprefix("set-"), value) for key, value in headers])]
+        return [
+            RecordedRequest("header", [(key.removeprefix("set-"), value) for key, value in headers])
+        ]
     if stripped.lower().startswith("bearer "):
-        return [Request("header", [("authorization", stripped)])]
+        return [RecordedRequest("header", [("authorization", stripped)])]
     # The value of a Cookie header without its name; no token has a "=" but at its end.
     if re.match(r"[\w.-]+=[^=]", stripped) and "\n" not in stripped:
-        return [Request("header", [("cookie", stripped)])]
+        return [RecordedRequest("header", [("cookie", stripped)])]
     # As it is: white space within it is a line wrap.
-    return [Request("token", token=stripped)]
+    return [RecordedRequest("token", token=stripped)]
 
 
 def _headers(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -123,10 +128,11 @@ def _path(url: str) -> str | None:
         path = urlsplit(url).path
     except ValueError:
         return None
-    return unquote_to_bytes((path or "/").encode("utf-8", "surrogatepass")).decode("latin-1")
+    # As the gate takes it: what is not UTF-8 becomes U+FFFD.
+    return unquote_to_bytes((path or "/").encode("utf-8", "surrogatepass")).decode(errors="replace")
 
 
-def _read_curl(text: str) -> Request:
+def _read_curl(text: str) -> RecordedRequest:
     if re.search(r'\^["\r\n]', text):  # for the command line of Windows
         text = re.sub(r"\^(.)", r"\1", re.sub(r"\^\r?\n", " ", text))
     text = re.sub(r"\\\r?\n", " ", text).lstrip("$ ")
@@ -152,7 +158,7 @@ def _read_curl(text: str) -> Request:
             url = next(arguments, "")
         elif re.match(r"https?://", word):
             url = word
-    return Request("curl", headers, _path(url) if url else None)
+    return RecordedRequest("curl", headers, _path(url) if url else None)
 
 
 def _unquoted(match: re.Match[str]) -> str:
@@ -165,7 +171,7 @@ def _unquoted(match: re.Match[str]) -> str:
     return shlex.quote(text)
 
 
-def _read_har(text: str) -> list[Request]:
+def _read_har(text: str) -> list[RecordedRequest]:
     try:
         document = json.loads(text)
         entries = document["log"]["entries"]
@@ -177,6 +183,6 @@ def _read_har(text: str) -> list[Request]:
     return requests[::-1]
 
 
-def _har_request(request: Any) -> Request:
+def _har_request(request: Any) -> RecordedRequest:
     headers = [(str(item["name"]).lower(), str(item["value"])) for item in request["headers"]]
-    return Request("har", headers, _path(str(request["url"])))
+    return RecordedRequest("har", headers, _path(str(request["url"])))

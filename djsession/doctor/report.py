@@ -1,16 +1,17 @@
-"""What the doctor found, for a terminal, a pipe or a machine."""
+"""The doctor's report, for a terminal, a pipe or a machine."""
 
 from __future__ import annotations
 
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..gate import Gate
+from ..redact import redact
 from ..session import Session
-from ..trace import Step, Trace, redact, session_text, trace_token
-from ..transport import is_quoted
+from ..trace import Step, Trace, session_text, trace_token
 from .diagnosis import Case, Finding, diagnose
 
 __all__ = ["Report", "choose"]
@@ -22,34 +23,48 @@ _COLOURS = {"passed": "32", "failed": "1;31", "not reached": "2"}
 
 @dataclass(frozen=True)
 class Report:
-    """A case, what became of its tokens, and what there is to say."""
+    """A case, what happened to its tokens, and the findings."""
 
     case: Case
     traces: tuple[Trace, ...]
     findings: tuple[Finding, ...]
+    #: Why no token counts although one of them decodes; ``""`` where that is not so.
+    refusal: str = ""
 
     @classmethod
     def of(cls, case: Case) -> Report:
-        """Look at a case."""
-        keys = case.keys.usable or case.keys.trimmed
-        environ = case.request.environ
+        """Examine a case."""
+        settings, head = case.settings, case.request.head
+        has_key = bool(case.keys.usable or case.keys.trimmed)
         traces = [
             trace_token(
-                token,
-                keys,
-                transport=transport,
-                found_in=found_in,
-                quoted=is_quoted(environ, token) if transport == "cookie" else None,
-                max_token_size=case.max_token_size,
-                formats=case.formats,
+                candidate,
+                settings,
+                is_quoted=f'"{candidate.token}"' in (head.cookie or ""),
+                has_key=has_key,
             )
-            for transport, found_in, token in case.tokens()
+            for candidate in case.candidates()
         ]
-        return cls(case, tuple(traces), tuple(diagnose(case, traces)))
+        findings = diagnose(case, traces)
+        refusal = ""
+        if case.request.token is None and any(trace.session is not None for trace in traces):
+            # Nothing is known about the connection.
+            decoded = Gate(replace(settings, trusted_proxies=None)).decode(head)
+            if decoded.session is None:
+                refusal = "; ".join(decoded.causes)
+                sentence = f"No token counts: {refusal}."
+                remedy = (
+                    "Look for what adds a cookie or a header to those that the proxy sends. If the"
+                    " site uses the JWT session backend and nobody is signed in, sign in."
+                )
+                findings.insert(0, Finding("no-token-counts", sentence, remedy))
+        return cls(case, tuple(traces), tuple(findings), refusal)
 
     @property
     def session(self) -> Session | None:
         """The session of the first token that decodes, its credentials masked, or None."""
+        if self.refusal:
+            return None
         return next((item.session for item in self.traces if item.session is not None), None)
 
     @property
@@ -83,11 +98,7 @@ class Report:
                 for finding in self.findings
             ],
         }
-        try:
-            return self._redacted(json.dumps(document, indent=2))
-        except RecursionError:
-            document["session"] = "nested too deeply to be shown"
-            return self._redacted(json.dumps(document, indent=2))
+        return self._redacted(json.dumps(document, indent=2))
 
     def as_text(self, *, colour: bool = False) -> str:
         """Return it as lines for people, in ASCII but for escape sequences of ``colour``."""
@@ -109,9 +120,9 @@ class Report:
         if self.decodes:
             yield _paint("The session decodes.", "1;32", colour)
         elif self.session is not None:
-            verdict = "There is no session: no application starts with this key."
+            verdict = "There is no session: an application does not start with this key."
             yield _paint(verdict, "1;31", colour)
-            yield "What is above is of the key without what is around it."
+            yield "The steps above used the key without the quotes or white space around it."
         else:
             yield _paint("There is no session.", "1;31", colour)
         for finding in self.findings:
@@ -122,7 +133,7 @@ class Report:
                 yield _wrapped(f"What to do: {finding.remedy}", "  ")
 
     def _redacted(self, text: str) -> str:
-        """Take out what is secret, wherever it may have got into."""
+        """Mask the keys wherever they occur."""
         return redact(text, {*self.case.keys.raw, *self.case.keys.trimmed})
 
 
@@ -130,8 +141,8 @@ def _step_document(step: Step) -> dict[str, Any]:
     document: dict[str, Any] = {"name": step.name, "status": step.status, "key": step.key}
     if step.value:
         document["value"] = step.value
-    if step.cause:
-        document.update(cause=step.cause, remedy=step.remedy)
+    if step.error is not None:
+        document.update(cause=step.error.reason, remedy=step.error.remedy)
     return document
 
 
@@ -143,8 +154,8 @@ def _table(trace: Trace, colour: bool) -> Iterator[str]:
         name = f"{step.name} (key {step.key})" if several and step.key else step.name
         mark = _paint(f"{_MARKS[step.status]:<6}", _COLOURS[step.status], colour)
         yield f"  {name:<{width}}  {mark}  {step.value}".rstrip()
-        if step.cause:
-            yield " " * (width + 12) + step.cause
+        if step.error is not None:
+            yield " " * (width + 12) + step.error.reason
 
 
 def _paint(text: str, code: str, colour: bool) -> str:
@@ -162,7 +173,7 @@ def _wrapped(text: str, indent: str) -> str:
 
 
 def choose(reports: Sequence[Report]) -> Report:
-    """Return the report that says most: of a refused token, else of a session, else the first."""
+    """Return the most useful report: of a refused token, else of a session, else the first."""
     refused = [report for report in reports if report.traces and not report.decodes]
     decoded = [report for report in reports if report.decodes]
     return [*refused, *decoded, *reports][0]

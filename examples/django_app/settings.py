@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from django.urls import reverse_lazy
 
@@ -13,8 +14,8 @@ BASE_DIR = Path(__file__).parent
 DEBUG = bool(os.environ.get("DEBUG"))
 ALLOWED_HOSTS = list(filter(None, os.environ.get("ALLOWED_HOSTS", "").split(",")))
 
-# Signs the cookie of what the application itself keeps in request.session. Without one, a new
-# one for this run of one process.
+# Signs the cookie that holds what the application writes into request.session. The random key is
+# for development: it is another one in each process, and after each restart.
 SECRET_KEY = os.environ.get("SECRET_KEY") or secrets.token_hex()
 
 INSTALLED_APPS = [
@@ -42,11 +43,11 @@ AUTHENTICATION_BACKENDS = ["djsession.django.backends.auth.ProxyUserBackend"]
 
 STATIC_URL = "static/"
 
-DJSESSION = {
+DJSESSION: dict[str, Any] = {
     "ALLOWED_NO_SESSION": [STATIC_URL, reverse_lazy("about")],
 }
 if DEBUG:
-    # Whom you can sign in as while there is no proxy.
+    # The users that you can sign in as without the proxy.
     DJSESSION["MOCKUP"] = BASE_DIR.parent / "sessions.yaml"
 
 REST_FRAMEWORK = {

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from djsession.django.decorators import plan_required
 from djsession.django.mixins import AccessiblesMixin, AccountMixin
-from djsession.trace import mask
+from djsession.redact import mask
 
 
 class HomeView(AccessiblesMixin, TemplateView):
@@ -44,7 +44,7 @@ class ManageView(AccountMixin, TemplateView):
     account_url_kwarg = "account"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Answer 403 to everybody else."""
+        """Answer 403 to anyone who does not manage it."""
         if not self.manages(kwargs["account"]):
             raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
@@ -59,7 +59,7 @@ class MeView(APIView):
 
 
 def about(request: HttpRequest) -> HttpResponse:
-    """Answer without a session too."""
+    """Answer requests without a session, too."""
     return HttpResponse("open to anyone", content_type="text/plain")
 
 
@@ -78,5 +78,5 @@ def note(request: HttpRequest) -> HttpResponse:
 
 def raw(request: HttpRequest) -> HttpResponse:
     """Show the session."""
-    # The proxy may send credentials along: they are not for the page.
+    # The proxy may send credentials of the site along, and a page must not show them.
     return JsonResponse(mask(request.djsession))

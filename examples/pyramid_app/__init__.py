@@ -1,6 +1,6 @@
 """A Pyramid application behind the session proxy.
 
-Serve it with mockup logins on your machine, with the key that development.ini has::
+Serve it with mockup logins on your machine, with the key in development.ini::
 
     pserve examples/pyramid_app/development.ini
 
@@ -21,7 +21,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import forbidden_view_config, view_config
 
-from djsession.trace import mask
+from djsession.redact import mask
 
 
 def main(global_config: dict[str, str], **settings: Any) -> Any:
@@ -55,7 +55,7 @@ def index(request: Request) -> Response:
 
 @view_config(route_name="session", renderer="json")
 def session(request: Request) -> Any:
-    # The proxy may send credentials along: they are not for the page.
+    # The proxy may send credentials along, which do not belong on a page.
     return mask(request.djsession)
 
 

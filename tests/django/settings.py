@@ -1,9 +1,10 @@
-"""A project as the example has it, for the tests."""
+"""The project for the tests, set up like the example."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from django.urls import reverse_lazy
 
 from examples.django_app import settings as example
-from tests.conftest import KEY
+from tests.helpers.sessions import KEY
 
 BASE_DIR = Path(__file__).parent
 SECRET_KEY = "a secret of the tests"
@@ -22,6 +23,8 @@ USE_TZ = example.USE_TZ
 STATIC_URL = example.STATIC_URL
 
 INSTALLED_APPS = [*example.INSTALLED_APPS, "django.contrib.sessions"]
+if not find_spec("rest_framework"):
+    INSTALLED_APPS.remove("rest_framework")
 MIDDLEWARE = example.MIDDLEWARE
 TEMPLATES = [{**example.TEMPLATES[0], "DIRS": [BASE_DIR / "templates"]}]
 SESSION_ENGINE = example.SESSION_ENGINE
@@ -49,7 +52,7 @@ if url := os.environ.get("DJSESSION_TEST_DATABASE_URL"):
         }
     }
 else:
-    # A file, which threads can share as processes do.
+    # A file, which threads can share as processes would.
     folder = tempfile.TemporaryDirectory(prefix="djsession-tests-")
     DATABASES = {
         "default": {

@@ -19,8 +19,8 @@ from django.test.utils import CaptureQueriesContext
 from djsession.django.backends.auth import ProxyUserBackend
 from djsession.django.middleware import SessionMiddleware
 from djsession.errors import ProxiedKeyError
-from tests.conftest import XIA
-from tests.django.conftest import as_user, cookie, run
+from tests.helpers.django_clients import as_user, cookie, run
+from tests.helpers.sessions import XIA
 
 User = get_user_model()
 FULL = {
@@ -40,7 +40,7 @@ def user_source(source: str) -> Any:
 
 @pytest.mark.django_db
 class TestDatabase:
-    def test_a_new_user_is_made_of_the_session(self) -> None:
+    def test_a_new_user_is_made_from_the_session(self) -> None:
         client = as_user(Client(), FULL)
         pk = client.get("/whoami").json()["pk"]
         user = User.objects.get(username="xia")
@@ -69,7 +69,7 @@ class TestDatabase:
             ({"email": "\ud800@example.com", "first_name": "\udc00"}, ("", "", "")),
         ],
     )
-    def test_what_no_field_can_hold_does_not_stop_a_user(
+    def test_a_value_that_no_field_can_hold_does_not_stop_a_user(
         self, said: dict[str, Any], kept: tuple[str, str, str]
     ) -> None:
         assert as_user(Client(), {**XIA, **said}).get("/whoami").json()["user"] == "xia"
@@ -86,7 +86,7 @@ class TestDatabase:
         as_user(Client(), FULL).get("/whoami")
         assert User.objects.get().email == "old@example.com"
 
-    def test_a_known_user_follows_the_session_where_that_is_wanted(
+    def test_update_user_makes_a_known_user_follow_the_session(
         self, django_assert_num_queries: Any
     ) -> None:
         User.objects.create(username="xia", email="old@example.com", last_name="Kept")
@@ -110,13 +110,13 @@ class TestDatabase:
             with django_assert_num_queries(1):
                 assert client.get("/whoami").json() == {"user": "xia", "pk": pk}
 
-    def test_none_for_a_view_that_does_not_look(self, django_assert_num_queries: Any) -> None:
+    def test_no_query_for_a_view_that_does_not_look(self, django_assert_num_queries: Any) -> None:
         client = as_user(Client())
         with django_assert_num_queries(0):
             client.get("/")
         assert User.objects.count() == 0
 
-    def test_none_for_a_visitor(self, django_assert_num_queries: Any) -> None:
+    def test_no_query_for_a_visitor(self, django_assert_num_queries: Any) -> None:
         with django_assert_num_queries(0):
             assert as_user(Client(), {}).get("/whoami").json()["user"] == ""
             assert Client().get("/open/whoami").json()["user"] == ""
@@ -173,7 +173,7 @@ class TestDatabase:
             assert as_user(Client()).get("/whoami").json()["user"] == ""
         assert "AUTHENTICATION_BACKENDS lacks" in caplog.text
 
-    def test_djangos_own_backend_for_remote_users_will_do(self) -> None:
+    def test_djangos_own_backend_for_remote_users_works(self) -> None:
         with override_settings(
             AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.RemoteUserBackend"]
         ):
@@ -185,14 +185,14 @@ class TestDatabase:
             assert alice.get("/whoami").json()["user"] == "alice"
             assert xia.get("/whoami").json()["user"] == "xia"
 
-    def test_a_key_that_was_only_read_gives_nobody_to_the_next_request(self) -> None:
+    def test_a_key_that_was_only_read_does_not_give_a_user_to_the_next_request(self) -> None:
         first = signed_in()
-        pk = first.session["_auth_user_id"]  # read, and the user it announces not taken
+        pk = first.session["_auth_user_id"]  # announces a user whom nobody takes
         User.objects.filter(pk=pk).update(first_name="Changed")
         middleware(lambda _: HttpResponse())(RequestFactory().get("/", HTTP_COOKIE=cookie()))
         assert ProxyUserBackend().get_user(int(pk)).first_name == "Changed"
 
-    def test_a_user_that_was_announced_is_given_for_no_other_key(self) -> None:
+    def test_an_announced_user_is_given_for_their_own_key_only(self) -> None:
         other = User.objects.create(username="alice")
         signed_in().session["_auth_user_id"]
         found = ProxyUserBackend().get_user(other.pk)
@@ -202,13 +202,13 @@ class TestDatabase:
         other = User.objects.create(username="alice")
         for session in (XIA, {}):
             request = signed_in(session)
-            with pytest.raises(ProxiedKeyError, match="signing in and out is for the proxy"):
+            with pytest.raises(ProxiedKeyError, match="the proxy signs users in and out"):
                 login(request, other, "djsession.django.backends.auth.ProxyUserBackend")
         request = signed_in()
         login(request, request.user, "djsession.django.backends.auth.ProxyUserBackend")
         assert get_user(request).username == "xia"
 
-    def test_a_password_is_looked_at_in_tests_alone(self, request: pytest.FixtureRequest) -> None:
+    def test_a_password_counts_in_tests_only(self, request: pytest.FixtureRequest) -> None:
         User.objects.create_user("xia", password="secret")
         assert authenticate(username="xia", password="secret") is not None
         assert authenticate(username="xia", password="wrong") is None
@@ -245,7 +245,7 @@ def middleware(get_response: Any) -> Any:
 
 
 def signed_in(session: dict[str, Any] | None = None) -> HttpRequest:
-    """Return a request that has come through the middleware."""
+    """Return a request that has passed through the middleware."""
     request: HttpRequest = RequestFactory().get("/", HTTP_COOKIE=cookie(session))
     middleware(lambda _: HttpResponse())(request)
     return request
@@ -257,7 +257,7 @@ def test_one_query_without_blocking() -> None:
 
     async def queries() -> tuple[str, int]:
         client = as_user(AsyncClient())
-        # In the thread that has the connection.
+        # In the thread that owns the connection.
         context = CaptureQueriesContext(connection)
         await sync_to_async(context.__enter__)()
         response = await client.get("/awhoami")
@@ -291,7 +291,7 @@ def test_backends_without_blocking() -> None:
 
 
 class TestSession:
-    """USER_SOURCE = "session": pytest-django refuses any access to a database here."""
+    """USER_SOURCE = "session". Without the mark, pytest-django blocks every query."""
 
     @pytest.fixture(autouse=True)
     def _source(self) -> Any:
@@ -365,7 +365,7 @@ def test_first_requests_of_a_user_at_once_make_one_row_and_no_error() -> None:
 
 
 def test_a_database_that_is_down_does_not_stop_a_view_that_needs_none() -> None:
-    # No mark: pytest-django lets no query through.
+    # Without the mark, pytest-django blocks every query.
     request = WSGIRequest(RequestFactory().get("/").environ | {"HTTP_COOKIE": cookie()})
     response = middleware(lambda request: HttpResponse(request.djsession.username))(request)
     assert response.content == b"xia"

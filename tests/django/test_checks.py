@@ -17,9 +17,9 @@ from django.urls import re_path, reverse_lazy
 
 from djsession import loads
 from djsession.django.checks import check_settings
-from tests.conftest import KEY, OTHER_KEY, XIA
 from tests.django.urls import urlpatterns
 from tests.django.views import nothing
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 OURS = "djsession.django.middleware.SessionMiddleware"
 QUIET: dict[str, Any] = {"DJSESSION": {}}
@@ -32,12 +32,12 @@ def ids(**overrides: Any) -> list[str]:
         return [message.id for message in messages]
 
 
-def test_a_project_as_documented_has_nothing_to_be_told() -> None:
+def test_a_project_as_documented_passes() -> None:
     assert ids() == []
 
 
-def test_djangos_own_checks_are_content_with_it() -> None:
-    # Those of the admin, which look for middleware and context processors, among them.
+def test_djangos_own_checks_pass_too() -> None:
+    # Among them those of the admin, which look for middleware and context processors.
     with override_settings(DJSESSION={"MOCKUP_WITHOUT_DEBUG": True}):
         assert run_checks() == []
 
@@ -52,7 +52,7 @@ def test_djangos_own_checks_are_content_with_it() -> None:
         ("no-such", ["djsession.E010"]),
     ],
 )
-def test_a_page_that_is_named_is_meant_alone(name: str, expected: list[str]) -> None:
+def test_a_named_page_with_others_below_it_is_reported(name: str, expected: list[str]) -> None:
     urls = ModuleType("urls_of_a_test")
     urls.urlpatterns = [  # type: ignore[attr-defined]
         *urlpatterns,
@@ -101,11 +101,69 @@ def without_ours() -> list[str]:
         ({"DJSESSION": {"FORMATS": 5}}, ["djsession.E002"]),
         ({"DJSESSION": {"LOCAL_SESSION_ENGINE": ""}}, ["djsession.E007"]),
         ({"DJSESSION": {"LOCAL_SESSION_ENGINE": "..x"}}, ["djsession.E007"]),
+        ({"DJSESSION": {"TRUSTED_PROXIES": ["10.0.0.0/33"]}}, ["djsession.E002"]),
+        ({"DJSESSION": {"TRUSTED_PROXIES": ["10.0.0.7", "unix"]}}, []),
+        ({"DJSESSION": {"MOCKUP_ALLOW_REMOTE": "yes"}}, ["djsession.E002"]),
+        ({"DJSESSION": {"ALLOWED_NO_SESSION": [""]}}, ["djsession.E012"]),
+        ({"DJSESSION": {"ALLOWED_NO_SESSION": ["/open/", ""]}}, ["djsession.E012"]),
+        ({"DJSESSION": {"ALLOWED_NO_SESSION": ["https://cdn.example.com/", "//cdn/"]}}, []),
     ],
     ids=str,
 )
 def test_each_mistake_has_an_id(overrides: dict[str, Any], expected: list[str]) -> None:
     assert ids(**overrides) == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "written"),
+    [
+        ("/app/open/", "/open/"),
+        ("/app/", "/"),
+        ("/app", "/"),
+        ("/apples/", None),
+        ("/open/", None),
+        (reverse_lazy("about"), None),
+        ("https://cdn.example.com/app/", None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("mount_point", ["/app", "/app/"])
+def test_an_entry_that_starts_with_the_mount_point(
+    mount_point: str, entry: Any, written: str | None
+) -> None:
+    with override_settings(
+        FORCE_SCRIPT_NAME=mount_point, DJSESSION={"ALLOWED_NO_SESSION": [entry]}
+    ):
+        found = [(message.id, message.hint) for message in check_settings()]
+    assert found == ([] if written is None else [("djsession.E013", f"Write {written}")])
+
+
+XFF = "tests.django.no_such.XForwardedForMiddleware"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "allow_ips", "expected"),
+    [
+        ({}, "*", ["djsession.W006"]),
+        ({}, "127.0.0.1", []),
+        ({}, None, []),
+        ({"MIDDLEWARE": [*settings.MIDDLEWARE, XFF]}, None, ["djsession.W006"]),
+        ({"MIDDLEWARE": ["whitenoise.ProxyFix", *settings.MIDDLEWARE]}, None, ["djsession.W006"]),
+        ({"MIDDLEWARE": ["a.RealIPMiddleware", *settings.MIDDLEWARE]}, "*", ["djsession.W006"] * 2),
+        ({"DJSESSION": {}}, "*", []),
+        ({"DJSESSION": {}, "MIDDLEWARE": [*settings.MIDDLEWARE, XFF]}, None, []),
+    ],
+)
+def test_what_replaces_the_address_of_the_peer(
+    overrides: dict[str, Any],
+    allow_ips: str | None,
+    expected: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    if allow_ips is not None:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", allow_ips)
+    assert ids(**{"DJSESSION": {"TRUSTED_PROXIES": ["10.0.0.7"]}, **overrides}) == expected
 
 
 def test_middleware() -> None:
@@ -148,7 +206,7 @@ def test_commands_that_fail_say_why_in_one_line() -> None:
     token = command("encrypt_session", "{}").strip()
     with (
         override_settings(DJAODJIN_SECRET_KEY=OTHER_KEY),
-        pytest.raises(CommandError, match="DJAODJIN_SECRET_KEY is not the key"),
+        pytest.raises(CommandError, match="DJAODJIN_SECRET_KEY differs from the key at the proxy"),
     ):
         command("decrypt_session", token)
     for arguments, message in (

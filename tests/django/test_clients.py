@@ -1,4 +1,4 @@
-"""The tests that a project has go on to work: Django's test clients, and the admin."""
+"""A project's own tests keep working: Django's test clients, and the admin."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
 from djsession.django.middleware import SessionMiddleware
-from tests.conftest import KEY, XIA
-from tests.django.conftest import ado, as_user, cookie, do, run
+from tests.helpers.django_clients import ado, as_user, cookie, do, run
+from tests.helpers.sessions import KEY, XIA
 
 User = get_user_model()
 
@@ -52,7 +52,7 @@ def test_login_as_a_remote_user() -> None:
     assert client.get("/whoami").json()["user"] == "xia"
 
 
-def test_what_a_test_writes_the_view_reads_and_the_other_way() -> None:
+def test_a_test_and_a_view_read_what_the_other_one_wrote() -> None:
     client = Client()
     client.force_login(User.objects.create(username="xia"))
     session = client.session
@@ -133,7 +133,9 @@ def test_request_factory_and_middleware() -> None:
     assert request.session["a"] == 1
 
 
-def test_what_is_for_test_clients_counts_in_tests_alone(request: pytest.FixtureRequest) -> None:
+def test_the_local_session_of_a_test_client_counts_in_tests_only(
+    request: pytest.FixtureRequest,
+) -> None:
     client = Client()
     client.force_login(User.objects.create(username="xia"))
     session = client.session
@@ -162,7 +164,7 @@ class TestAdmin:
         response = staff.post("/admin/auth/group/add/", data, follow=True)
         assert b"was added successfully" in response.content
 
-    def test_a_change_of_a_password(self, staff: Client) -> None:
+    def test_a_password_can_be_changed(self, staff: Client) -> None:
         user = User.objects.get()
         user.set_password("old-password-1")
         user.save()
@@ -177,7 +179,7 @@ class TestAdmin:
         assert response.status_code == 200
         assert b"Your password was changed" in response.content
 
-    def test_signing_out_of_it_is_no_error(self, staff: Client) -> None:
+    def test_signing_out_of_it_is_not_an_error(self, staff: Client) -> None:
         token = str(staff.get("/admin/auth/group/add/").context["csrf_token"])
         response = staff.post("/admin/logout/", {"csrfmiddlewaretoken": token})
         assert response.status_code == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.conftest import ROOT, environment
+from tests.helpers.commands import ROOT, environment
 
 
 def test_a_user_model_of_the_projects_own() -> None:

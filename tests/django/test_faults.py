@@ -1,4 +1,4 @@
-"""A database that is down, and many at once: what does not need the one goes on."""
+"""A database that is down, and two users at once in one browser."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from django.db import connections
 from django.test import Client, override_settings
 
 from djsession import dumps
-from tests.conftest import KEY, XIA, Serve, free_port, http
-from tests.django.conftest import as_user, do
+from tests.helpers.django_clients import as_user, do
+from tests.helpers.servers import Serve, free_port, http
+from tests.helpers.sessions import KEY, XIA
 
 
 def test_a_view_that_never_touches_the_user_answers_while_the_database_is_down(
     serve: Serve,
 ) -> None:
+    pytest.importorskip("psycopg")
     nobody = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     port = serve(
         "-m",
@@ -39,7 +41,7 @@ def test_a_view_that_never_touches_the_user_answers_while_the_database_is_down(
 
 @pytest.mark.django_db(transaction=True)
 def test_two_users_of_one_browser_at_once_never_see_the_others_session() -> None:
-    """Two tabs, one cookie jar, the user changed in between: with rows for local sessions."""
+    """Two tabs share a cookie jar, and the user changes in between. Local sessions are rows."""
     settings = {"LOCAL_SESSION_ENGINE": "django.contrib.sessions.backends.db"}
     failures: list[Any] = []
     browser = Client()

@@ -1,4 +1,4 @@
-"""SessionMiddleware: who gets through, what a view finds, under WSGI and ASGI."""
+"""SessionMiddleware: which requests pass, and what a view finds, under WSGI and ASGI."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from typing import Any
 
 import pytest
 from asgiref.sync import SyncToAsync
-from django.core.exceptions import PermissionDenied
-from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
-from django.urls import reverse_lazy, set_script_prefix
-from django.views.debug import ExceptionReporter
+from django.urls import path, reverse_lazy
 
-from djsession import ConfigurationError, Session, dumps
+from djsession import ConfigurationError, Session, dumps, openssl
+from djsession import SessionMiddleware as WSGIMiddleware
 from djsession.django.backends.base import SessionStore
 from djsession.django.middleware import SessionMiddleware
-from tests.conftest import KEY, OTHER_KEY, XIA, Capture
-from tests.django.conftest import as_user, cookie, run
+from tests.django.handlers import by_asgi, by_wsgi, connections_kept, urlconf
+from tests.helpers.django_clients import as_user, cookie
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA, Capture
+from tests.helpers.wsgi import call
 
-BEARER = f"Bearer {dumps(XIA, KEY, 'jwt')}"
+JWT_OF_XIA = f"Bearer {dumps(XIA, KEY, 'jwt')}"
+JWT_OF_ALICE = f"Bearer {dumps({'username': 'alice'}, KEY, 'jwt')}"
+
+TOKEN = re.compile(r"[\w+/=.-]{40,}")
 
 GARBAGE = "U2FsdGVkX18AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
@@ -80,14 +83,17 @@ def test_a_jwt_in_the_header_is_a_session_too() -> None:
 )
 def test_refuses_without_a_session(meta: dict[str, Any]) -> None:
     request = get(**meta)
-    with pytest.raises(PermissionDenied) as refusal:
-        through(request)
-    assert str(refusal.value) == ""
+    seen: list[HttpRequest] = []
+    response = SessionMiddleware(seen.append)(request)
+    assert seen == []
+    assert response.status_code == 403
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Vary"] == "Cookie, Authorization"
     assert request.session.get("username") is None
     assert "REMOTE_USER" not in request.META
 
 
-def test_the_403_page_of_the_project_shows_and_may_read_the_session() -> None:
+def test_the_403_page_of_the_project_may_read_the_session() -> None:
     response = Client().get("/")
     assert response.status_code == 403
     assert b"<h1>Not for you</h1>" in response.content
@@ -104,7 +110,7 @@ def test_every_refusal_is_the_same() -> None:
     assert len(answers) == 1
 
 
-def test_the_reason_is_in_the_log_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_contains_the_reason_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     client = Client()
     client.cookies["sessionid"] = token = dumps(XIA, OTHER_KEY)
     with caplog.at_level(logging.INFO):
@@ -116,7 +122,7 @@ def test_the_reason_is_in_the_log_and_no_secret(caplog: pytest.LogCaptureFixture
     assert token not in caplog.text
 
 
-def test_an_anonymous_visitor_whom_the_proxy_lets_through_is_let_through() -> None:
+def test_an_anonymous_visitor_with_a_session_passes() -> None:
     response = as_user(Client(), {}).get("/whoami")
     assert response.json() == {"user": "", "pk": None}
 
@@ -141,30 +147,6 @@ def test_paths_that_need_no_session(path: str, status: int) -> None:
     assert Client().get(path).status_code == status
 
 
-def asgi_status(path: str) -> int:
-    """Return the status of a request as an ASGI server passes it: the path decoded."""
-    statuses: list[int] = []
-    scope = AsyncRequestFactory().get("/").scope | {"path": path}
-
-    async def scenario() -> None:
-        events = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-        async def receive() -> Any:
-            try:
-                return next(events)
-            except StopIteration:
-                return await asyncio.sleep(60)
-
-        async def send(event: Any) -> None:
-            if event["type"] == "http.response.start":
-                statuses.append(event["status"])
-
-        await ASGIHandler()(scope, receive, send)
-
-    run(scenario())
-    return statuses[0]
-
-
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -181,112 +163,13 @@ def asgi_status(path: str) -> int:
 )
 @pytest.mark.usefixtures("db")
 def test_paths_that_need_no_session_under_asgi(path: str, status: int) -> None:
-    assert asgi_status(path) == status
-
-
-@pytest.mark.usefixtures("db")
-def test_lazy_and_relative_entries_follow_the_script_prefix() -> None:
-    def call(path: str, script_name: str) -> str:
-        statuses: list[str] = []
-        environ = RequestFactory().get(path).environ | {
-            "PATH_INFO": path,
-            "SCRIPT_NAME": script_name,
-        }
-        WSGIHandler()(environ, lambda status, headers: statuses.append(status))
-        return statuses[0][:3]
-
-    try:
-        assert call("/about/", "/mounted") == "200"
-        assert call("/static/x", "/mounted") == "404"
-        assert call("/open/nothing", "/mounted") == "403"  # an absolute path is one of the site
-        assert call("/about/", "") == "200"
-        assert call("/whoami", "/about") == "403"
-        with override_settings(DJSESSION={"ALLOWED_NO_SESSION": [reverse_lazy("home")]}):
-            for mount in ("/mounted", ""):
-                assert call("/", mount) == "200"
-                assert call("/whoami", mount) == "403"
-    finally:
-        set_script_prefix("/")
-
-
-@pytest.mark.usefixtures("db")
-def test_a_mount_point_that_a_header_names_opens_nothing() -> None:
-    statuses: list[str] = []
-    environ = RequestFactory().get("/whoami").environ | {"SCRIPT_NAME": "/open/x"}
-    try:
-        for header in ({"HTTP_SCRIPT_NAME": "/open/x"}, {}):
-            WSGIHandler()(environ | header, lambda status, headers: statuses.append(status))
-    finally:
-        set_script_prefix("/")
-    # The last is a server that is configured so: the whole application is below an entry.
-    assert [status[:3] for status in statuses] == ["403", "200"]
-
-
-@pytest.mark.usefixtures("db")
-@pytest.mark.parametrize(
-    "mount", ["/%41", "/a/..", "/a//b", "/a\\b", "/a\x01", "/a b", "/\xc3\xa9"]
-)
-def test_a_mount_point_of_any_name_is_no_error(mount: str) -> None:
-    application = WSGIHandler()
-
-    def status(**more: str) -> str:
-        statuses: list[str] = []
-        environ = RequestFactory().get("/about/", **more).environ | {"SCRIPT_NAME": mount}
-        application(environ, lambda status, headers: statuses.append(status))
-        return statuses[0][:3]
-
-    try:
-        assert status() == ("200" if mount in ("/a b", "/\xc3\xa9") else "403")
-        assert status(HTTP_COOKIE=cookie()) == "200"
-    finally:
-        set_script_prefix("/")
-
-
-@pytest.mark.parametrize("headers", [{"HTTP_COOKIE": cookie()}, {"HTTP_AUTHORIZATION": BEARER}])
-def test_no_error_report_shows_the_token_or_the_session(headers: dict[str, str]) -> None:
-    def view(request: HttpRequest) -> HttpResponse:
-        raise ValueError
-
-    request = RequestFactory().get("/", **headers)
-    try:
-        SessionMiddleware(view)(request)
-    except ValueError:
-        reporter = ExceptionReporter(request, *sys.exc_info())
-    assert not [name for name in request.META if name.startswith("djsession")]
-    reporter.tb = reporter.tb.tb_next  # not what this function has
-    for report in (reporter.get_traceback_text(), reporter.get_traceback_html()):
-        assert XIA["site"]["email"] not in report
-        assert not any(token in report for token in re.findall(r"[\w.+/=-]{40,}", str(headers)))
-        assert KEY not in report
+    assert by_asgi(path).code == status
 
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("target", ["*", "whoami", ""])
-def test_a_target_that_is_no_path_is_refused(target: str) -> None:
-    statuses: list[str] = []
-    environ = RequestFactory().options("/").environ | {"PATH_INFO": target, "SCRIPT_NAME": ""}
-    WSGIHandler()(environ, lambda status, headers: statuses.append(status))
-    assert statuses == ["403 Forbidden"]
-
-
-@pytest.mark.parametrize(
-    ("entry", "opens"),
-    [
-        ("https://cdn.example.com/static/", "/static/x"),
-        ("//cdn.example.com/whoami", "/whoami"),
-    ],
-)
-def test_an_entry_on_another_host_opens_nothing(entry: str, opens: str) -> None:
-    with override_settings(DJSESSION={"ALLOWED_NO_SESSION": [entry]}):
-        assert Client().get(opens).status_code == 403
-
-
-def test_an_empty_entry_is_a_mistake_and_does_not_open_the_site() -> None:
-    with (
-        override_settings(DJSESSION={"ALLOWED_NO_SESSION": [""]}),
-        pytest.raises(ConfigurationError, match="empty entry"),
-    ):
-        SessionMiddleware(lambda _: HttpResponse())
+def test_a_target_that_is_not_a_path_is_refused(target: str) -> None:
+    assert by_wsgi(target, REQUEST_METHOD="OPTIONS").status == "403 Forbidden"
 
 
 @pytest.mark.parametrize(
@@ -298,8 +181,12 @@ def test_an_empty_entry_is_a_mistake_and_does_not_open_the_site() -> None:
         ({"DJSESSION": {"ALOWED_NO_SESSION": []}}, "did you mean ALLOWED_NO_SESSION"),
         ({"DJSESSION": {"ALLOWED_NO_SESSION": "/static/"}}, "list of paths"),
         ({"DJSESSION": ["/static/"]}, "must be a dict"),
-        ({"DJSESSION": {"USER_SOURCE": "ldap"}}, "USER_SOURCE"),
-        ({"DJSESSION": {"UPDATE_USER": "yes"}}, "UPDATE_USER"),
+        ({"DJSESSION": {"USER_SOURCE": "ldap"}}, "user_source"),
+        ({"DJSESSION": {"UPDATE_USER": "yes"}}, "update_user"),
+        ({"DJSESSION": {"MOCKUP_ALLOW_REMOTE": "false"}}, "mockup_allow_remote"),
+        ({"DJSESSION": {"TRUSTED_PROXIES": "10.0.0.7"}}, "trusted_proxies"),
+        ({"DJSESSION": {"TRUSTED_PROXIES": []}}, "trusted_proxies"),
+        ({"DJSESSION": {"ALLOWED_NO_SESSION": ["/a/../b"]}}, "no path ever matches '/a/../b'"),
         ({"DJSESSION": {"LOCAL_SESSION_COOKIE_NAME": "sessionid"}}, "the proxy drops"),
         ({"DJSESSION": {"LOCAL_SESSION_ENGINE": "no.such"}}, "no.such cannot be used"),
         (
@@ -359,16 +246,75 @@ def test_settings_come_from_the_environment_and_the_project_wins(
         get_settings()
 
 
+@pytest.mark.parametrize(
+    ("meta", "username"),
+    [
+        ({"HTTP_AUTHORIZATION": f"Bearer {dumps(XIA, KEY)}"}, None),
+        ({"HTTP_COOKIE": f"sessionid={dumps(XIA, KEY, 'jwt')}"}, "xia"),
+        (
+            {
+                "HTTP_COOKIE": f"sessionid={dumps(XIA, KEY, 'jwt')}",
+                "HTTP_AUTHORIZATION": "Bearer x",
+            },
+            None,
+        ),
+        ({"HTTP_COOKIE": cookie(), "HTTP_AUTHORIZATION": "Bearer an-api-key"}, "xia"),
+        ({"HTTP_COOKIE": cookie(), "HTTP_AUTHORIZATION": "Bearer"}, None),
+        ({"HTTP_COOKIE": cookie(), "HTTP_AUTHORIZATION": JWT_OF_XIA}, "xia"),
+        ({"HTTP_COOKIE": cookie(), "HTTP_AUTHORIZATION": JWT_OF_ALICE}, None),
+        ({"HTTP_COOKIE": cookie({}), "HTTP_AUTHORIZATION": JWT_OF_ALICE}, None),
+        ({"HTTP_COOKIE": f"{cookie()}; {cookie({'username': 'alice'})}"}, None),
+    ],
+    ids=[
+        "cookie format in the header",
+        "jwt in the cookie",
+        "jwt in the cookie and a header",
+        "an API key beside the cookie",
+        "an empty header beside the cookie",
+        "the same session twice",
+        "two users",
+        "a visitor and a user",
+        "two cookies",
+    ],
+)
+def test_which_token_counts(meta: dict[str, Any], username: str | None) -> None:
+    request = get(**meta)
+    seen: list[Any] = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(request.djsession.username)
+        return HttpResponse()
+
+    response = SessionMiddleware(view)(request)
+    assert (seen, response.status_code) == (([], 403) if username is None else ([username], 200))
+
+
+def test_only_trusted_proxies_can_send_a_session() -> None:
+    with override_settings(DJSESSION={"TRUSTED_PROXIES": ["10.0.0.7", "10.1.0.0/16"]}):
+        for peer in ("10.0.0.7", "10.1.2.3"):
+            assert through(get(HTTP_COOKIE=cookie(), REMOTE_ADDR=peer)).djsession == XIA
+        for meta in ({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "10.0.0.7"}, {}):
+            assert through(get(HTTP_COOKIE=cookie(), **meta)).djsession == {}
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("send", [by_wsgi, by_asgi])
+def test_trusted_proxies_with_each_handler(send: Any) -> None:
+    for trusted, status in (("127.0.0.1", 200), ("10.0.0.7", 403)):
+        with override_settings(DJSESSION={"TRUSTED_PROXIES": [trusted]}):
+            assert send("/", HTTP_COOKIE=cookie()).code == status
+
+
+def test_the_jwt_format_needs_no_other_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    assert through(get(HTTP_AUTHORIZATION=JWT_OF_XIA)).djsession.username == "xia"
+
+
 def test_rotated_keys() -> None:
     with override_settings(DJAODJIN_SECRET_KEY=[OTHER_KEY, KEY]):
         assert through(get(HTTP_COOKIE=cookie())).djsession == XIA
         assert through(get(HTTP_COOKIE=cookie(key=OTHER_KEY))).djsession == XIA
-
-
-def test_an_answer_that_may_depend_on_the_session_says_so() -> None:
-    assert as_user(Client()).get("/").headers["Vary"] == "Cookie, Authorization"
-    assert "Vary" not in Client().get("/open/nothing").headers
-    assert "Cookie" in Client().get("/open/session").headers.get("Vary", "Cookie")
 
 
 def test_a_view_that_asks_for_nothing_costs_no_query_and_no_cookie(
@@ -396,8 +342,7 @@ def test_requests_as_the_proxy_forwards_them(capture: Capture) -> None:
 
         request = WSGIRequest(environ)
         if capture.session is None:
-            with pytest.raises(PermissionDenied):
-                SessionMiddleware(view)(request)
+            assert SessionMiddleware(view)(request).status_code == 403
             assert seen == []
         else:
             SessionMiddleware(view)(request)
@@ -410,7 +355,7 @@ def test_under_asgi_no_thread_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     pushed: list[Any] = []
     original = SyncToAsync.__call__
 
-    async def spy(self: SyncToAsync, *args: Any, **kwargs: Any) -> Any:
+    async def spy(self: SyncToAsync[..., Any], *args: Any, **kwargs: Any) -> Any:
         pushed.append(self.func)
         return await original(self, *args, **kwargs)
 
@@ -433,3 +378,49 @@ def test_under_asgi_no_thread_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pushed == []
     assert threads == [threading.get_ident()]
     assert "djsession_local" in response.cookies
+
+
+class TestBehindTheMiddlewareForWSGI:
+    """Django with our middleware, inside djsession.SessionMiddleware."""
+
+    @staticmethod
+    def call(monkeypatch: pytest.MonkeyPatch, key: str = KEY) -> tuple[int, int, dict[str, Any]]:
+        """Return the status, the number of decryptions, and request.META as the view has it."""
+        decryptions: list[None] = []
+        decrypt = openssl.decrypt
+
+        def counting(*arguments: Any) -> bytes:
+            decryptions.append(None)
+            return decrypt(*arguments)
+
+        monkeypatch.setattr(openssl, "decrypt", counting)
+        metas: list[dict[str, Any]] = []
+
+        def view(request: HttpRequest) -> HttpResponse:
+            assert request.djsession == XIA
+            metas.append(dict(request.META))
+            return HttpResponse()
+
+        environ = RequestFactory().get("/").environ | {"HTTP_COOKIE": cookie(key=key)}
+        with override_settings(ROOT_URLCONF=urlconf([path("", view)])):
+            application = WSGIMiddleware(WSGIHandler(), secret_key=key)
+            with connections_kept():
+                answer = call(application, environ)
+        return answer.code, len(decryptions), metas[0] if metas else environ
+
+    @pytest.mark.usefixtures("db")
+    def test_a_token_is_decoded_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.call(monkeypatch)[:2] == (200, 1)
+
+    @pytest.mark.usefixtures("db")
+    def test_nothing_stays_in_meta(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        meta = self.call(monkeypatch)[2]
+        assert not [name for name in meta if name.startswith("djsession")]
+        # Only the header itself still holds the token.
+        assert [name for name, value in meta.items() if TOKEN.search(repr(value))] == [
+            "HTTP_COOKIE"
+        ]
+
+    @pytest.mark.usefixtures("db")
+    def test_another_key_is_not_taken_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.call(monkeypatch, OTHER_KEY)[0] == 403

@@ -1,4 +1,4 @@
-"""A project that comes from djaodjin-deployutils, with one substitution in its files."""
+"""A project that used djaodjin-deployutils, with one substitution in its files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import KEY, ROOT, environment
+from tests.helpers.commands import ROOT, environment
+from tests.helpers.sessions import KEY
 
-# As the documents of the proxy tell a project to be set up, the missing comma of
-# AUTHENTICATION_BACKENDS included.
+# A project that was set up as the proxy's documentation says. It copied the missing comma in
+# AUTHENTICATION_BACKENDS as well.
 SETTINGS = """
 from django.urls import reverse_lazy
 
@@ -146,6 +147,7 @@ print("all is well")
 
 @pytest.mark.parametrize("engine", ["encrypted_cookies", "jwt_session_store"])
 def test_the_snippets_of_the_documents(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip("rest_framework")
     for name, text in (("settings", SETTINGS), ("urls", URLS)):
         text = text.replace("PACKAGE", "djsession.django").replace('"KEY"', repr(KEY))
         (tmp_path / f"{name}.py").write_text(text.replace("encrypted_cookies", engine))

@@ -7,13 +7,17 @@ import json
 from typing import Any
 
 import pytest
-from django.test import Client, override_settings
-from django.urls import reverse
+from django.test import AsyncClient, Client, override_settings
+from django.urls import include, path, reverse, reverse_lazy
 
 from djsession import ConfigurationError, dumps, loads
-from djsession.django.mockup import urls
-from tests.conftest import KEY, OTHER_KEY, XIA
-from tests.django.conftest import as_user
+from djsession.django.middleware import SessionMiddleware
+from djsession.django.mockup import urls, views
+from djsession.mockup import MockupApp
+from tests.django.handlers import by_asgi, by_wsgi, urlconf
+from tests.django.urls import urlpatterns
+from tests.helpers.django_clients import as_user, run
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 
 def test_the_names_of_the_urls() -> None:
@@ -47,7 +51,7 @@ def test_a_click_signs_in_too() -> None:
     assert browser.get("/whoami").json()["user"] == "alice"
 
 
-def test_an_unknown_user_is_told() -> None:
+def test_an_unknown_user_gets_an_explanation() -> None:
     response = Client().post("/login/", {"username": "nobody"})
     assert response.status_code == 401
     assert b"There is no mockup user of that name" in response.content
@@ -79,7 +83,7 @@ def test_the_api_gives_a_token() -> None:
     assert Client().get("/api/auth").status_code == 401
 
 
-def test_it_answers_to_names_of_this_machine_alone() -> None:
+def test_it_answers_to_names_of_this_machine_only() -> None:
     with override_settings(ALLOWED_HOSTS=["*"]):
         assert Client().get("/login/", headers={"Host": "www.example.com"}).status_code == 403
         assert Client().get("/login/", headers={"Host": "localhost:8000"}).status_code == 200
@@ -176,7 +180,7 @@ HTML = {"Accept": "text/html,*/*;q=0.8"}
 
 def test_the_inspector_shows_the_session_of_the_request() -> None:
     page = as_user(Client()).get("/djsession/").content.decode()
-    assert "The session decodes, and is of <strong>xia</strong>." in page
+    assert "Signed in as <strong>xia</strong>." in page
     assert "This request has no session." in Client().get("/djsession/").content.decode()
 
 
@@ -188,18 +192,18 @@ def test_a_browser_that_is_refused_is_told_why_where_mockups_are_on() -> None:
     page = response.content.decode()
     assert "the proxy has another one" in page
     assert 'href="/login/?next=%2Fwhoami">Sign in</a>' in page
-    # Without a token there is nothing to be told: it is sent to the login page.
+    # Without a token there is nothing to explain: the browser is sent to the login page.
     response = Client(headers=HTML).get("/whoami?a=b")
     assert response.status_code == 303
     assert response.headers["Location"] == "/login/?next=%2Fwhoami%3Fa%3Db"
-    # A client that is no browser, and a host that is not this machine, see the project's page.
+    # A client that is not a browser, and a request for another host, get the project's own page.
     assert b"Not for you" in Client().get("/whoami").content
     with override_settings(ALLOWED_HOSTS=["*"]):
         response = Client(headers={**HTML, "Host": "www.example.com"}).get("/whoami")
     assert b"Not for you" in response.content
 
 
-def test_a_file_that_cannot_be_read_is_said_to_be(tmp_path: Any) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Any) -> None:
     mockup = {"MOCKUP": str(tmp_path / "none.yaml"), "MOCKUP_WITHOUT_DEBUG": True}
     with override_settings(DJSESSION=mockup, DEBUG=True):
         response = Client().get("/login/")
@@ -223,3 +227,202 @@ def test_otherwise_the_page_of_the_project_shows(overrides: dict[str, Any]) -> N
         response = Client(headers=HTML).get("/whoami")
     assert response.status_code == 403
     assert response.content.startswith(b"<h1>Not for you</h1>")
+
+
+MOCKUP: dict[str, Any] = {"MOCKUP": {"xia": XIA}, "MOCKUP_WITHOUT_DEBUG": True}
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[MockupApp]:
+    """The MockupApps that are made during a test."""
+    apps: list[MockupApp] = []
+    original = MockupApp.__init__
+
+    def spy(self: MockupApp, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        apps.append(self)
+
+    monkeypatch.setattr(MockupApp, "__init__", spy)
+    return apps
+
+
+LOCAL: dict[str, Any] = {"HTTP_HOST": "localhost", "HTTP_ACCEPT": "text/html"}
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("send", [by_wsgi, by_asgi], ids=["WSGI", "ASGI"])
+class TestMountPoint:
+    def test_links_lead_back_below_it(self, send: Any) -> None:
+        with override_settings(DJSESSION=MOCKUP):
+            page = send("/login/", script_name="/mounted", **LOCAL)
+            assert page.code == 200
+            assert b'action="/mounted/login/"' in page.body
+            answer = send("/whoami", script_name="/mounted", **LOCAL)
+            assert answer.code == 303
+            assert answer.headers["Location"] == "/mounted/login/?next=%2Fmounted%2Fwhoami"
+            answer = send("/日本", script_name="/é", **LOCAL)
+            assert answer.headers["Location"] == (
+                "/%C3%A9/login/?next=%2F%25C3%25A9%2F%25E6%2597%25A5%25E6%259C%25AC"
+            )
+
+    def test_one_object_serves_them_all(self, send: Any, made: list[MockupApp]) -> None:
+        with override_settings(DJSESSION=MOCKUP):
+            for script_name in ("", *(f"/mount-{number}" for number in range(5))):
+                for target, status in (("/login/", 200), ("/whoami", 303)):
+                    assert send(target, script_name=script_name, **LOCAL).code == status
+        assert len(made) == 1
+
+
+@pytest.mark.usefixtures("db")
+def test_another_namespace_has_its_own_paths(made: list[MockupApp]) -> None:
+    inner = include(("djsession.django.mockup.urls", "mockup"))
+    spaces = urlconf([*urlpatterns, path("one/", inner)])
+    opened = {**MOCKUP, "ALLOWED_NO_SESSION": [reverse_lazy("mockup:login")]}
+    with override_settings(ROOT_URLCONF=spaces, DJSESSION=opened):
+        for _ in range(2):
+            assert b'action="/one/login/"' in Client().get("/one/login/").content
+            assert b'action="/login/"' in Client().get("/login/").content
+            response = Client().post("/one/login/", {"username": "xia", "next": "/one/login/"})
+            assert (response.status_code, response.headers["Location"]) == (303, "/")
+        # The first request may come below a mount point.
+        views._mockups.cache_clear()
+        page = by_wsgi("/one/login/", script_name="/mounted", **LOCAL)
+        assert b'action="/mounted/one/login/"' in page.body
+    assert len(made) == 4  # one for each namespace, before and after
+
+
+REMOTE: list[dict[str, str]] = [
+    {"REMOTE_ADDR": "203.0.113.7"},
+    {"REMOTE_ADDR": ""},
+    {"HTTP_HOST": "www.example.com"},
+    {"HTTP_ORIGIN": "https://www.example.com"},
+    {"HTTP_X_FORWARDED_FOR": "203.0.113.7"},
+    {"HTTP_FORWARDED": "for=203.0.113.7"},
+    {"HTTP_X_FORWARDED_HOST": "www.example.com"},
+    {"HTTP_X_REAL_IP": "203.0.113.7"},
+    {"HTTP_VIA": "1.1 proxy.example.com"},
+    {"SERVER_PROTOCOL": "HTTP/1.0"},
+]
+
+
+@pytest.mark.usefixtures("db")
+class TestRemote:
+    @pytest.mark.parametrize("meta", REMOTE, ids=lambda meta: next(iter(meta)))
+    def test_a_request_from_elsewhere_is_refused(self, meta: dict[str, str]) -> None:
+        with override_settings(DJSESSION=MOCKUP, ALLOWED_HOSTS=["*"]):
+            for target in ("/login/", "/logout/", "/api/auth", "/djsession/"):
+                answer = by_wsgi(target, **{**LOCAL, **meta})
+                assert answer.code == 403
+                assert b"xia" not in answer.body
+                assert "Set-Cookie" not in answer.headers
+            assert b"MOCKUP_ALLOW_REMOTE" in answer.body
+            # The project's own page does not lead to the login page.
+            assert by_wsgi("/whoami", **{**LOCAL, **meta}).body.startswith(b"<h1>Not for you")
+
+    @pytest.mark.parametrize("meta", REMOTE[2:-1], ids=lambda meta: next(iter(meta)))
+    def test_the_same_by_asgi(self, meta: dict[str, str]) -> None:
+        with override_settings(DJSESSION=MOCKUP, ALLOWED_HOSTS=["*"]):
+            assert by_asgi("/login/", **{**LOCAL, **meta}).code == 403
+            assert by_asgi("/whoami", **{**LOCAL, **meta}).body.startswith(b"<h1>Not for you")
+
+    @pytest.mark.parametrize(
+        ("scope", "status"),
+        [
+            ({}, 200),
+            ({"http_version": "2"}, 200),
+            ({"http_version": "1.0"}, 403),
+            ({"http_version": ""}, 403),
+            ({"client": ["203.0.113.7", 1]}, 403),
+            ({"client": None}, 403),
+            ({"client": ["::ffff:127.0.0.1", 1]}, 200),
+        ],
+        ids=str,
+    )
+    def test_the_peer_and_the_protocol_by_asgi(self, scope: dict[str, Any], status: int) -> None:
+        with override_settings(DJSESSION=MOCKUP):
+            assert by_asgi("/login/", scope=scope, **LOCAL).code == status
+
+    def test_a_request_without_a_host_is_refused(self, request: pytest.FixtureRequest) -> None:
+        with override_settings(DJSESSION=MOCKUP, ALLOWED_HOSTS=["*"]):
+            assert by_wsgi("/login/").code == 200
+            request.getfixturevalue("outside_of_tests")
+            with override_settings(ALLOWED_HOSTS=["*"]):
+                assert by_wsgi("/login/", SERVER_NAME="127.0.0.1").code == 403
+                assert by_wsgi("/login/", HTTP_HOST="testserver").code == 403
+                assert by_wsgi("/login/", HTTP_HOST="localhost").code == 200
+
+
+ANYWHERE = {**MOCKUP, "MOCKUP_ALLOW_REMOTE": True}
+AFAR = {"REMOTE_ADDR": "203.0.113.7", "HTTP_HOST": "dev.example.com", "HTTP_ACCEPT": "text/html"}
+
+
+class TestAllowRemote:
+    @pytest.fixture(autouse=True)
+    def _anywhere(self) -> Any:
+        with override_settings(DJSESSION=ANYWHERE, ALLOWED_HOSTS=["*"]):
+            yield
+
+    def test_the_login_url_is_printed_once_at_start(
+        self, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        SessionMiddleware(lambda request: None)
+        printed = capsys.readouterr().err
+        assert printed.startswith("Mockup logins: sign in at /login/?key=")
+        key = printed.strip().partition("?key=")[2]
+        assert len(key) == 43
+        for _ in range(2):
+            SessionMiddleware(lambda request: None)
+            Client().get(f"/login/?key={key}")
+            Client().get("/whoami", headers=HTML)
+        assert capsys.readouterr().err == ""
+        assert key not in caplog.text
+
+    @pytest.mark.django_db
+    def test_a_sign_in_needs_the_key(self) -> None:
+        client = Client(**AFAR)
+        assert client.get("/login/").status_code == 403
+        response = client.post("/login/", {"username": "xia"})
+        assert response.status_code == 403
+        assert not response.cookies
+        body = json.dumps({"username": "xia", "password": "any"})
+        assert client.post("/api/auth", body, "application/json").status_code == 403
+        response = client.get(views._mockups("").login_path)
+        assert (response.status_code, response.headers["Location"]) == (303, "/login/")
+        assert client.get("/login/").status_code == 200
+        assert client.post("/login/", {"username": "xia"}).status_code == 303
+        assert client.get("/whoami").json()["user"] == "xia"
+        assert client.post("/api/auth", body, "application/json").status_code == 201
+
+    def test_without_mockups_nothing_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for mockup in (
+            {"MOCKUP_ALLOW_REMOTE": True},
+            {"MOCKUP_ALLOW_REMOTE": True, "MOCKUP": {"xia": XIA}},  # DEBUG is off
+            {**ANYWHERE, "MOCKUP": "no-such.yaml"},
+        ):
+            with override_settings(DJSESSION=mockup):
+                SessionMiddleware(lambda request: None)
+        with override_settings(ROOT_URLCONF="tests.django.urls_with_login"):
+            SessionMiddleware(lambda request: None)
+        assert capsys.readouterr().err == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_async_test_client_signs_in_and_out() -> None:
+    async def scenario() -> None:
+        client = AsyncClient()
+        assert (await client.get("/login/")).status_code == 200
+        response = await client.post("/login/", {"username": "xia", "next": "/awhoami"})
+        assert (response.status_code, response.headers["Location"]) == (303, "/awhoami")
+        assert (await client.get("/awhoami")).json()["user"] == "xia"
+        await client.post("/logout/")
+        assert (await client.get("/awhoami")).status_code == 403
+
+    run(scenario())
+
+
+def test_no_answer_may_be_stored() -> None:
+    client = Client(headers=HTML)
+    for target in ("/login/", "/whoami", "/djsession/"):
+        response = client.get(target)
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Vary"] == "Cookie, Authorization"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,14 +11,16 @@ from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session as Row
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.urls import path
 from django.utils import timezone
 
 from djsession import DjsessionError
 from djsession.django.backends import encrypted_cookies, jwt_session_store
 from djsession.django.middleware import SessionMiddleware
 from djsession.errors import ProxiedKeyError
-from tests.conftest import KEY, XIA
-from tests.django.conftest import ado, as_user, cookie, do, run
+from tests.django.handlers import urlconf
+from tests.helpers.django_clients import ado, as_user, cookie, do, run
+from tests.helpers.sessions import KEY, XIA
 
 ALICE = {**XIA, "username": "alice"}
 ENGINES = ["signed_cookies", "db", "cache", "cached_db", "file"]
@@ -103,7 +106,7 @@ def test_what_the_proxy_sent_is_read_only(key: str, xia: Client) -> None:
     ):
         with pytest.raises(ProxiedKeyError, match=f"{key}.*read-only"):
             do(xia, calls)
-    # Nor may it be made up where the proxy says nothing.
+    # The application cannot set it either where the proxy sent nothing.
     with pytest.raises(ProxiedKeyError):
         do(as_user(Client(), {}), ["[]=", key, "xia"])
     assert issubclass(ProxiedKeyError, DjsessionError)
@@ -155,7 +158,7 @@ def test_the_local_session_is_opened_only_when_asked_for(db: None, xia: Client) 
         with CaptureQueriesContext(connection) as queries:
             response = xia.post("/session", '[["get", "a"]]', content_type="application/json")
         assert response.json() == [1]
-        assert len(queries) == 1  # read, and not saved
+        assert len(queries) == 1  # it was read, but not saved
         assert not response.cookies
 
 
@@ -233,7 +236,7 @@ def test_cycle_key_changes_the_key_and_keeps_the_data(db: None, xia: Client) -> 
         do(xia, ["cycle_key"])
         assert xia.cookies["djsession_local"].value != before
         assert do(xia, ["get", "a"]) == [1]
-        # With nothing local there is nothing to protect, and no row to make.
+        # Without local data there is nothing to protect, so no row is made.
         do(as_user(Client(), ALICE), ["cycle_key"])
         assert Row.objects.count() == 1
 
@@ -253,7 +256,7 @@ def test_test_cookies_and_expiry(any_engine: str, xia: Client) -> None:
 
 
 def in_request(view: Any, **meta: Any) -> HttpResponse:
-    """Call a function with request.session, between the halves of the middleware."""
+    """Call a function with request.session, inside the middleware."""
 
     def get_response(request: HttpRequest) -> HttpResponse:
         view(request.session)
@@ -302,6 +305,7 @@ def test_create_save_exists_delete(db: None) -> None:
         assert session.session_key is None
         session.create()
         key = session.session_key
+        assert key is not None
         assert len(key) == 32
         assert session.exists(key)
         session["a"] = 1
@@ -317,8 +321,6 @@ def test_create_save_exists_delete(db: None) -> None:
 
 
 def test_a_session_deleted_meanwhile_is_a_400_as_in_django(db: None) -> None:
-    from django.contrib.sessions.exceptions import SessionInterrupted
-
     def view(session: Any) -> None:
         session["a"] = 2
         Row.objects.all().delete()
@@ -327,8 +329,54 @@ def test_a_session_deleted_meanwhile_is_a_400_as_in_django(db: None) -> None:
         client = as_user(Client())
         do(client, ["[]=", "a", 1])
         value = client.cookies["djsession_local"].value
-        with pytest.raises(SessionInterrupted):
-            in_request_with(view, value)
+        response = in_request_with(view, value)
+        assert response.status_code == 400
+        assert response.headers["Cache-Control"] == "private"
+        assert response.headers["Vary"] == "Cookie, Authorization"
+        assert not response.cookies
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_400_without_blocking() -> None:
+    async def view(request: HttpRequest) -> HttpResponse:
+        await request.session.aset("a", 2)
+        await Row.objects.all().adelete()
+        return HttpResponse()
+
+    with engine("db"):
+        client = as_user(AsyncClient())
+        run(ado(client, ["aset", "a", 1]))
+        with override_settings(ROOT_URLCONF=urlconf([path("", view)])):
+            response = run(client.get("/"))
+        assert response.status_code == 400
+        assert response.headers["Cache-Control"] == "private"
+        assert "djsession_local" not in response.cookies
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_store_that_fails_is_a_500_with_the_headers(
+    is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OSError("no space left")
+
+    async def afail(*args: Any, **kwargs: Any) -> None:
+        fail()
+
+    with engine("db"):
+        monkeypatch.setattr(DatabaseStore, "save", fail)
+        monkeypatch.setattr(DatabaseStore, "asave", afail)
+        call = ["aset", "a", 1] if is_async else ["[]=", "a", 1]
+        kind = AsyncClient if is_async else Client
+        client = as_user(kind(raise_request_exception=False))
+        answer = client.post(
+            "/asession" if is_async else "/session", json.dumps([call]), "application/json"
+        )
+        response = run(answer) if is_async else answer
+    assert response.status_code == 500
+    assert response.headers["Cache-Control"] == "private"
+    assert not response.cookies
 
 
 def in_request_with(view: Any, local: str) -> HttpResponse:
@@ -393,7 +441,7 @@ def test_the_csrf_token_may_be_in_the_session() -> None:
         token = client.get("/form").content.decode()
         assert client.post("/form", {"csrfmiddlewaretoken": token}).status_code == 200
         assert client.post("/form", {}).status_code == 403
-        # Another user's is no good.
+        # Another user's token does not count.
         as_user(client, ALICE)
         assert client.post("/form", {"csrfmiddlewaretoken": token}).status_code == 403
 
@@ -406,7 +454,7 @@ def test_each_engine_writes_its_format_and_reads_both(module: Any, format: Any) 
     from djsession.codec import token_format
 
     for known in ("openssl", "jwt"):
-        store = module.SessionStore(dumps(XIA, KEY, format=known))  # type: ignore[arg-type]
+        store = module.SessionStore(dumps(XIA, KEY, format=known))
         assert store["username"] == "xia"
         token = store.session_key
         assert token_format(token) == format

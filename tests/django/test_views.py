@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.http import Http404, HttpRequest
-from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.test import AsyncClient, Client, RequestFactory
 from django.views.generic import TemplateView, View
-from rest_framework.test import APIClient, APIRequestFactory
 
-from djsession import ConfigurationError, Organization, Session, dumps
-from djsession.django.authentication import BearerAuthentication, JWTAuthentication
+from djsession import ConfigurationError, Organization, Session
 from djsession.django.decorators import plan_required, role_required
 from djsession.django.mixins import AccessiblesMixin, AccountMixin
-from tests.conftest import KEY, OTHER_KEY, XIA
-from tests.django.conftest import as_user, run
+from tests.helpers.django_clients import as_user, run
+from tests.helpers.sessions import XIA
 
 XIA_ORGANIZATION = XIA["roles"]["manager"][0]
 COWORK = {
@@ -63,7 +61,7 @@ def test_manages_broker() -> None:
 
 
 def test_the_view_of_the_seed_document() -> None:
-    class AppView(AccessiblesMixin, TemplateView):
+    class AppView(AccessiblesMixin, TemplateView):  # type: ignore[misc]
         def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
             context: dict[str, Any] = super().get_context_data(*args, **kwargs)
             context.update({"managed_accounts": self.managed_accounts})
@@ -149,7 +147,7 @@ def test_role_required(path: str) -> None:
 
         if path == "/amanage/":
             return int(run(aget()).status_code)
-        return as_user(Client(), session).get(f"{path}{slug}/").status_code
+        return int(as_user(Client(), session).get(f"{path}{slug}/").status_code)
 
     assert status("xia", BOTH) == 200
     assert status("cowork", BOTH) == 403  # a contributor
@@ -171,109 +169,3 @@ def test_a_decorator_that_requires_nothing_is_a_mistake() -> None:
             decorator()
     with pytest.raises(ConfigurationError, match="no argument 'slug'"):
         role_required("manager", account="slug")(lambda request: None)(request_with(XIA))
-
-
-@pytest.mark.django_db
-class TestRestFramework:
-    def test_its_session_authentication_takes_the_user(self) -> None:
-        assert as_user(APIClient()).get("/api/me").json() == {"user": "xia"}
-        assert as_user(APIClient(), {}).get("/api/me").status_code == 403
-
-    def test_its_session_authentication_checks_the_csrf_token(self) -> None:
-        client = as_user(APIClient(enforce_csrf_checks=True))
-        assert client.post("/api/me").status_code == 403
-        token = client.get("/form").content.decode()
-        assert client.post("/api/me", headers={"X-CSRFToken": token}).status_code == 200
-
-    def test_a_bearer_token(self) -> None:
-        token = dumps(XIA, KEY, format="jwt")
-        client = APIClient(enforce_csrf_checks=True)
-        for path in ("/api/bearer", "/open/bearer"):
-            response = client.post(path, headers={"Authorization": f"Bearer {token}"})
-            assert response.json() == {"user": "xia", "managed_accounts": ["xia"]}
-
-    @pytest.mark.parametrize(
-        "header",
-        [
-            None,
-            "Bearer",
-            "Bearer garbage",
-            "Bearer " + dumps(XIA, OTHER_KEY, format="jwt"),
-            "Bearer " + dumps({}, KEY, format="jwt"),
-        ],
-        ids=["none", "empty", "garbage", "other key", "nobody"],
-    )
-    def test_without_a_good_one_it_is_401_and_says_what_is_wanted(self, header: str | None) -> None:
-        headers = {} if header is None else {"Authorization": header}
-        response = APIClient().get("/open/bearer", headers=headers)
-        assert response.status_code == 401
-        assert response.headers["WWW-Authenticate"] == "Bearer"
-
-    def test_a_token_in_a_cookie_does_not_count(self) -> None:
-        # It would be sent along by a browser that another site has told to.
-        client = as_user(APIClient(enforce_csrf_checks=True))
-        assert client.post("/api/bearer").status_code == 401
-        alice = dumps({"username": "alice"}, KEY, format="jwt")
-        response = client.get("/api/bearer", headers={"Authorization": "Bearer garbage"})
-        assert response.status_code == 401
-        # Two users: what a view writes into request.session would be the other's.
-        response = client.get("/api/bearer", headers={"Authorization": f"Bearer {alice}"})
-        assert response.status_code == 401
-        response = as_user(APIClient(), {}).get(
-            "/api/bearer", headers={"Authorization": f"Bearer {alice}"}
-        )
-        assert response.json()["user"] == "alice"
-
-    @pytest.mark.parametrize(
-        ("headers", "status"),
-        [
-            ({"Sec-Fetch-Site": "same-origin"}, 200),
-            ({"Sec-Fetch-Site": "none"}, 200),
-            ({"Sec-Fetch-Site": "cross-site"}, 401),
-            ({"Sec-Fetch-Site": "same-site"}, 401),
-            ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example.com"}, 401),
-            ({"Sec-Fetch-Site": "cross-site", "Origin": "https://app.example.com"}, 200),
-            # Browsers leave Sec-Fetch-Site out where there is no TLS.
-            ({"Origin": "http://evil.example.com"}, 401),
-            ({"Origin": "null"}, 401),
-            ({"Origin": "http://testserver"}, 200),
-            ({"Origin": "https://app.example.com"}, 200),
-            # Behind a proxy that ends TLS.
-            ({"Sec-Fetch-Site": "same-origin", "Origin": "https://testserver"}, 200),
-            ({}, 200),
-        ],
-        ids=range(12),
-    )
-    def test_another_site_cannot_use_the_header_that_the_proxy_makes_of_a_cookie(
-        self, headers: dict[str, str], status: int
-    ) -> None:
-        headers["Authorization"] = f"Bearer {dumps(XIA, KEY, format='jwt')}"
-        with override_settings(CSRF_TRUSTED_ORIGINS=["https://app.example.com"]):
-            client = APIClient()
-            assert client.post("/open/bearer", headers=headers).status_code == status
-            assert client.get("/open/bearer", headers=headers).status_code == 200
-
-    def test_an_inactive_user_is_401(self) -> None:
-        get_user_model().objects.create(username="xia", is_active=False)
-        token = dumps(XIA, KEY, format="jwt")
-        response = APIClient().get("/open/bearer", headers={"Authorization": f"Bearer {token}"})
-        assert response.status_code == 401
-
-    def test_it_needs_no_middleware(self) -> None:
-        request = APIRequestFactory().get(
-            "/", headers={"Authorization": f"Bearer {dumps(XIA, KEY, format='jwt')}"}
-        )
-        from tests.django.views import BearerMe
-
-        response = BearerMe.as_view()(request)
-        assert response.data == {"user": "xia", "managed_accounts": ["xia"]}
-        response = BearerMe.as_view()(APIRequestFactory().get("/"))
-        assert response.status_code == 401
-
-    def test_without_a_database(self) -> None:
-        with override_settings(DJSESSION={"USER_SOURCE": "session"}):
-            response = as_user(APIClient()).get("/api/me")
-            assert response.json() == {"user": "xia"}
-
-    def test_its_name_in_deployutils(self) -> None:
-        assert JWTAuthentication is BearerAuthentication

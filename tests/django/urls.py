@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from django.contrib import admin
 from django.urls import include, path
 
@@ -27,9 +29,15 @@ urlpatterns = [
     path("manage/<slug:slug>/", views.manage),
     path("amanage/<slug:slug>/", views.amanage),
     path("course/", views.course),
-    path("api/me", views.Me.as_view()),
-    path("api/bearer", views.BearerMe.as_view()),
-    path("open/bearer", views.BearerMe.as_view()),
     path("admin/", admin.site.urls),
     path("", include("djsession.django.mockup.urls")),
 ]
+
+if find_spec("rest_framework"):
+    from . import rest_views
+
+    urlpatterns += [
+        path("api/me", rest_views.Me.as_view()),
+        path("api/bearer", rest_views.BearerMe.as_view()),
+        path("open/bearer", rest_views.BearerMe.as_view()),
+    ]

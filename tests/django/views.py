@@ -9,10 +9,7 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.generic import TemplateView, View
-from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from djsession.django.authentication import BearerAuthentication
 from djsession.django.decorators import plan_required, role_required
 from djsession.django.mixins import AccessiblesMixin, AccountMixin
 
@@ -35,8 +32,8 @@ async def awhoami(request: HttpRequest) -> HttpResponse:
 
 
 def session(request: HttpRequest) -> HttpResponse:
-    """Do to the session what the body says: a list of [method, arguments...]."""
-    answers = []
+    """Call methods of the session. The body is a list of [method, arguments...]."""
+    answers: list[Any] = []
     for name, *arguments in json.loads(request.body or "[]"):
         if name == "[]=":
             request.session[arguments[0]] = arguments[1]
@@ -49,7 +46,7 @@ def session(request: HttpRequest) -> HttpResponse:
 
 
 async def asession(request: HttpRequest) -> HttpResponse:
-    answers = []
+    answers: list[Any] = []
     for name, *arguments in json.loads(request.body or "[]"):
         answers.append(_plain(await getattr(request.session, name)(*arguments)))
     return JsonResponse(answers, safe=False)
@@ -77,7 +74,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(request.user.is_anonymous))
 
 
-class AppView(AccessiblesMixin, View):
+class AppView(AccessiblesMixin, View):  # type: ignore[misc]
     def get(self, request: HttpRequest) -> HttpResponse:
         return JsonResponse(
             {
@@ -98,7 +95,7 @@ class AppView(AccessiblesMixin, View):
         )
 
 
-class AccountView(AccountMixin, TemplateView):
+class AccountView(AccountMixin, TemplateView):  # type: ignore[misc]
     account_url_kwarg = "slug"
 
     def render_to_response(self, context: dict[str, Any], **options: Any) -> HttpResponse:
@@ -119,21 +116,3 @@ async def amanage(request: HttpRequest, slug: str) -> HttpResponse:
 @plan_required("basic", "premium")
 def course(request: HttpRequest) -> HttpResponse:
     return HttpResponse("course")
-
-
-class Me(APIView):
-    def get(self, request: Any) -> Response:
-        return Response({"user": request.user.get_username()})
-
-    post = get
-
-
-class BearerMe(AccessiblesMixin, APIView):
-    authentication_classes = (BearerAuthentication,)
-
-    def get(self, request: Any) -> Response:
-        return Response(
-            {"user": request.user.get_username(), "managed_accounts": self.managed_accounts}
-        )
-
-    post = get

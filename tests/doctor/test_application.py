@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import KEY, OTHER_KEY, ROOT, environment
+from tests.helpers.commands import ROOT, environment
+from tests.helpers.sessions import KEY, OTHER_KEY
 
 
 def doctor(*arguments: str, key: str = KEY, **variables: str) -> tuple[int, Any]:
@@ -29,7 +30,7 @@ def test_plain_wsgi() -> None:
     code, report = doctor("examples.hello:application", "--path", "/app/")
     assert code == 0
     assert report["middleware"] == [
-        "djsession.middleware.SessionMiddleware",
+        "djsession.wsgi.SessionMiddleware",
         "examples.hello.hello",
     ]
     seen, without = report["with_session"], report["without_session"]
@@ -49,6 +50,7 @@ def test_django(tmp_path: Path) -> None:
     }
     manage = [sys.executable, "examples/django_app/manage.py"]
     env = environment(DJAODJIN_SECRET_KEY=KEY, **variables)
+    pytest.importorskip("rest_framework")
     subprocess.run([*manage, "migrate", "-v", "0"], cwd=ROOT, env=env, check=True)
     code, report = doctor("examples.django_app.wsgi:application", "--username", "xia", **variables)
     assert code == 0, report

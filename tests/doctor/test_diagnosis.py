@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -13,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djsession import dumps
-from djsession.cli import examine
-from djsession.doctor import InputError, Report
-from tests.conftest import KEY, OTHER_KEY, XIA, command
-from tests.test_codec import ANY_SESSIONS, REFUSED, token_of
-from tests.test_jwt import forge
+from djsession import Session, SessionCodec, SessionError, commands, dumps
+from djsession.doctor import Configuration, InputError, Report
+from tests.helpers.commands import command
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+from tests.helpers.strategies import ANY_SESSIONS
+from tests.helpers.tokens import REFUSED, forge, token_of
 
 TOKEN = dumps(XIA, KEY)
 JWT = dumps(XIA, KEY, "jwt")
@@ -36,13 +37,18 @@ def openssl(*options: str) -> str:
     return done.stdout.decode().strip()
 
 
-def ids(text: str, *keys: str, **options: Any) -> list[str]:
-    return [finding.id for finding in examine(text, keys or (KEY,), **options).findings]
+def examine(text: str, keys: Sequence[str] = (KEY,), **settings: Any) -> Report:
+    """Return the report on a text, with keys and settings as somebody configured them."""
+    return commands.examine(text, Configuration.of(keys, settings))
 
 
-def sentence(name: str, text: str, *keys: str, **options: Any) -> str:
-    """Return sentence and remedy of a finding, the only cause among what is found."""
-    report = examine(text, keys or (KEY,), **options)
+def ids(text: str, *keys: str, **settings: Any) -> list[str]:
+    return [finding.id for finding in examine(text, keys or (KEY,), **settings).findings]
+
+
+def sentence(name: str, text: str, *keys: str, **settings: Any) -> str:
+    """Return the sentence and the remedy of the one finding of that name."""
+    report = examine(text, keys or (KEY,), **settings)
     [found] = [finding for finding in report.findings if finding.id == name]
     return f"{found.sentence} {found.remedy}"
 
@@ -129,7 +135,7 @@ class TestKeys:
 
     def test_the_verdict_on_a_key_with_more_around_it(self) -> None:
         report = examine(TOKEN, [f'"{KEY}"'])
-        assert "no application starts with this key" in report.as_text()
+        assert "an application does not start with this key" in report.as_text()
         assert "no shell does" in report.as_text()
         assert "shell" not in examine(TOKEN, [f"{KEY}\n"]).as_text()
 
@@ -151,9 +157,10 @@ class TestBackends:
             "jwt-backend", f"Authorization: Bearer {JWT}"
         )
         assert "a jwt in the cookie" in sentence("jwt-in-cookie", f"Cookie: sessionid={JWT}")
-        assert "encrypted cookie's token in Authorization" in sentence(
-            "cookie-backend", f"Authorization: Bearer {TOKEN}"
+        assert "A token of the cookie format does not count in Authorization" in sentence(
+            "does-not-count", f"Authorization: Bearer {TOKEN}"
         )
+        assert not examine(f"Authorization: Bearer {TOKEN}").decodes
 
     def test_a_visitor_of_the_jwt_backend(self) -> None:
         assert "a visitor who is not signed in" in sentence("bearer-empty", "Authorization: Bearer")
@@ -171,7 +178,7 @@ class TestExpiry:
     def test_an_expired_jwt(self) -> None:
         old = forge({"alg": "HS256"}, json.dumps({**XIA, "exp": int(time.time()) - 7200}).encode())
         assert ids(old) == ["expired"]
-        assert "The jwt expired 2 hours ago: the key is right" in sentence("expired", old)
+        assert "The session expired 2 hours ago. Sign in again" in sentence("expired", old)
 
     def test_a_clock_that_is_ahead(self) -> None:
         new = forge({"alg": "HS256"}, json.dumps({**XIA, "exp": int(time.time()) - 60}).encode())
@@ -183,7 +190,12 @@ class TestExpiry:
         assert "behind the proxy's" in sentence("clock", ahead)
         assert ids(JWT) == []
         for far in (10**400, 1e300):
-            assert ids(dumps({**XIA, "exp": far}, KEY)) == ["clock"]
+            assert ids(dumps({**XIA, "exp": far}, KEY, "jwt")) == ["clock"]
+
+    def test_a_mockup_login_lasts_longer_than_the_proxys_tokens(self) -> None:
+        session = {**XIA, "exp": int(time.time()) + 86400}
+        assert ids(f"Cookie: sessionid={dumps(session, KEY)}") == []
+        assert ids(f"Cookie: sessionid={dumps(session, KEY, 'jwt')}") == ["jwt-in-cookie"]
 
     def test_an_expired_jwt_under_one_of_two_keys(self) -> None:
         old = forge({"alg": "HS256"}, json.dumps({"exp": 1}).encode())
@@ -195,15 +207,14 @@ class TestExpiry:
 
     def test_other_jwts(self) -> None:
         assert ids(forge({"alg": "none"})) == ["jwt-algorithm"]
-        assert ids(forge({"alg": "HS256"}, b'{"exp": "tomorrow"}')) == ["jwt-exp"]
-        assert ids(forge({"alg": "HS256"}, b"[]")) == ["not-a-session"]
-        assert ids(forge({"alg": "HS256"}, b"\xff")) == ["not-a-session"]
+        assert ids(forge({"alg": "HS256"}, b'{"exp": "tomorrow"}')) == ["invalid-exp"]
+        assert ids(forge({"alg": "HS256"}, b'{"username": "xia"}')) == ["invalid-exp"]
+        assert ids(forge({"alg": "HS256", "crit": ["exp"]}, b"{}")) == ["jwt-algorithm"]
 
-    def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from djsession.codec import SessionCodec
-
-        monkeypatch.setattr(SessionCodec, "_jwt", None)
-        assert 'pip install "djsession[jwt]"' in sentence("jwt-extra", JWT)
+    @pytest.mark.parametrize("payload", [b"[]", b"\xff", b"xia", b"", b'{"exp": NaN}'])
+    def test_a_signed_payload_that_is_not_a_session(self, payload: bytes) -> None:
+        # The signature has shown that the key is right.
+        assert ids(forge({"alg": "HS256"}, payload)) == ["not-a-session"]
 
 
 class TestDamage:
@@ -258,7 +269,29 @@ class TestDamage:
             assert "not-a-token" in ids(text)
 
     def test_a_token_that_is_too_long(self) -> None:
-        assert "more than max_token_size, 10" in sentence("too-large", TOKEN, max_token_size=10)
+        assert "longer than max_token_size. Raise max_token_size" in sentence(
+            "too-large", TOKEN, max_token_size=10
+        )
+
+    def test_a_format_that_the_settings_exclude(self) -> None:
+        for token, formats in ((TOKEN, ["jwt"]), (JWT, ["openssl"])):
+            found = sentence("format-refused", token, formats=formats)
+            assert "a format that the setting formats excludes. Set formats" in found
+
+    @pytest.mark.parametrize(
+        ("plaintext", "what"),
+        [
+            (b'{"username": "xia", "username": "admin"}', "repeats a name within one object"),
+            (b'{"roles": ' + b"[" * 70 + b"]" * 70 + b"}", "more than 64 levels deep"),
+            (b'{"last_visited": "\\" \\""}', "last_visited contains characters"),
+        ],
+        ids=range(3),
+    )
+    def test_a_token_that_somebody_altered(self, plaintext: bytes, what: str) -> None:
+        found = sentence("altered", token_of(plaintext))
+        assert what in found
+        assert "set trusted_proxies" in found
+        assert ids(token_of(plaintext), OTHER_KEY) == ["wrong-key"]
 
 
 class TestOpenssl:
@@ -299,6 +332,100 @@ class TestSessions:
         for plaintext in (b'[{"username": "xia"}]', b"{'a': 1}", b"hello, world"):
             assert ids(token_of(plaintext)) == ["not-a-session"]
 
+    def test_json_outside_ascii(self) -> None:
+        plaintext = '{"username": "xia", "site": {"printable_name": "Café"}}'.encode()
+        assert "with this key, and its JSON contains characters outside ASCII" in sentence(
+            "not-ascii", token_of(plaintext)
+        )
+        assert ids(token_of(plaintext), OTHER_KEY) == ["wrong-key"]
+
+
+DANA_JWT = dumps({"username": "dana"}, KEY, "jwt")
+
+
+class TestSeveralTokens:
+    def test_two_different_sessions_are_none(self) -> None:
+        text = f"GET / HTTP/1.1\nCookie: sessionid={TOKEN}\nAuthorization: Bearer {DANA_JWT}\n"
+        report = examine(text)
+        assert not report.decodes
+        assert report.session is None
+        assert [finding.id for finding in report.findings if finding.is_cause] == [
+            "no-token-counts"
+        ]
+        assert "No token counts: the request carries two different sessions. Look for" in sentence(
+            "no-token-counts", text
+        )
+        for shown in (report.as_text(), report.as_json()):
+            assert "xia" not in shown
+            assert "dana" not in shown
+        assert "There is no session." in report.as_text()
+        document = json.loads(report.as_json())
+        assert (document["decodes"], document["session"]) == (False, None)
+        assert [token["decodes"] for token in document["tokens"]] == [True, True]
+
+    def test_two_tokens_of_one_session_are_fine(self) -> None:
+        text = f"GET / HTTP/1.1\nCookie: sessionid={TOKEN}\nAuthorization: Bearer {JWT}\n"
+        assert examine(text).decodes
+        assert ids(text) == ["jwt-backend"]
+
+    def test_too_many_cookies_and_too_many_characters(self) -> None:
+        tokens = "; ".join(f"sessionid={dumps(XIA, KEY)}" for _ in range(5))
+        assert "more than 4 session cookies" in sentence("no-token-counts", f"Cookie: {tokens}")
+        text = f"GET / HTTP/1.1\nCookie: sessionid={TOKEN}\nAuthorization: Bearer {JWT}\n"
+        size = max(len(TOKEN), len(JWT))
+        assert "max_token_size" in sentence("no-token-counts", text, max_token_size=size)
+
+    def test_the_proxy_has_signed_the_user_out(self) -> None:
+        text = f"GET / HTTP/1.1\nCookie: sessionid={TOKEN}\nAuthorization: Bearer\n"
+        assert not examine(text).decodes
+        found = sentence("no-token-counts", text)
+        assert "Authorization: Bearer is empty, so nobody is signed in at the proxy" in found
+        assert examine(text, formats=["openssl"]).decodes
+
+    def test_a_token_that_is_ignored_beside_one_that_counts(self) -> None:
+        for cookie, bearer in ((TOKEN, "somebodys-api-key"), (TOKEN, TOKEN), (DANA_JWT, JWT)):
+            text = f"GET / HTTP/1.1\nCookie: sessionid={cookie}\nAuthorization: Bearer {bearer}\n"
+            report = examine(text)
+            assert report.decodes
+            assert report.session is not None
+            assert report.session["username"] == "xia"
+            [finding] = [item for item in report.findings if item.id == "does-not-count"]
+            assert not finding.is_cause
+            assert "somebodys-api-key" not in report.as_text()
+
+    def test_a_token_that_is_ignored_by_itself(self) -> None:
+        text = f"GET / HTTP/1.1\nCookie: sessionid={JWT}\nAuthorization: Bearer api-key\n"
+        report = examine(text)
+        assert not report.decodes
+        assert "A jwt in the cookie does not count beside an Authorization: Bearer header." in (
+            sentence("does-not-count", text)
+        )
+        steps = [step for step in report.traces[0].steps if step.status == "failed"]
+        assert [step.name for step in steps] == ["transport"]
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("settings", "what"),
+        [
+            ({"allowed_no_session": ["static/"]}, "allowed_no_session: 'static/' must start with"),
+            ({"max_token_size": "64K"}, "max_token_size: must be a positive int"),
+            ({"trusted_proxies": ["proxy"]}, "trusted_proxies: must be a list of addresses"),
+        ],
+    )
+    def test_a_wrong_setting_is_named_and_left_out(
+        self, settings: dict[str, Any], what: str
+    ) -> None:
+        assert what in sentence("settings", TOKEN, **settings)
+        report = examine(TOKEN, **settings)
+        assert [finding.is_cause for finding in report.findings] == [False]
+        assert report.session is not None
+
+    def test_trusted_proxies_are_not_checked(self) -> None:
+        # The input does not have the address of the connection.
+        for text in (TOKEN, f"Cookie: sessionid={TOKEN}"):
+            assert examine(text, trusted_proxies=["10.0.0.7"]).decodes
+
 
 class TestRequests:
     def test_a_header_over_the_limit_of_gunicorn(self) -> None:
@@ -321,7 +448,7 @@ class TestRequests:
         options = {"allowed_no_session": ["/login", "/"]}
         assert "path-open" in ids("GET /login/x HTTP/1.1\n", **options)
         assert "path-open" in ids("GET / HTTP/1.1\n", **options)
-        assert "the home page alone" in sentence("path-not-open", "GET /x HTTP/1.1\n", **options)
+        assert "'/' the home page only" in sentence("path-not-open", "GET /x HTTP/1.1\n", **options)
         assert ids("GET /x HTTP/1.1\n", allowed_no_session=["/login"]) == ["no-token"]
 
 
@@ -355,8 +482,12 @@ def test_infinity_is_no_json() -> None:
 
 @given(ANY_SESSIONS)
 def test_any_session_ends_with_a_report(session: dict[str, Any]) -> None:
-    report = examine(dumps(session, KEY), (KEY,))
-    assert report.decodes
+    token = token_of(json.dumps(session).encode())
+    report = examine(token)
+    found = SessionCodec(KEY).try_loads(token)
+    assert report.decodes == isinstance(found, Session)
+    if isinstance(found, SessionError):
+        assert found.id in [finding.id for finding in report.findings if finding.is_cause]
     assert report.as_text().isascii()
     json.loads(report.as_json())
 
@@ -373,7 +504,8 @@ def test_no_credential_and_no_key_is_ever_shown(
     token = dumps({**more, name: CREDENTIAL, "nested": [{name: CREDENTIAL}]}, KEY, format)
     for text in (token, f"Cookie: sessionid={token}", f"Authorization: Bearer {token}"):
         report: Report = examine(text, (key,))
-        assert report.decodes == (key == KEY)
+        counts = format == "jwt" or not text.startswith("Authorization")
+        assert report.decodes == (key == KEY and counts)
         for shown in (report.as_text(), report.as_json()):
             assert CREDENTIAL not in shown
             assert key not in shown

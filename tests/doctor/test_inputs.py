@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from djsession import dumps
-from djsession.cli import examine
+from djsession import Settings, dumps
+from djsession.commands import examine
 from djsession.doctor import InputError, read_requests
-from tests.conftest import KEY, OTHER_KEY, XIA
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
+SETTINGS = Settings(KEY)
 TOKEN = dumps(XIA, KEY)
 JWT = dumps(XIA, KEY, "jwt")
 
@@ -61,7 +62,7 @@ def har_request(url: str = "https://example.com/app/", **headers: str) -> dict[s
     ids=range(26),
 )
 def test_it_is_found(text: str) -> None:
-    report = examine(text, (KEY,))
+    report = examine(text, SETTINGS)
     assert report.decodes
     assert report.session is not None
     assert report.session["username"] == "xia"
@@ -72,13 +73,15 @@ def test_it_is_found(text: str) -> None:
     [
         ("GET /a%20b?x=1 HTTP/1.1\n", "/a b"),
         ("GET https://example.com/a HTTP/1.1\n", "/a"),
-        ("GET /%E6%97%A5 HTTP/1.1\n", "/日".encode().decode("latin-1")),
+        ("GET /%E6%97%A5 HTTP/1.1\n", "/日"),
+        ("GET /%E6%97 HTTP/1.1\n", "/\ufffd"),
+        ("GET /a%252Fb HTTP/1.1\n", "/a%2Fb"),
         ("curl https://example.com", "/"),
         (har(har_request("https://example.com/x/y?z")), "/x/y"),
         ("Cookie: a=b", None),
     ],
 )
-def test_the_path_is_as_a_server_passes_it(text: str, path: str | None) -> None:
+def test_the_path_is_as_the_gate_sees_it(text: str, path: str | None) -> None:
     assert read_requests(text)[0].path == path
 
 
@@ -87,7 +90,7 @@ def test_of_many_requests_the_one_that_is_refused_counts() -> None:
         "https://example.com/refused", Cookie=f"sessionid={dumps(XIA, OTHER_KEY)}"
     )
     text = har(har_request(), har_request(Cookie=f"sessionid={TOKEN}"), refused, har_request())
-    report = examine(text, (KEY,))
+    report = examine(text, SETTINGS)
     assert not report.decodes
     assert report.case.request.path == "/refused"
 

@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of what a client sends, with atheris: ``nox -s fuzz``.
 
-What it is to find: anything but a Session or a SessionError, and a session that nobody with the
-key has written.
+It looks for anything that is not a Session or a SessionError, and for a session that was not
+written with the key.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import atheris
 
 with atheris.instrument_imports():
     from djsession import AccessDenied, Gate, Session, SessionError, Settings, openssl
-    from djsession.cli import examine
     from djsession.codec import SessionCodec
-    from djsession.doctor import InputError
+    from djsession.commands import InputError, examine
+    from djsession.transport import RequestHead
 
 KEY = "k3y!@#$%^*-_=+ab"
 CODEC = SessionCodec(KEY)
-GATE = Gate(Settings(KEY, allowed_no_session=["/open"]))
+SETTINGS = Settings(KEY, allowed_no_session=["/open"])
+GATE = Gate(SETTINGS)
 
 
 def one_input(data: bytes) -> None:
@@ -33,21 +34,21 @@ def one_input(data: bytes) -> None:
     elif choice == 1:
         from base64 import b64encode
 
-        # Past the decryption: what the key has written.
+        # A plaintext that was written with the key.
         token = b64encode(openssl.encrypt(text.encode("utf-8", "replace"), KEY.encode())).decode()
         try:
             assert isinstance(CODEC.loads(token), Session)
         except SessionError:
             pass
     elif choice == 2:
-        environ = {"PATH_INFO": text, "HTTP_COOKIE": text, "HTTP_AUTHORIZATION": text}
+        head = RequestHead("GET", text, text, text, text)
         try:
-            assert GATE.open(environ) == {}
+            assert GATE.check(head, GATE.decode(head)) == {}
         except AccessDenied:
             pass
     else:
         try:
-            report = examine(text, (KEY,), allowed_no_session=["/open"])
+            report = examine(text, SETTINGS)
             assert KEY not in report.as_text() + report.as_json()
         except InputError:
             pass

@@ -7,10 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djsession import AccessDenied, Gate, Session, Settings, dumps
-from tests.conftest import KEY, OTHER_KEY, XIA
+from djsession import AccessDenied, Session, dumps
+from djsession.wsgi import DECODED_KEY, check_request, is_open
+from tests.helpers.gates import make_gate
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+from tests.helpers.tokens import jwt_of, token_of
 
-GATE = Gate(Settings(KEY, allowed_no_session=["/open", "/static/"]))
+GATE = make_gate("/open", "/static/", trusted_proxies=["10.0.0.0/8", "unix"])
 
 # A server decodes bytes as latin-1; an ASGI one passes what it likes.
 NATIVE = st.binary(max_size=40).map(lambda data: data.decode("latin-1"))
@@ -19,7 +22,16 @@ SEGMENTS = st.sampled_from(
 )
 PATHS = st.lists(SEGMENTS | NATIVE).map("/".join) | NATIVE | st.text(max_size=20)
 TOKENS = st.sampled_from(
-    [dumps(XIA, KEY), dumps(XIA, OTHER_KEY), dumps({}, KEY), dumps(XIA, KEY, "jwt"), "garbage"]
+    [
+        *(
+            dumps(XIA, KEY),
+            dumps(XIA, OTHER_KEY),
+            dumps({}, KEY),
+            dumps(XIA, KEY, "jwt"),
+            "garbage",
+        ),
+        *(token_of(b'{"username": "xia", "username": "root"}'), jwt_of(b'{"username": "root"}')),
+    ]
 )
 COOKIES = st.lists(
     st.tuples(st.sampled_from(["sessionid", "a", "SessionID", " sessionid "]), TOKENS | NATIVE)
@@ -32,6 +44,8 @@ ENVIRONS = st.fixed_dictionaries(
         "HTTP_COOKIE": COOKIES | NATIVE,
         "HTTP_AUTHORIZATION": st.builds("{} {}".format, st.sampled_from(["Bearer", "x"]), TOKENS)
         | NATIVE,
+        "HTTP_SCRIPT_NAME": PATHS,
+        "REMOTE_ADDR": st.sampled_from(["10.0.0.7", "::ffff:10.0.0.7", "192.0.2.1", ""]) | NATIVE,
         "REMOTE_USER": NATIVE,
         "djsession.session": st.just(Session(username="root")),
     },
@@ -40,10 +54,9 @@ ENVIRONS = st.fixed_dictionaries(
 
 @given(ENVIRONS)
 def test_it_opens_or_refuses_and_nothing_else(environ: dict[str, Any]) -> None:
-    sent = f"{environ.get('HTTP_COOKIE', '')} {environ.get('HTTP_AUTHORIZATION', '')}"
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    cookie, authorization = environ.get("HTTP_COOKIE", ""), environ.get("HTTP_AUTHORIZATION", "")
     try:
-        session = GATE.open(environ)
+        session = check_request(GATE, environ)
     except AccessDenied:
         session = None
     found = environ["djsession.session"]
@@ -51,19 +64,31 @@ def test_it_opens_or_refuses_and_nothing_else(environ: dict[str, Any]) -> None:
     assert environ.get("REMOTE_USER") in (None, "xia")
     if session is None:
         assert found == {}
-    elif session.username is None:
-        # Nobody: the proxy says so, or the path is open, whole segments of it.
-        assert "U2FsdGVkX1" in sent or path.split("/")[1] in ("open", "static")
+        assert not is_open(GATE, environ)
+    elif environ[DECODED_KEY].session is None:
+        assert session == found == {}
+        assert environ["PATH_INFO"].split("/")[1] in ("open", "static")
+        assert "HTTP_SCRIPT_NAME" not in environ
     else:
-        assert session.username == "xia"
-        assert "U2FsdGVkX1" in sent or "eyJ" in sent
+        assert session.username in (None, "xia")
+        # openssl in the cookie, or a jwt.
+        assert "U2FsdGVkX1" in cookie or "eyJ" in cookie + authorization
+        assert environ.get("REMOTE_ADDR", "") in ("10.0.0.7", "::ffff:10.0.0.7", "", "localhost")
+        assert authorization.strip().lower() != "bearer"
 
 
 @given(PATHS)
 def test_an_open_path_has_no_second_reading(path: str) -> None:
-    if GATE.admits({}, path):
+    if is_open(GATE, {"PATH_INFO": path}):
         assert path.split("/")[1] in ("open", "static")
         assert not {"..", "."} & set(path.split("/"))
         assert "\\" not in path
         assert "//" not in path
         path.encode("latin-1").decode("utf-8")
+
+
+@given(PATHS, PATHS)
+def test_a_mount_point_never_opens_a_path(mount: str, path: str) -> None:
+    inside = is_open(GATE, {"PATH_INFO": path})
+    assert is_open(GATE, {"SCRIPT_NAME": mount, "PATH_INFO": path}) == inside
+    assert not is_open(GATE, {"HTTP_SCRIPT_NAME": mount, "PATH_INFO": path})

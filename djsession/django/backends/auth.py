@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.contrib.auth import get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend, RemoteUserBackend
+from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
@@ -22,18 +23,18 @@ from ..conf import get_settings, is_test_environment
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-__all__ = ["ProxyUserBackend", "auser_of", "hand_over", "user_of"]
+__all__ = ["ProxyUserBackend", "announce_user", "auser_of", "user_of"]
 
 logger = logging.getLogger("djsession")
 
-# The user that a session has just loaded, for the get_user() that Django calls next. There is no
-# other way from one to the other, and a second query otherwise.
-_handed_over: ContextVar[Any] = ContextVar("djsession_user", default=None)
+# The user that a session has just loaded, for the get_user() that Django calls next with only the
+# primary key. Without it, that call would repeat the query.
+_announced: ContextVar[Any] = ContextVar("djsession_user", default=None)
 
 
-def hand_over(user: Any) -> None:
-    """Leave a user for the next :meth:`ProxyUserBackend.get_user` in this context."""
-    _handed_over.set(user)
+def announce_user(user: Any) -> None:
+    """Keep a user for the next :meth:`ProxyUserBackend.get_user` in this context."""
+    _announced.set(user)
 
 
 class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
@@ -87,14 +88,14 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
 
     def get_user(self, user_id: Any) -> Any:
         """Return the user with a primary key, or None."""
-        user = _take(user_id)
+        user = _announced_user(user_id)
         if user is not None:
             return user
         return None if get_settings().user_source == "session" else super().get_user(user_id)
 
     async def aget_user(self, user_id: Any) -> Any:
         """See :meth:`get_user`."""
-        user = _take(user_id)
+        user = _announced_user(user_id)
         if user is not None:
             return user
         return None if get_settings().user_source == "session" else await super().aget_user(user_id)
@@ -121,16 +122,20 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
                 user = manager.get(**{model.USERNAME_FIELD: name})
             else:
                 user = manager.get_by_natural_key(name)
+            if not self._is_named(user, name):
+                return _log_spelling(), False
         except model.DoesNotExist:
             if not self.create_unknown_user:
                 return _log_unknown(), False
             # Another request of the same user may be about to do the same.
             for defaults in _attempts(model, session):
                 with suppress(IntegrityError):
-                    made: tuple[Any, bool] = manager.get_or_create(
+                    user, created = manager.get_or_create(
                         **{model.USERNAME_FIELD: name}, defaults=defaults
                     )
-                    return made
+                    return (
+                        (user, created) if self._is_named(user, name) else (_log_spelling(), False)
+                    )
             return _log_taken(), False
         changed = _update(user, session)
         if changed:
@@ -155,15 +160,19 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
                 user = await manager.aget(**{model.USERNAME_FIELD: name})
             else:
                 user = await manager.aget_by_natural_key(name)
+            if not self._is_named(user, name):
+                return _log_spelling(), False
         except model.DoesNotExist:
             if not self.create_unknown_user:
                 return _log_unknown(), False
             for defaults in _attempts(model, session):
                 with suppress(IntegrityError):
-                    made: tuple[Any, bool] = await manager.aget_or_create(
+                    user, created = await manager.aget_or_create(
                         **{model.USERNAME_FIELD: name}, defaults=defaults
                     )
-                    return made
+                    return (
+                        (user, created) if self._is_named(user, name) else (_log_spelling(), False)
+                    )
             return _log_taken(), False
         changed = _update(user, session)
         if changed:
@@ -173,6 +182,19 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
                 _log_taken()
                 await user.arefresh_from_db(fields=changed)
         return user, False
+
+    def _is_named(self, user: Any, name: str) -> bool:
+        """Return whether a row has exactly this username.
+
+        Some databases find "Admin" by "admin", and MySQL also by "\u00e0dmin". A manager that looks
+        users up in a way of its own decides by itself.
+        """
+        model = type(user)
+        lookup = type(model._default_manager).get_by_natural_key
+        if not self.create_unknown_user and lookup is not BaseUserManager.get_by_natural_key:
+            return True
+        field = model._meta.get_field(model.USERNAME_FIELD)
+        return str(getattr(user, field.attname)) == name
 
     def _unsaved(self, name: str | None, session: Session) -> Any:
         """Return a user without a row, or None without a name."""
@@ -251,11 +273,12 @@ def _backends() -> list[tuple[str, Any]]:
     return found
 
 
-def _take(user_id: Any) -> Any:
-    user = _handed_over.get()
+def _announced_user(user_id: Any) -> Any:
+    """Return the announced user if the primary key is theirs, else None; it is forgotten then."""
+    user = _announced.get()
     if user is None:
         return None
-    _handed_over.set(None)
+    _announced.set(None)
     # A user without a row was announced as 0.
     pk = user._meta.pk.to_python(0) if user.pk is None else user.pk
     return user if pk == user_id else None
@@ -270,6 +293,14 @@ def _session_of(request: HttpRequest | None, username: str) -> Session:
 
 def _log_unknown() -> Any:
     logger.info("the user of the session is not in the database: request.user is anonymous")
+    return None
+
+
+def _log_spelling() -> Any:
+    logger.warning(
+        "the database found a user whose name is spelled differently from that of the session:"
+        " request.user is anonymous"
+    )
     return None
 
 

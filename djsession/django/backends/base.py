@@ -1,9 +1,11 @@
-"""SessionStore: Django's session object over what the proxy sent and what the application keeps."""
+"""SessionStore: Django's session object over what the proxy sent and the application stored."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -12,10 +14,11 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.cache import SessionStore as CacheSessionStore
 from django.core.cache.backends.locmem import LocMemCache
+from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from ...errors import ProxiedKeyError, SessionError
-from ...merged import OWNER, PROXIED_KEYS, is_proxied
+from ...errors import ConfigurationError, ProxiedKeyError, SessionError
+from ...local_session import OWNER, PROXIED_KEYS, LocalPart, is_proxied, is_read_only
 from ...session import Session
 from .. import conf
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from ...codec import Format
 
-__all__ = ["SessionStore"]
+__all__ = ["SessionStore", "local_store_class"]
 
 logger = logging.getLogger("djsession")
 
@@ -50,10 +53,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     first asked for and belongs to one user.
 
     SessionMiddleware makes one with ``request`` and what the gate found, ``proxied``. Anything
-    else that makes one, a test client above all, gives a token as ``session_key``, or nothing.
+    else that makes one, a test client above all, passes a token as ``session_key``, or nothing.
     """
 
-    #: What a token is written in.
+    #: The format of the tokens that it writes.
     token_format: Format = "openssl"
 
     def __init__(
@@ -62,82 +65,102 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         *,
         proxied: Session | None = None,
         request: HttpRequest | None = None,
+        is_refused: bool = False,
     ) -> None:
         # Not Django's own, which imports a serializer by its name with every request.
         self.accessed = False
-        self._local: SessionBase | None = None
         self._token = session_key
-        self._sent = proxied
+        self._proxied = proxied
         self._request = request
         self._user: Any = _NOT_LOADED
+        self._is_refused = is_refused
+        self._local_part: LocalPart[SessionBase] | None = None
 
-    # What the two parts are.
+    # The two parts.
 
     @property
     def proxied(self) -> Session:
         """The Session of the proxy; empty where there is none."""
-        session = self._sent
+        session = self._proxied
         if session is None:
             session = Session()
-            if self._token:
-                try:
-                    session = conf.get_codec().loads(self._token)
-                except SessionError as error:
-                    logger.info("session token refused: %s", error)
-            self._sent = session
+            settings = conf.get_settings()
+            # Nothing tells who sent a token without a request, as Django Channels passes it.
+            is_trusted = settings.trusted_proxies is None or conf.is_test_environment()
+            if self._token and is_trusted:
+                found = conf.get_codec().try_loads(self._token)
+                if isinstance(found, SessionError):
+                    logger.info("session token refused: %s", found)
+                else:
+                    session = found
+            self._proxied = session
         return session
 
     @property
+    def local_part(self) -> LocalPart[SessionBase]:
+        """The part that the application may write, and whose it is."""
+        part = self._local_part
+        if part is None:
+            part = self._local_part = LocalPart(
+                self.proxied, self._stored, self._new, is_refused=self._is_refused
+            )
+        return part
+
+    @property
     def local(self) -> SessionBase:
-        """The session that the application writes to, of this user alone."""
-        if self._local is None:
-            self._local = self._owned(local := self._stored(), local.get(OWNER))
-        return self._local
+        """The session that the application writes to, which belongs to this user."""
+        return self.local_part.open()
 
     async def aopen_local(self) -> SessionBase:
         """Open ``local`` without blocking, and return it."""
-        if self._local is None:
-            self._local = self._owned(local := self._stored(), await local.aget(OWNER))
-        return self._local
+        part = self.local_part
+        if part.is_open or part.is_refused:
+            return part.open()
+        stored = self._stored()
+        await stored.aget(OWNER)  # loads it
+        return part.adopt(stored)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the gate refused the request: then nothing is stored."""
+        return self._is_refused
 
     @property
     def is_local_open(self) -> bool:
         """Whether the local session was asked for."""
-        return self._local is not None
+        return self._local_part is not None and self._local_part.is_open
 
     @property
     def is_of_test_client(self) -> bool:
         """Whether the local session is where a test client looks, and needs no cookie."""
-        return isinstance(self._local, _TestStore)
+        return self.is_local_open and isinstance(self.local, _TestStore)
 
     def _stored(self) -> SessionBase:
-        """Return the local session that the request names, whoever's it is."""
-        if conf.is_test_environment():
-            key = self.proxied.get(_TEST_KEY)
-            if isinstance(key, str) or self._request is None:
-                return _TestStore(key if isinstance(key, str) else None)
-        store = conf.local_store_class()
+        """Return the local session that the request names, whoever it belongs to."""
+        key = self._test_key()
+        if key is not None:
+            return _TestStore(key or None)
         if self._request is None:
-            return store()
-        return store(self._request.COOKIES.get(conf.get_settings().local_session_cookie_name))
+            return local_store_class()()
+        name = conf.get_settings().local_session_cookie_name
+        return local_store_class()(self._request.COOKIES.get(name))
 
-    def _owned(self, local: SessionBase, owner: str | None) -> SessionBase:
-        if owner == self.proxied.username:
-            return local
-        # Another user's, or nobody's: as if there were none. It is not emptied, for this user
-        # has no say in it.
-        return _TestStore() if isinstance(local, _TestStore) else type(local)()
+    def _new(self) -> SessionBase:
+        """Return a new local session, which has no id before it is saved."""
+        return _TestStore() if self._test_key() is not None else local_store_class()()
 
-    def _to_write(self) -> SessionBase:
-        """Return the open local session, the name of its user in it."""
-        local, username = self.local, self.proxied.username
-        if username is not None and local.get(OWNER) != username:
-            local[OWNER] = username
-        return local
+    def _test_key(self) -> str | None:
+        """Return the key of a test client's local session, ``""`` for a new one; None elsewhere."""
+        if not conf.is_test_environment():
+            return None
+        key = self.proxied.get(_TEST_KEY)
+        if isinstance(key, str):
+            return key
+        return "" if self._request is None else None
 
     @property
     def serializer(self) -> Any:
-        """What Django's encode() and decode() write with."""
+        """The serializer that Django's encode() and decode() use."""
         return import_string(settings.SESSION_SERIALIZER)
 
     # Reading.
@@ -204,18 +227,21 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     # Writing.
 
     def __setitem__(self, key: str, value: Any) -> None:
+        self.accessed = True
         if key in _AUTH_KEYS:
             self._check_auth_value(key, value)
             return
-        self._check_local(key)
-        self._to_write()[key] = value
+        self._check_writable(key)
+        self.local_part.bind()[key] = value
 
     def __delitem__(self, key: str) -> None:
-        self._check_local(key)
+        self.accessed = True
+        self._check_writable(key)
         del self.local[key]
 
     def pop(self, key: str, default: Any = _NOT_GIVEN) -> Any:
-        self._check_local(key)
+        self.accessed = True
+        self._check_writable(key)
         return self.local.pop(key, *(() if default is _NOT_GIVEN else (default,)))
 
     def setdefault(self, key: str, value: Any) -> Any:
@@ -224,37 +250,39 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return self[key]
 
     def update(self, dict_: Any) -> None:
+        self.accessed = True
         changes = dict(dict_)
         for key in changes:
-            self._check_local(key)
-        self._to_write().update(changes)
+            self._check_writable(key)
+        self.local_part.bind().update(changes)
 
     def clear(self) -> None:
-        """Forget what is local."""
+        """Empty the local session."""
+        self.accessed = True
         self.local.clear()
 
     @property
     def modified(self) -> bool:
         """Whether the local session has changed."""
-        return self._local is not None and bool(self._local.modified)
+        return self.is_local_open and bool(self.local.modified)
 
     @modified.setter
     def modified(self, value: bool) -> None:
         if value:
-            self._to_write().modified = True
-        elif self._local is not None:
-            self._local.modified = False
+            self.local_part.bind().modified = True
+        elif self.is_local_open:
+            self.local.modified = False
 
-    def _check_local(self, key: str) -> None:
+    def _check_writable(self, key: str) -> None:
         if key in _AUTH_KEYS:
-            raise ProxiedKeyError(key, "signing in and out is for the proxy to do")
-        if is_proxied(self.proxied, key) or key in PROXIED_KEYS or key in _HIDDEN:
+            raise ProxiedKeyError(key, "the proxy signs users in and out")
+        if is_read_only(self.proxied, key) or key == _TEST_KEY:
             raise ProxiedKeyError(key)
 
     # The user.
 
     def get_user(self) -> Any:
-        """Return the user of the session, as AUTHENTICATION_BACKENDS know it, or None."""
+        """Return the user of the session that AUTHENTICATION_BACKENDS find, or None."""
         from .auth import user_of
 
         if self._user is _NOT_LOADED:
@@ -264,7 +292,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     def _auth_value(self, key: str) -> Any:
         """Return what Django keeps of the user in a session. Raises KeyError for nobody."""
-        from .auth import hand_over
+        from .auth import announce_user
 
         user = self.get_user()
         if user is None:
@@ -275,7 +303,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             # Django compares it with that of the user it gets.
             hashes = getattr(user, "get_session_auth_hash", None)
             return hashes() if hashes else ""
-        hand_over(user)
+        announce_user(user)
         return _NO_ROW if user.pk is None else user._meta.pk.value_to_string(user)
 
     def _check_auth_value(self, key: str, value: Any) -> None:
@@ -284,16 +312,19 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         if self._request is not None and (
             SESSION_KEY not in self or (key == SESSION_KEY and str(value) != str(self[key]))
         ):
-            raise ProxiedKeyError(key, "signing in and out is for the proxy to do")
+            raise ProxiedKeyError(key, "the proxy signs users in and out")
 
     def sign_in(self, user: Any) -> None:
         """Make this the session of a user, where there is no request: in a test client."""
         username = user.get_username()
         if self.proxied.username != username:
             local = self.local
-            self._sent = Session(username=username)
+            self._proxied = Session(username=username)
+            # The test client's own session stays, now as this user's.
+            part = self._local_part = LocalPart(self._proxied, lambda: local, self._new)
             if local.get(OWNER) is not None or not local.is_empty():
                 local[OWNER] = username
+            part.adopt(local)
         self._user = user
 
     # Storing.
@@ -305,8 +336,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             key: str | None = self.local.session_key
             return key
         document = dict(self.proxied)
-        if self._local is not None and self.is_of_test_client and self._local.session_key:
-            document[_TEST_KEY] = self._local.session_key
+        if self.is_of_test_client and self.local.session_key:
+            document[_TEST_KEY] = self.local.session_key
         settings, format = conf.get_settings(), self.token_format
         return conf.get_codec().dumps(
             document, format if format in settings.formats else settings.format
@@ -316,11 +347,13 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return bool(self.local.exists(session_key))
 
     def create(self) -> None:
-        self.local.create()
-        self._to_write()
+        if not self._is_refused:
+            self.local.create()
+        self.local_part.bind()
 
     def save(self, must_create: bool = False) -> None:
-        self._to_write().save(must_create=must_create)
+        if not self._is_refused:
+            self.local_part.bind().save(must_create=must_create)
 
     def delete(self, session_key: str | None = None) -> None:
         self.local.delete(session_key)
@@ -329,7 +362,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return self._dict()
 
     def flush(self) -> None:
-        """Forget what is local, in the store as well. What the proxy sent stays."""
+        """Delete the local session, in the store as well. What the proxy sent stays."""
         self.local.flush()
         self._forget_user()
 
@@ -340,13 +373,14 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     def _forget_user(self) -> None:
         if self._request is None:
-            self._sent, self._token, self._user = Session(), None, _NOT_LOADED
+            self._proxied, self._token, self._user = Session(), None, _NOT_LOADED
+            self._local_part = None
 
     @classmethod
     def clear_expired(cls) -> None:
-        conf.local_store_class().clear_expired()
+        local_store_class().clear_expired()
 
-    # The same, without blocking: what the method needs is loaded first.
+    # The same without blocking: each loads what its method needs first.
 
     async def _aload_for(self, key: str) -> None:
         if key in _AUTH_KEYS:
@@ -371,7 +405,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         self[key] = value
 
     async def apop(self, key: str, default: Any = _NOT_GIVEN) -> Any:
-        self._check_local(key)
+        self._check_writable(key)
         await self.aopen_local()
         return self.pop(key, default)
 
@@ -403,12 +437,15 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return bool(await (await self.aopen_local()).aexists(session_key))
 
     async def acreate(self) -> None:
-        await (await self.aopen_local()).acreate()
-        self._to_write()
+        local = await self.aopen_local()
+        if not self._is_refused:
+            await local.acreate()
+        self.local_part.bind()
 
     async def asave(self, must_create: bool = False) -> None:
         await self.aopen_local()
-        await self._to_write().asave(must_create=must_create)
+        if not self._is_refused:
+            await self.local_part.bind().asave(must_create=must_create)
 
     async def adelete(self, session_key: str | None = None) -> None:
         await (await self.aopen_local()).adelete(session_key)
@@ -427,7 +464,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     @classmethod
     async def aclear_expired(cls) -> None:
-        await conf.local_store_class().aclear_expired()
+        await local_store_class().aclear_expired()
 
 
 class _TestStore(CacheSessionStore):  # type: ignore[misc]
@@ -440,6 +477,37 @@ class _TestStore(CacheSessionStore):  # type: ignore[misc]
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         self._cache = LocMemCache("djsession", {"OPTIONS": {"MAX_ENTRIES": 100_000}})
+
+
+@cache
+def local_store_class() -> type[SessionBase]:
+    """Return the class of the local sessions. Raises ConfigurationError."""
+    settings = conf.get_settings()
+    name = settings.backend_session_store
+    try:
+        if name is not None:
+            found = import_string(name)
+        else:
+            name = settings.local_session_engine
+            found = import_module(name).SessionStore
+    except (ImportError, AttributeError, RuntimeError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"the local session engine {name} cannot be used: {error}") from (
+            error
+        )
+    if not isinstance(found, type) or issubclass(found, SessionStore):
+        raise ConfigurationError(
+            f"the local session engine {name} must be one of Django's own, such as"
+            " django.contrib.sessions.backends.db"
+        )
+    return found
+
+
+def _forget(**kwargs: Any) -> None:
+    """Read the settings again, for tests that override them."""
+    local_store_class.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="djsession.local_store_class")
 
 
 def _sign_in(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:

@@ -1,6 +1,7 @@
 """The mockup logins, for ``include("djsession.django.mockup.urls")``.
 
-Raises ConfigurationError where DEBUG is off: whoever reaches these can be anybody.
+Raises ConfigurationError where DEBUG is off, since anyone who can reach these pages can sign in as
+anyone.
 """
 
 from __future__ import annotations

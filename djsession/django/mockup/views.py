@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings as django_settings
+from django.core.handlers.asgi import ASGIRequest
 from django.core.signals import setting_changed
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import mark_safe
+from django.utils.translation import override
 from django.views.decorators.csrf import csrf_exempt
 
 from ...errors import ConfigurationError, MockupError
 from ...mockup import MockupApp
-from ..conf import MOCKUP_NAMES, debug_of_project, get_gate, get_settings, is_test_environment
+from ..conf import (
+    MOCKUP_NAMES,
+    at_script_prefix,
+    debug_of_project,
+    get_gate,
+    get_settings,
+    is_test_environment,
+)
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-__all__ = ["check_allowed", "mockup", "refusal"]
+__all__ = ["check_allowed", "mockup", "prepare", "refusal"]
 
 logger = logging.getLogger("djsession")
 
@@ -29,6 +39,9 @@ _REQUEST_KEY = "djsession.django_request"
 
 _URLENCODED = "application/x-www-form-urlencoded"
 _CSP = "Content-Security-Policy"
+
+# The test client's name for this machine, which it does not send as a Host header.
+_TEST_HOST = "testserver"
 
 
 def check_allowed() -> None:
@@ -44,15 +57,32 @@ def _is_allowed() -> bool:
     return debug_of_project() or get_settings().mockup_without_debug
 
 
-def refusal(request: HttpRequest) -> HttpResponse | None:
-    """Return the answer to a browser whose request the gate refuses; None: the project's own 403.
+def prepare() -> None:
+    """Read the mockup sessions at start-up, and print the login URL if there is a login key.
 
-    There is one where mockup logins are on and their URLs are included.
+    Does nothing unless the project has mockup logins and may use them. A mistake in the sessions
+    goes to the log, since it does not concern users whom the proxy signs in.
+    """
+    if get_settings().mockup is None or not _is_allowed():
+        return
+    try:
+        _mockups("")
+    except NoReverseMatch:  # their URLs are not included, or in a namespace
+        pass
+    except MockupError as error:
+        logger.error("mockup sessions: %s", error)
+
+
+def refusal(request: HttpRequest) -> HttpResponse | None:
+    """Return the answer to a browser whose request the gate refused, or None for any other client.
+
+    None leaves the answer to the project's own 403. So it is where the project has no mockup
+    logins, or does not include their URLs.
     """
     if get_settings().mockup is None or not _is_allowed():
         return None
     try:
-        answer = _mockups(_paths("")).refuse(_environ(request))
+        answer = _mockups("").refuse(_environ(request))
     except NoReverseMatch:
         return None
     except MockupError as error:
@@ -61,23 +91,18 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
     return None if answer is None else _response(answer)
 
 
-# It checks by itself where a form comes from, and takes no cookie's word for anything.
+# MockupApp checks itself which site a form comes from.
 @csrf_exempt  # type: ignore[untyped-decorator]
 def mockup(request: HttpRequest) -> HttpResponse:
     """Answer a request to the login page, the logout or the API of the mockup logins."""
     check_allowed()
     try:
-        answer = _mockups(_paths(request.resolver_match.namespace)).respond(_environ(request))
+        answer = _mockups(request.resolver_match.namespace).respond(_environ(request))
     except MockupError as error:
-        # Not Django's page for an exception, which shows the settings that it came by.
+        # Django's own page for an exception would show the settings.
         return HttpResponse(f"{error}\n", status=500, content_type="text/plain")
-    assert answer is not None  # there is no application behind to leave it to
+    assert answer is not None  # without an application behind it, MockupApp answers everything
     return _response(answer)
-
-
-def _paths(namespace: str) -> tuple[str, ...]:
-    prefix = f"{namespace}:" if namespace else ""
-    return tuple(reverse(prefix + name) for name in MOCKUP_NAMES)
 
 
 def _response(answer: Any) -> HttpResponse:
@@ -103,7 +128,7 @@ class _Mockups(MockupApp):
             {**context, "users": users, "page": mark_safe(page)},  # noqa: S308
             environ[_REQUEST_KEY],
         )
-        # The policy is made for that one page.
+        # The policy suits that one page only.
         environ[_CSP] = html.strip() == page.strip()
         return html
 
@@ -114,17 +139,25 @@ class _Mockups(MockupApp):
         return response
 
 
-@lru_cache(maxsize=16)
-def _mockups(paths: tuple[str, ...]) -> _Mockups:
+@cache
+def _mockups(namespace: str) -> _Mockups:
+    """Return the mockup logins whose URLs are in a namespace.
+
+    Their paths are those inside the application, so that nothing which a client sends creates
+    another object. Raises NoReverseMatch when the URLs are not there, and MockupError.
+    """
     settings = get_settings()
     if settings.mockup is None:
         raise ConfigurationError(
             'there are no mockup sessions: set DJSESSION["MOCKUP"] to a YAML file or a dict'
         )
+    prefix = f"{namespace}:" if namespace else ""
+    with at_script_prefix("/"), override(django_settings.LANGUAGE_CODE):
+        paths = [reverse(prefix + name) for name in MOCKUP_NAMES]
+    login_path, logout_path, api_path, inspector_path = paths
     hosts = [*settings.mockup_hosts]
     if is_test_environment():
-        hosts.append("testserver")  # the test client's
-    login_path, logout_path, api_path, inspector_path = paths
+        hosts.append(_TEST_HOST)
     return _Mockups(
         None,
         settings.mockup,
@@ -134,6 +167,7 @@ def _mockups(paths: tuple[str, ...]) -> _Mockups:
         api_path=api_path,
         inspector_path=inspector_path,
         hosts=hosts,
+        allow_remote=settings.mockup_allow_remote,
     )
 
 
@@ -145,22 +179,30 @@ setting_changed.connect(_forget, dispatch_uid="djsession.mockup")
 
 
 def _environ(request: HttpRequest) -> dict[str, Any]:
-    """Return a WSGI environ for a request that may have come by ASGI, its body read already."""
+    """Return a WSGI environ for a request that may have come by ASGI, and whose body was read."""
     if request.content_type == "multipart/form-data":
-        # What the test client makes of a form.
+        # The test client sends forms in this type.
         body, content_type = request.POST.urlencode().encode(), _URLENCODED
     else:
         body, content_type = request.body, request.META.get("CONTENT_TYPE", "")
-    return {
-        # The test client sends no Host.
-        "HTTP_HOST": request.META["SERVER_NAME"],
+    environ = {
         **request.META,
         "REQUEST_METHOD": request.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": request.path,
+        "SCRIPT_NAME": _native(request.path.removesuffix(request.path_info).rstrip("/")),
+        "PATH_INFO": _native(request.path_info),
         "CONTENT_TYPE": content_type,
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": BytesIO(body),
         "wsgi.url_scheme": request.scheme,
         _REQUEST_KEY: request,
     }
+    if isinstance(request, ASGIRequest):
+        environ["SERVER_PROTOCOL"] = f"HTTP/{request.scope.get('http_version', '')}"
+    if is_test_environment():
+        environ.setdefault("HTTP_HOST", _TEST_HOST)
+    return environ
+
+
+def _native(path: str) -> str:
+    """Return a path as PEP 3333 wants it: the bytes of its UTF-8 form as latin-1."""
+    return path.encode("utf-8", "replace").decode("latin-1")

@@ -1,4 +1,4 @@
-"""Run by test_custom_user.py with the settings beside this file: a process has one user model."""
+"""Run by test_custom_user.py in a process of its own, since a process has one user model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.test import AsyncClient, Client, override_settings
 
-from tests.conftest import XIA
-from tests.django.conftest import as_user, run
 from tests.django.custom.models import Member, Tenant
+from tests.helpers.django_clients import as_user, run
+from tests.helpers.sessions import XIA
 
 SESSION = {**XIA, "username": "xia@example.com", "email": "other@example.com"}
 
@@ -35,7 +35,7 @@ def test_the_user_is_found_by_its_username_field(django_assert_num_queries: Any)
 def test_without_a_row() -> None:
     with override_settings(DJSESSION={"USER_SOURCE": "session"}):
         client = as_user(Client(), SESSION)
-        # The key of the model has a default, which would be another with each request.
+        # The default of the primary key would be a different one in each request.
         assert client.get("/whoami").json() == {"user": "xia@example.com", "pk": None}
 
         async def again() -> Any:

@@ -1,4 +1,4 @@
-"""A user model as far from Django's as it may be."""
+"""User models that differ from Django's own as much as they can."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 
 
-class Member(AbstractBaseUser):
-    """Named by an e-mail address, with a UUID as its primary key, without ``last_login``."""
+class Member(AbstractBaseUser):  # type: ignore[misc]
+    """The username is an e-mail address, the primary key a UUID; there is no ``last_login``."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     email = models.EmailField(unique=True)
@@ -21,8 +21,8 @@ class Member(AbstractBaseUser):
     USERNAME_FIELD = "email"
 
 
-class Tenant(AbstractBaseUser):
-    """Of whom no two have one e-mail address, and of whom not all have one."""
+class Tenant(AbstractBaseUser):  # type: ignore[misc]
+    """E-mail addresses are unique and optional."""
 
     username = models.CharField(max_length=20, unique=True)
     email = models.EmailField(unique=True, null=True)
@@ -33,8 +33,8 @@ class Tenant(AbstractBaseUser):
     USERNAME_FIELD = "username"
 
 
-class Numbered(AbstractBaseUser):
-    """Known by a number."""
+class Numbered(AbstractBaseUser):  # type: ignore[misc]
+    """The username is a number."""
 
     number = models.IntegerField(unique=True)
 

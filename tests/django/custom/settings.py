@@ -9,5 +9,5 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.django.custom"]
 INSTALLED_APPS.remove("django.contrib.admin")
 AUTH_USER_MODEL = "custom.Member"
 ROOT_URLCONF = "tests.django.custom.urls"
-# Not that of the process that runs this one.
+# Not the database of the process that runs this one.
 DATABASES["default"].setdefault("TEST", {"NAME": "test_djsession_custom"})

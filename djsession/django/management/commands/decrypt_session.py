@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from djsession import DjsessionError, cli
+from djsession import DjsessionError, commands
 from djsession.django.conf import get_settings
 
 
@@ -26,6 +26,6 @@ class Command(BaseCommand):  # type: ignore[misc]
         """Print the session."""
         try:
             text = sys.stdin.read() if token == "-" else token
-            self.stdout.write(cli.decrypt(text, get_settings()))
-        except (cli.InputError, DjsessionError) as error:
+            self.stdout.write(commands.decrypt(text, get_settings()))
+        except (commands.InputError, DjsessionError) as error:
             raise CommandError(str(error)) from None

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from djsession import DjsessionError, cli
+from djsession import DjsessionError, commands
 from djsession.django.conf import get_settings
 
 
@@ -38,10 +38,10 @@ class Command(BaseCommand):  # type: ignore[misc]
                 text = session
             else:
                 text = Path(session).read_text(encoding="utf-8")
-            self.stdout.write(cli.encrypt(text, get_settings(), format))
+            self.stdout.write(commands.encrypt(text, get_settings(), format))
         except OSError as error:
             raise CommandError(f"{session}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise CommandError("the session is not UTF-8") from None
-        except (cli.InputError, DjsessionError) as error:
+        except (commands.InputError, DjsessionError) as error:
             raise CommandError(str(error)) from None

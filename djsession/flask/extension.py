@@ -1,0 +1,154 @@
+"""DjSession: opens the gate in front of a Flask application."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, abort, current_app, request, session
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from ..errors import AccessDenied, ConfigurationError, hide_locals
+from ..gate import Gate
+from ..settings import BOOLEAN, Parser, Settings, setting
+from ..wsgi import check_request
+from . import click_commands
+from .session_interface import MergedSessionInterface
+from .users import EXTENSION, template_context, user_of_request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+    from ..mockup import MockupApp
+
+__all__ = ["DjSession", "FlaskSettings"]
+
+logger = logging.getLogger("djsession")
+
+
+@dataclass(frozen=True, init=False)
+class FlaskSettings(Settings):
+    """The settings, read from ``app.config``: ``DJAODJIN_SECRET_KEY`` and ``DJSESSION_...``."""
+
+    #: A YAML file of mockup sessions, to sign in with while the application is in debug mode.
+    mockup: str | os.PathLike[str] | None = setting(Parser())  # noqa: RUF009
+    #: Whether mockup logins answer requests from other machines.
+    mockup_allow_remote: bool = setting(BOOLEAN, False)
+
+
+class DjSession:
+    """Opens the gate in front of a Flask application, and fills ``flask.session``.
+
+    ``app`` may be given later, to :meth:`init_app`. The options are the fields of
+    FlaskSettings; they override ``app.config``, which overrides environment variables.
+
+    A request that the gate refuses is ``abort(403)`` before anything of the application runs,
+    static files and unknown URLs included. Behind it ``flask.session`` reads what the proxy
+    sent, and writes into the application's own session, which belongs to the signed-in user.
+    Initialise it after an extension that replaces ``app.session_interface``.
+
+    It keeps nothing about an application, so that one object serves many.
+    """
+
+    @hide_locals
+    def __init__(self, app: Flask | None = None, **options: Any) -> None:
+        self._options = options
+        if app is not None:
+            self.init_app(app)
+
+    @hide_locals
+    def init_app(self, app: Flask) -> None:
+        """Install it. Raises ConfigurationError for a missing or wrong setting."""
+        if EXTENSION in app.extensions:
+            raise ConfigurationError("DjSession is already installed on this application")
+        settings = FlaskSettings.from_mapping(app.config, environ=os.environ, **self._options)
+        if app.config["SESSION_COOKIE_NAME"] == settings.cookie_name:
+            raise ConfigurationError(
+                f"SESSION_COOKIE_NAME is {settings.cookie_name}, the cookie of the proxy, which"
+                " drops it from every response: choose another name"
+            )
+        if settings.trusted_proxies is not None and isinstance(app.wsgi_app, ProxyFix):
+            logger.warning(
+                "trusted_proxies is set, and ProxyFix may replace the address that it checks by"
+                " X-Forwarded-For, which a client can set: every session will be refused. Put"
+                " djsession.SessionMiddleware with trusted_proxies around ProxyFix, and leave the"
+                " setting out here."
+            )
+        gate = Gate(settings)
+        app.extensions[EXTENSION] = gate
+        app.session_interface = MergedSessionInterface(gate, app.session_interface)
+        # Flask calls these before the functions of before_request, and before it raises the 404
+        # of an unknown URL: the earliest there is, inside the application's error handlers.
+        app.url_value_preprocessors.setdefault(None, []).insert(0, _check_request)
+        app.context_processor(template_context)
+        app.cli.add_command(click_commands.group)
+        if settings.mockup is not None:
+            app.wsgi_app = _DebugMockups(app, settings)  # type: ignore[method-assign]
+
+    @staticmethod
+    def init_login_manager(login_manager: Any) -> None:
+        """Make Flask-Login's ``current_user`` and ``login_required`` use the proxy's user only.
+
+        ``login_manager`` is a ``flask_login.LoginManager``. What it keeps in ``flask.session`` and
+        in its "remember me" cookie, perhaps since before the proxy, no longer counts, nor does its
+        session protection.
+        """
+
+        def load_user() -> None:
+            user = user_of_request()
+            login_manager._update_request_context_with_user(user if user.is_authenticated else None)
+
+        # In place of the method that looks in all these places, before it calls a request_loader.
+        login_manager._load_user = load_user
+
+
+def _check_request(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    if not isinstance(current_app.session_interface, MergedSessionInterface):
+        raise ConfigurationError(
+            "app.session_interface was replaced after DjSession was initialised:"
+            " initialise DjSession last"
+        )
+    try:
+        check_request(current_app.extensions[EXTENSION], request.environ)
+    except AccessDenied:
+        session.local_part.refuse()  # type: ignore[attr-defined]
+        abort(403)
+
+
+class _DebugMockups:
+    """The mockup logins in front of an application, while it is in debug mode."""
+
+    def __init__(self, app: Flask, settings: FlaskSettings) -> None:
+        self._app, self._settings = app, settings
+        self._wsgi_app: WSGIApplication = app.wsgi_app
+        self._lock = threading.Lock()
+        # At start-up where the mode is known, so that mistakes in the file show there.
+        self._mockups = self._load() if app.debug else None
+        if not app.debug:
+            logger.warning("mockup logins are off: the application is not in debug mode")
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if self._app.debug:
+            if self._mockups is None:
+                with self._lock:
+                    self._mockups = self._mockups or self._load()
+            response = self._mockups.respond(environ)
+            if response is not None:
+                return self._mockups.send(response, environ, start_response)
+        return self._wsgi_app(environ, start_response)
+
+    def _load(self) -> MockupApp:
+        from ..mockup import MockupApp
+
+        settings = self._settings
+        assert settings.mockup is not None
+        return MockupApp(
+            self._wsgi_app,
+            settings.mockup,
+            allow_remote=settings.mockup_allow_remote,
+            **settings.gate_options(),
+        )

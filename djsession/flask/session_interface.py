@@ -1,0 +1,85 @@
+"""``flask.session``: what the proxy sent over the session that the application stores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import request
+from flask.sessions import SessionInterface, SessionMixin
+
+from ..caching import REFUSAL_HEADERS, caching_changes
+from ..gate import Gate
+from ..local_session import LocalPart, MergedSession
+from ..wsgi import DECODED_KEY, SESSION_KEY, decode_request
+
+if TYPE_CHECKING:
+    from flask import Flask, Request, Response
+
+__all__ = ["FlaskSession", "MergedSessionInterface"]
+
+
+class FlaskSession(MergedSession[SessionMixin], SessionMixin):
+    """``flask.session``: the proxy's keys, read-only, over the application's own session."""
+
+    accessed = False
+
+    @property
+    def modified(self) -> bool:
+        """Whether the application's own session has changed."""
+        return self.local_part.is_open and self.local.modified
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        if value or self.local_part.is_open:
+            self.local.modified = value
+
+
+class MergedSessionInterface(SessionInterface):
+    """Puts the proxied session over that of another interface, which stores the local part.
+
+    It sets the caching headers of every response too: Flask calls it last, whatever the response.
+    """
+
+    def __init__(self, gate: Gate, inner: SessionInterface) -> None:
+        self._gate = gate
+        self._inner = inner
+        self.pickle_based = inner.pickle_based
+
+    def open_session(self, app: Flask, request: Request) -> FlaskSession:
+        # Flask calls this before it matches the URL. The gate answers a moment later.
+        decode_request(self._gate, request.environ)
+
+        def open_local(of: Request) -> SessionMixin:
+            local = self._inner.open_session(app, of)
+            return self._inner.make_null_session(app) if local is None else local
+
+        def open_new() -> SessionMixin:
+            # As for a request without cookies, so that the store draws a new id.
+            return open_local(app.request_class({**request.environ, "HTTP_COOKIE": ""}))
+
+        proxied = request.environ[SESSION_KEY]
+        return FlaskSession(proxied, LocalPart(proxied, lambda: open_local(request), open_new))
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        assert isinstance(session, FlaskSession)
+        if session.local_part.is_refused:
+            for name, value in REFUSAL_HEADERS:
+                response.headers[name] = value
+            return
+        environ = request.environ
+        is_personal = environ[DECODED_KEY].session is not None or session.local_part.is_open
+        # Without a cookie there is nothing to renew.
+        cookie = f"{self._inner.get_cookie_name(app)}="
+        has_cookie = cookie in environ.get("HTTP_COOKIE", "")
+        if has_cookie and response.is_streamed:
+            # What it streams may read the session yet.
+            is_personal = True
+        if session.local_part.is_open or has_cookie:
+            local = session.local
+            if not self._inner.is_null_session(local):
+                self._inner.save_session(app, local, response)
+            is_personal = is_personal or any(
+                header.startswith(cookie) for header in response.headers.getlist("Set-Cookie")
+            )
+        for name, value in caching_changes(response.headers, is_personal=is_personal):
+            response.headers[name] = value

@@ -1,0 +1,244 @@
+"""The WSGI shell (PEP 3333): SessionMiddleware, and what the adapters for WSGI frameworks share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .caching import REFUSAL_HEADERS, with_caching_headers
+from .errors import AccessDenied, hide_locals
+from .gate import Gate
+from .session import Session
+from .settings import Settings
+from .transport import REPLACED_PEER, RequestHead
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+__all__ = [
+    "DECODED_KEY",
+    "PROXY_FIX_KEY",
+    "SESSION_KEY",
+    "SessionMiddleware",
+    "check_request",
+    "decode_request",
+    "forbidden",
+    "is_open",
+    "native_string",
+    "request_head",
+]
+
+#: The key of the environ that holds the Session.
+SESSION_KEY = "djsession.session"
+
+#: The key that holds what a gate found, for the gates further in.
+DECODED_KEY = "djsession.decoded"
+
+#: The key under which werkzeug's ProxyFix keeps what it replaced.
+PROXY_FIX_KEY = "werkzeug.proxy_fix.orig"
+
+# What a native string does not contain (PEP 3333).
+_NOT_NATIVE = re.compile("[^\x00-\xff]")
+
+# Control characters and line separators, which would break a header or a line of a log.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class SessionMiddleware:
+    """Lets a request through to ``app`` with its session, or answers 403.
+
+    ::
+
+        from djsession import SessionMiddleware
+
+        application = SessionMiddleware(application, allowed_no_session=["/static/"])
+
+    Behind it ``environ["djsession.session"]`` always holds a Session, and
+    ``environ["REMOTE_USER"]`` the username when somebody is signed in, whatever the server or
+    the client put there. Every response gets the caching headers of :mod:`djsession.caching`.
+
+    It trusts whoever knows the key, which is the proxy. It must be the only way in: an
+    application server that can be reached past the proxy still refuses requests without a
+    token, but accepts a token of the cookie format that was once overheard, since that format
+    does not expire. ``trusted_proxies`` closes this. Wrap everything that reads the session or
+    REMOTE_USER in it, and put it around werkzeug's ProxyFix if you use ``trusted_proxies``.
+
+    A setting that is not given comes from the environment: see README.rst. Raises
+    ConfigurationError when one is missing or wrong.
+    """
+
+    @hide_locals
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        secret_key: str | Sequence[str] | None = None,
+        cookie_name: str | None = None,
+        allowed_no_session: Sequence[str] | None = None,
+        max_token_size: int | None = None,
+        formats: Sequence[str] | None = None,
+        trusted_proxies: Sequence[str] | None = None,
+    ) -> None:
+        self.app = app
+        self.gate = Gate(
+            Settings.from_environ(
+                secret_key=secret_key,
+                cookie_name=cookie_name,
+                allowed_no_session=allowed_no_session,
+                max_token_size=max_token_size,
+                formats=formats,
+                trusted_proxies=trusted_proxies,
+            )
+        )
+
+    @classmethod
+    def from_gate(cls, app: WSGIApplication, gate: Gate) -> Self:
+        """Return a middleware around ``app`` that uses an existing gate."""
+        middleware = cls.__new__(cls)
+        middleware.app, middleware.gate = app, gate
+        return middleware
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        is_personal = decode_request(self.gate, environ) is not None
+        if not is_personal:
+            try:
+                check_request(self.gate, environ)
+            except AccessDenied:
+                return forbidden(environ, start_response)
+
+        def start_response_with_caching(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+        ) -> Callable[[bytes], object]:
+            headers = with_caching_headers(headers, is_personal=is_personal)
+            if exc_info is None:
+                return start_response(status, headers)
+            return start_response(status, headers, exc_info)
+
+        return self.app(environ, start_response_with_caching)
+
+
+def request_head(environ: dict[str, Any]) -> RequestHead:
+    """Return what the gate looks at in a request.
+
+    The path is PATH_INFO, which routers use; where it is empty the request is for the home page.
+    SCRIPT_NAME does not matter, since servers derive it from headers that a client can set. By the
+    header SCRIPT_NAME gunicorn also takes a part of the path away: where a request has that header,
+    no path is open.
+    """
+    path = environ.get("PATH_INFO") or "/"
+    if not path.isascii():
+        try:
+            path = path.encode("latin-1").decode()
+        except UnicodeDecodeError:
+            # An overlong encoding of a dot or a slash is not UTF-8 either.
+            path = path.encode("latin-1").decode(errors="replace")
+        except UnicodeEncodeError:
+            # PEP 3333 does not allow this. U+FFFD matches no entry.
+            path = _NOT_NATIVE.sub("\ufffd", path)
+    peer = environ.get("REMOTE_ADDR")
+    if PROXY_FIX_KEY in environ:
+        # By X-Forwarded-For, which any client can set. What the key holds is no help: of several
+        # ProxyFix only the last one wrote it.
+        peer = REPLACED_PEER
+    return RequestHead(
+        environ.get("REQUEST_METHOD", "GET"),
+        path,
+        environ.get("HTTP_COOKIE"),
+        environ.get("HTTP_AUTHORIZATION"),
+        peer,
+        "HTTP_SCRIPT_NAME" not in environ,
+    )
+
+
+def decode_request(gate: Gate, environ: dict[str, Any]) -> Session | None:
+    """Return the session that a request carries, or None, whatever its path.
+
+    Sets ``environ["djsession.session"]``, to an empty Session where there is none, and
+    ``environ["REMOTE_USER"]`` to the username as a native string, or removes it. A token is decoded
+    once: a second gate with the same settings uses what the first one found.
+    """
+    decoded = gate.decode(request_head(environ), environ.get(DECODED_KEY))
+    environ[DECODED_KEY] = decoded
+    session = decoded.session
+    environ[SESSION_KEY] = Session() if session is None else session
+    username = None if session is None else session.username
+    remote_user = None if username is None else native_string(username)
+    if remote_user is None:
+        environ.pop("REMOTE_USER", None)
+    else:
+        environ["REMOTE_USER"] = remote_user
+    return session
+
+
+@hide_locals
+def check_request(gate: Gate, environ: dict[str, Any], *, may_be_open: bool = True) -> Session:
+    """Return the session of a request that passes, or raise AccessDenied.
+
+    The session is empty where none is needed and none was sent. Without ``may_be_open`` no entry of
+    allowed_no_session opens the path. Changes the environ as :func:`decode_request` does, also when
+    it raises.
+    """
+    session = decode_request(gate, environ)
+    if session is not None:
+        return session
+    head = request_head(environ)
+    if not may_be_open:
+        head = head._replace(may_be_open=False)
+    return gate.check(head, environ[DECODED_KEY])
+
+
+def is_open(gate: Gate, environ: dict[str, Any]) -> bool:
+    """Return whether a request needs no session, because an entry matches its path."""
+    return gate.is_open(request_head(environ))
+
+
+def forbidden(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """A WSGI application: 403, the same whatever the cause, as text or as JSON."""
+    if _prefers_json(environ.get("HTTP_ACCEPT", "")):
+        content_type, body = "application/json", b'{"detail": "Forbidden"}\n'
+    else:
+        content_type, body = "text/plain; charset=utf-8", b"Forbidden\n"
+    start_response(
+        "403 Forbidden",
+        [
+            ("Content-Type", content_type),
+            ("Content-Length", str(len(body))),
+            *REFUSAL_HEADERS,
+            ("Vary", "Accept"),
+            ("X-Content-Type-Options", "nosniff"),
+        ],
+    )
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+
+
+def native_string(username: str) -> str | None:
+    """Return a username as PEP 3333 wants it, or None when it cannot be passed safely."""
+    if username.isascii() and username.isprintable():
+        return username
+    if _CONTROL.search(username):
+        return None
+    try:
+        return username.encode().decode("latin-1")
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return None
+
+
+_JSON = re.compile(r"application/(?:[\w.-]+\+)?json", re.ASCII)
+_QUALITY = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)", re.ASCII)
+
+
+def _prefers_json(accept: str) -> bool:
+    """Return whether an Accept header (RFC 9110 section 12.5.1) prefers JSON to text."""
+    json = text = 0.0
+    for item in accept.lower().split(","):
+        media_type = item.partition(";")[0].strip()
+        match = _QUALITY.search(item)
+        quality = float(match[1]) if match else 1.0
+        if _JSON.fullmatch(media_type):
+            json = max(json, quality)
+        elif media_type in ("text/html", "text/plain"):
+            text = max(text, quality)
+    return json > 0 and json >= text

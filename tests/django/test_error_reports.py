@@ -1,0 +1,180 @@
+"""Django's error reports contain neither a key nor a token nor a session."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
+from django.urls import path
+from django.views.debug import ExceptionReporter
+
+from djsession import ConfigurationError, dumps
+from djsession.django.conf import get_codec, get_gate, get_settings
+from djsession.django.middleware import SessionMiddleware
+from tests.django.handlers import urlconf
+from tests.helpers.django_clients import as_user, cookie, run
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+
+SECRET = "Zs3cret" * 5
+BEARER = f"Bearer {dumps(XIA, KEY, 'jwt')}"
+CARRIED: list[dict[str, str]] = [{"HTTP_COOKIE": cookie()}, {"HTTP_AUTHORIZATION": BEARER}]
+
+
+class ViewError(Exception):
+    """An exception of the application."""
+
+
+def reports_of(request: HttpRequest, caught: pytest.ExceptionInfo[Exception]) -> list[str]:
+    """Return Django's reports on an exception, without the frame of the test itself."""
+    reporter = ExceptionReporter(request, caught.type, caught.value, caught.tb.tb_next)
+    return [reporter.get_traceback_text(), reporter.get_traceback_html()]
+
+
+def check(report: str, headers: dict[str, str] | None = None) -> None:
+    assert "SessionMiddleware" in report or "djsession" in report
+    for value in (headers or {}).values():
+        for token in re.findall(r"[\w+/=.-]{40,}", value):
+            # Reports shorten long values.
+            assert token[:30] not in report
+    for secret in (KEY, OTHER_KEY, SECRET, XIA["site"]["email"]):
+        assert secret not in report
+
+
+@pytest.mark.parametrize("headers", CARRIED, ids=["cookie", "bearer"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_view_that_fails(headers: dict[str, str], is_async: bool) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        raise ViewError
+
+    async def aview(request: HttpRequest) -> HttpResponse:
+        raise ViewError
+
+    if is_async:
+        request = AsyncRequestFactory().get("/")
+        request.META.update(headers)
+        with pytest.raises(ViewError) as caught:
+            run(SessionMiddleware(aview)(request))
+    else:
+        request = RequestFactory().get("/", **headers)
+        with pytest.raises(ViewError) as caught:
+            SessionMiddleware(view)(request)
+    reports = reports_of(request, caught)
+    assert not [name for name in request.META if name.startswith("djsession")]
+    for report in reports:
+        check(report, headers)
+
+
+REFUSED: list[dict[str, str]] = [
+    {"HTTP_COOKIE": cookie(key=OTHER_KEY)},
+    {"HTTP_AUTHORIZATION": f"Bearer {dumps(XIA, OTHER_KEY, 'jwt')}"},
+    {"HTTP_COOKIE": cookie(), "HTTP_AUTHORIZATION": "Bearer"},
+    {
+        "HTTP_COOKIE": cookie(),
+        "HTTP_AUTHORIZATION": f"Bearer {dumps({**XIA, 'username': 'alice'}, KEY, 'jwt')}",
+    },
+    {"HTTP_COOKIE": cookie() + "; " + cookie({**XIA, "username": "alice"})},
+    {"HTTP_COOKIE": cookie(), "HTTP_X_TRUST": "REMOTE_ADDR"},
+]
+
+
+@pytest.mark.parametrize("headers", REFUSED, ids=range(len(REFUSED)))
+def test_a_page_that_fails_to_render_a_refusal(headers: dict[str, str]) -> None:
+    def handler(request: HttpRequest, exception: Exception) -> HttpResponse:
+        raise ValueError("the page is broken") from exception
+
+    reports: list[str] = []
+
+    def report(request: HttpRequest, *_: Any) -> HttpResponse:
+        reporter = ExceptionReporter(request, *sys.exc_info())
+        reports.extend([reporter.get_traceback_text(), reporter.get_traceback_html()])
+        return HttpResponse(status=500)
+
+    trusted = {"TRUSTED_PROXIES": ["10.0.0.7"]} if "HTTP_X_TRUST" in headers else {}
+    with override_settings(
+        ROOT_URLCONF=urlconf([], handler403=handler, handler500=report), DJSESSION=trusted
+    ):
+        client = Client(raise_request_exception=False)
+        assert client.get("/", **headers).status_code == 500
+    assert len(reports) == 2
+    for text in reports:
+        assert "the page is broken" in text
+        check(text, headers)
+
+
+def test_the_mail_that_django_sends_about_a_view_that_fails() -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        session = request.djsession
+        assert session.username == "xia"
+        raise ValueError
+
+    with override_settings(
+        ROOT_URLCONF=urlconf([path("", view)]), ADMINS=[("a", "admin@example.com")], DJSESSION={}
+    ):
+        as_user(Client(raise_request_exception=False)).get("/")
+    [message] = mail.outbox
+    text = str(message.message())
+    assert "ValueError" in text
+    check(text, {"HTTP_COOKIE": cookie()})
+    assert XIA["roles"]["manager"][0]["email"] not in text
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"DJAODJIN_SECRET_KEY": f'"{SECRET}"'}, "a quote"),
+    ({"DJAODJIN_SECRET_KEY": [SECRET, 5]}, "secret"),
+    ({"DJAODJIN_SECRET_KEY": f"{SECRET}é"}, "ASCII"),
+    ({"DJAODJIN_SECRET_KEY": SECRET, "DJSESSION": {"UNKNOWN": SECRET}}, "UNKNOWN"),
+    ({"DJAODJIN_SECRET_KEY": SECRET, "DJSESSION": {"UPDATE_USER": SECRET}}, "update_user"),
+    ({"DJSESSION": {"DJAODJIN_SECRET_KEY": SECRET, "FORMATS": ["x"]}}, "formats"),
+    ({"DEPLOYUTILS": {"DJAODJIN_SECRET_KEY": f" {SECRET}"}, "DJAODJIN_SECRET_KEY": None}, "white"),
+    (
+        {"DJAODJIN_SECRET_KEY": SECRET, "DJSESSION": {"LOCAL_SESSION_COOKIE_NAME": "sessionid"}},
+        "the proxy drops",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), WRONG, ids=[item[1] for item in WRONG])
+@pytest.mark.parametrize(
+    "read", [get_settings, get_gate, get_codec, lambda: SessionMiddleware(HttpResponse)]
+)
+def test_the_frames_of_a_wrong_setting(
+    overrides: dict[str, Any], message: str, read: Callable[[], object]
+) -> None:
+    with override_settings(**overrides), pytest.raises(ConfigurationError, match=message) as caught:
+        read()
+    assert SECRET not in str(caught.value)
+    # The frame of this function holds the settings.
+    reporter = ExceptionReporter(None, caught.type, caught.value, caught.tb.tb_next)
+    frames = reporter.get_traceback_frames()
+    assert frames
+    for frame in frames:
+        assert SECRET not in str(frame["vars"]), frame["function"]
+
+
+def test_the_html_report_of_a_wrong_key() -> None:
+    with (
+        override_settings(DJAODJIN_SECRET_KEY=f'"{SECRET}"'),
+        pytest.raises(ConfigurationError) as caught,
+    ):
+        SessionMiddleware(HttpResponse)
+    request = RequestFactory().get("/", HTTP_COOKIE=cookie())
+    for report in reports_of(request, caught):
+        assert "a quote or white space" in report
+        check(report, {"HTTP_COOKIE": cookie()})
+
+
+def test_an_entry_that_no_path_can_match() -> None:
+    wrong: dict[str, Any] = {"ALLOWED_NO_SESSION": ["/../"]}
+    with (
+        override_settings(DJAODJIN_SECRET_KEY=SECRET, DJSESSION=wrong),
+        pytest.raises(ConfigurationError, match="no path ever matches") as caught,
+    ):
+        get_gate()
+    for report in reports_of(RequestFactory().get("/"), caught):
+        check(report)

@@ -1,0 +1,147 @@
+"""Django REST framework over the session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rest_framework")
+
+from django.contrib.auth import get_user_model
+from django.test import override_settings
+from rest_framework.test import APIClient, APIRequestFactory
+
+from djsession import dumps
+from djsession.django.authentication import BearerAuthentication, JWTAuthentication
+from tests.django.rest_views import BearerMe
+from tests.helpers.django_clients import as_user
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+
+
+@pytest.mark.django_db
+class TestRestFramework:
+    def test_its_session_authentication_takes_the_user(self) -> None:
+        assert as_user(APIClient()).get("/api/me").json() == {"user": "xia"}
+        assert as_user(APIClient(), {}).get("/api/me").status_code == 403
+
+    def test_its_session_authentication_checks_the_csrf_token(self) -> None:
+        client = as_user(APIClient(enforce_csrf_checks=True))
+        assert client.post("/api/me").status_code == 403
+        token = client.get("/form").content.decode()
+        assert client.post("/api/me", headers={"X-CSRFToken": token}).status_code == 200
+
+    def test_a_bearer_token(self) -> None:
+        token = dumps(XIA, KEY, format="jwt")
+        client = APIClient(enforce_csrf_checks=True)
+        for path in ("/api/bearer", "/open/bearer"):
+            response = client.post(path, headers={"Authorization": f"Bearer {token}"})
+            assert response.json() == {"user": "xia", "managed_accounts": ["xia"]}
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            None,
+            "Bearer",
+            "Bearer garbage",
+            "Bearer " + dumps(XIA, OTHER_KEY, format="jwt"),
+            "Bearer " + dumps({}, KEY, format="jwt"),
+        ],
+        ids=["none", "empty", "garbage", "other key", "nobody"],
+    )
+    def test_without_a_good_one_it_is_401_and_says_what_is_wanted(self, header: str | None) -> None:
+        headers = {} if header is None else {"Authorization": header}
+        response = APIClient().get("/open/bearer", headers=headers)
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+
+    def test_a_token_in_a_cookie_does_not_count(self) -> None:
+        # A browser would send it with a request that another site made it send.
+        client = as_user(APIClient(enforce_csrf_checks=True))
+        assert client.post("/api/bearer").status_code == 401
+        response = client.get("/api/bearer", headers={"Authorization": "Bearer garbage"})
+        assert response.status_code == 401
+        jwt = dumps(XIA, KEY, format="jwt")
+        client = APIClient()
+        client.cookies["sessionid"] = jwt
+        assert client.get("/api/bearer").status_code == 401
+
+    @pytest.mark.parametrize("cookie", [XIA, {}], ids=["another user", "a visitor"])
+    def test_a_token_that_differs_from_the_cookie_does_not_count(
+        self, cookie: dict[str, Any]
+    ) -> None:
+        headers = {"Authorization": f"Bearer {dumps({'username': 'alice'}, KEY, format='jwt')}"}
+        client = as_user(APIClient(), cookie)
+        assert client.get("/api/bearer", headers=headers).status_code == 403
+        assert client.get("/open/bearer", headers=headers).status_code == 401
+        client = as_user(APIClient(), {"username": "alice"})
+        assert client.get("/open/bearer", headers=headers).json()["user"] == "alice"
+
+    def test_a_token_of_the_cookie_format_does_not_count(self) -> None:
+        headers = {"Authorization": f"Bearer {dumps(XIA, KEY)}"}
+        assert APIClient().get("/api/bearer", headers=headers).status_code == 403
+        assert APIClient().get("/open/bearer", headers=headers).status_code == 401
+        request = APIRequestFactory().get("/", headers=headers)
+        assert BearerMe.as_view()(request).status_code == 401
+
+    def test_a_token_from_another_peer_does_not_count(self) -> None:
+        headers = {"Authorization": f"Bearer {dumps(XIA, KEY, format='jwt')}"}
+        settings = {"ALLOWED_NO_SESSION": ["/open/"], "TRUSTED_PROXIES": ["10.0.0.7"]}
+        with override_settings(DJSESSION=settings):
+            for peer, status in (("10.0.0.7", 200), ("127.0.0.1", 401)):
+                client = APIClient(REMOTE_ADDR=peer)
+                assert client.get("/open/bearer", headers=headers).status_code == status
+                request = APIRequestFactory().get("/", headers=headers, REMOTE_ADDR=peer)
+                assert BearerMe.as_view()(request).status_code == status
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"Sec-Fetch-Site": "same-origin"}, 200),
+            ({"Sec-Fetch-Site": "none"}, 200),
+            ({"Sec-Fetch-Site": "cross-site"}, 401),
+            ({"Sec-Fetch-Site": "same-site"}, 401),
+            ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example.com"}, 401),
+            ({"Sec-Fetch-Site": "cross-site", "Origin": "https://app.example.com"}, 200),
+            # Browsers omit Sec-Fetch-Site without TLS.
+            ({"Origin": "http://evil.example.com"}, 401),
+            ({"Origin": "null"}, 401),
+            ({"Origin": "http://testserver"}, 200),
+            ({"Origin": "https://app.example.com"}, 200),
+            # Behind a proxy that ends TLS.
+            ({"Sec-Fetch-Site": "same-origin", "Origin": "https://testserver"}, 200),
+            ({}, 200),
+        ],
+        ids=range(12),
+    )
+    def test_another_site_cannot_use_the_header_that_the_proxy_makes_of_a_cookie(
+        self, headers: dict[str, str], status: int
+    ) -> None:
+        headers["Authorization"] = f"Bearer {dumps(XIA, KEY, format='jwt')}"
+        with override_settings(CSRF_TRUSTED_ORIGINS=["https://app.example.com"]):
+            client = APIClient()
+            assert client.post("/open/bearer", headers=headers).status_code == status
+            assert client.get("/open/bearer", headers=headers).status_code == 200
+
+    def test_an_inactive_user_is_401(self) -> None:
+        get_user_model().objects.create(username="xia", is_active=False)
+        token = dumps(XIA, KEY, format="jwt")
+        response = APIClient().get("/open/bearer", headers={"Authorization": f"Bearer {token}"})
+        assert response.status_code == 401
+
+    def test_it_needs_no_middleware(self) -> None:
+        request = APIRequestFactory().get(
+            "/", headers={"Authorization": f"Bearer {dumps(XIA, KEY, format='jwt')}"}
+        )
+        response = BearerMe.as_view()(request)
+        assert response.data == {"user": "xia", "managed_accounts": ["xia"]}
+        response = BearerMe.as_view()(APIRequestFactory().get("/"))
+        assert response.status_code == 401
+
+    def test_without_a_database(self) -> None:
+        with override_settings(DJSESSION={"USER_SOURCE": "session"}):
+            response = as_user(APIClient()).get("/api/me")
+            assert response.json() == {"user": "xia"}
+
+    def test_its_name_in_deployutils(self) -> None:
+        assert JWTAuthentication is BearerAuthentication

@@ -1,0 +1,122 @@
+"""Servers on the loopback interface, and an HTTP client that changes nothing in a request."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.commands import ROOT, environment, need_module
+from tests.helpers.sessions import Capture
+
+Serve = Callable[..., int]
+GUNICORN = ("-m", "gunicorn", "-c", "examples/gunicorn.conf.py", "-b", "127.0.0.1:{port}")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def connect(address: int | str, timeout: float = 10) -> socket.socket:
+    """Return a connection to a port of this machine or to the path of a Unix socket."""
+    if isinstance(address, int):
+        return socket.create_connection(("127.0.0.1", address), timeout)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def running_server(
+    command: Sequence[str],
+    log: Path,
+    *,
+    cwd: Path = ROOT,
+    port: int = 0,
+    unix_socket: str = "",
+    **variables: str,
+) -> Iterator[int]:
+    """Run a server command and yield its port.
+
+    ``{port}`` in the arguments becomes a free port, unless the command takes its port from
+    elsewhere and ``port`` says which. ``unix_socket`` is the path of the socket of a server that
+    does not listen on a port. The server's output goes to ``log``, and into the message when the
+    server does not start. Without the server's package the test is skipped.
+    """
+    need_module(command)
+    port = port or free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [item.replace("{port}", str(port)) for item in command],
+            cwd=cwd,
+            env=environment(**variables),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                connect(unix_socket or port, timeout=1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"the server did not start:\n{log.read_text()}")
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def raw_http(address: int | str, request: str) -> tuple[int, dict[str, str], bytes]:
+    """Send a request as it is to a port or a Unix socket.
+
+    Returns the status, the headers with their names in lower case, and the body.
+    """
+    with connect(address) as connection:
+        connection.sendall(request.replace("\n", "\r\n").encode("latin-1"))
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    return int(status.split()[1]), headers, body
+
+
+def http(port: int, path: str = "/", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """GET a path; header names are written with underscores."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in headers.items())
+    return raw_http(
+        port, f"GET {path} HTTP/1.1\nHost: 127.0.0.1:{port}\nConnection: close\n{lines}\n"
+    )
+
+
+def replay(port: int, captured: Capture) -> tuple[int, dict[str, str], bytes]:
+    """Send a captured request again, header for header."""
+    headers = "".join(
+        f"{name[5:].replace('_', '-').title()}: {value}\n"
+        for name, value in captured.environ.items()
+        if name.startswith("HTTP_")
+    )
+    return raw_http(port, f"GET {captured.environ['PATH_INFO']} HTTP/1.1\n{headers}\n")
