@@ -6,24 +6,25 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ROOT, Serve
+from tests.helpers.chromium import Browser
+from tests.helpers.commands import ROOT
+from tests.helpers.servers import Serve
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-# The other sessions have neither selenium nor, maybe, a browser.
+# The other sessions do not have selenium, and may not have a browser.
 if "DJSESSION_TEST_BROWSER" not in os.environ:
     collect_ignore_glob = ["test_*.py"]
-
-SCREENSHOTS = ROOT / "examples" / "screenshots"
 
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    pytest.importorskip("selenium")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -31,12 +32,12 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
     for argument in (
         "--headless=new",
-        "--no-sandbox",  # for root, whom Chromium refuses otherwise
+        "--no-sandbox",  # otherwise Chromium does not start as root
         "--disable-gpu",
         "--disable-dev-shm-usage",
         "--hide-scrollbars",
         "--no-first-run",
-        # It would look for updates, and for Google.
+        # Otherwise it connects to its vendor, for updates among other things.
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
@@ -47,93 +48,6 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     yield driver
     driver.quit()
-
-
-class Browser:
-    """A browser at one server, with what the tests do to it."""
-
-    def __init__(self, driver: Chrome, port: int) -> None:
-        self.driver, self.base = driver, f"http://localhost:{port}"
-
-    def open(self, path: str) -> Browser:
-        self.driver.get(self.base + path)
-        return self
-
-    @property
-    def path(self) -> str:
-        url: str = self.driver.current_url
-        return url.removeprefix(self.base)
-
-    @property
-    def text(self) -> str:
-        found: str = self.find("body").text
-        return found
-
-    def find(self, css: str) -> Any:
-        return self.driver.find_element("css selector", css)
-
-    def all(self, css: str) -> list[Any]:
-        found: list[Any] = self.driver.find_elements("css selector", css)
-        return found
-
-    def click(self, css: str) -> Browser:
-        self.find(css).click()
-        return self
-
-    def type(self, css: str, text: str) -> Browser:
-        self.find(css).send_keys(text)
-        return self
-
-    def wait_for(self, text: str) -> Browser:
-        """Wait until the page that a key or a click leads to is there."""
-        from selenium.common.exceptions import WebDriverException
-        from selenium.webdriver.support.wait import WebDriverWait
-
-        WebDriverWait(self.driver, 20, 0.05, [WebDriverException]).until(
-            lambda _: text in self.text
-        )
-        return self
-
-    def colours(self, scheme: str) -> Browser:
-        self.driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-        )
-        return self
-
-    def size(self, width: int, height: int) -> Browser:
-        self.driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
-        )
-        return self
-
-    def background(self) -> str:
-        found: str = self.find("body").value_of_css_property("background-color")
-        return found
-
-    def screenshot(self, name: str) -> None:
-        SCREENSHOTS.mkdir(exist_ok=True)
-        height = self.driver.execute_script("return document.documentElement.scrollHeight")
-        width = self.driver.execute_script("return window.innerWidth")
-        self.size(width, height)
-        (SCREENSHOTS / f"{name}.png").write_bytes(self.driver.get_screenshot_as_png())
-
-    def violations(self) -> list[str]:
-        """Return what axe-core has to say against the page."""
-        import axe_core_python
-
-        script = Path(axe_core_python.__file__).with_name("axe.min.js").read_text("utf-8")
-        self.driver.execute_script(script)
-        result = self.driver.execute_async_script(
-            "const done = arguments[arguments.length - 1]; axe.run().then(done, done)"
-        )
-        assert result["passes"], "axe-core has looked at nothing"
-        return [
-            f"{item['id']}: {node['html']}"
-            for item in result["violations"]
-            for node in item["nodes"]
-        ]
 
 
 @pytest.fixture

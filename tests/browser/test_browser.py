@@ -1,16 +1,19 @@
-"""What people see and do: the login page, the inspector and the refusal, in Chromium."""
+"""The login page, the inspector and the page of a refusal in Chromium, as people use them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("selenium")
+
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from djsession import dumps
-from tests.browser.conftest import Browser
-from tests.conftest import OTHER_KEY, XIA
+from tests.helpers.chromium import Browser
+from tests.helpers.sessions import OTHER_KEY, XIA
 
 
 def test_log_in_by_click_and_log_out(browser: Browser) -> None:
@@ -31,7 +34,7 @@ def test_log_in_by_form(browser: Browser) -> None:
     assert browser.path == "/app/"
 
 
-def test_a_wrong_user_is_told_and_can_try_again(browser: Browser) -> None:
+def test_a_wrong_username_shows_an_error_and_another_can_be_tried(browser: Browser) -> None:
     browser.open("/app/").type("#username", "nobody").click("form.panel button")
     browser.wait_for("There is no mockup user")
     assert "There is no mockup user of that name" in browser.find("[role=alert]").text
@@ -73,10 +76,11 @@ def test_an_edited_file_shows_and_so_do_its_mistakes(browser: Browser, sessions:
 def test_the_inspector(browser: Browser) -> None:
     browser.open("/login/").click("button[value=xia]").wait_for("Hello, xia")
     browser.open("/login/").click("a[href='/djsession/']")
-    browser.wait_for("The session decodes, and is of xia.")
+    browser.wait_for("Signed in as xia.")
     assert browser.path == "/djsession/"
     marks = [mark.text for mark in browser.all(".steps .mark")]
     assert set(marks) == {"passed"}
+    assert "Diagnosis" not in browser.text
     organization = browser.find("details details details")
     assert organization.find_element("css selector", "summary").text == "xia 5"
     assert "printable_name" in organization.text
@@ -93,7 +97,7 @@ def refused(browser: Browser) -> Browser:
     return browser.open("/app/")
 
 
-def test_a_refused_request_is_told_why_and_leads_to_the_login(browser: Browser) -> None:
+def test_a_refused_request_is_explained_and_leads_to_the_login(browser: Browser) -> None:
     refused(browser)
     assert "Forbidden" in browser.find("h1").text
     assert "the proxy has another one" in browser.text
@@ -107,7 +111,7 @@ def test_a_refused_request_is_told_why_and_leads_to_the_login(browser: Browser) 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1000, 360])
 def test_every_page_is_for_everybody(browser: Browser, scheme: str, width: int) -> None:
-    """axe-core finds nothing, nothing is wider than the screen, and the dark is dark."""
+    """axe-core finds nothing, no page is wider than the screen, and the dark scheme is dark."""
     browser.size(width, 800).colours(scheme)
 
     def check(name: str) -> None:

@@ -3,103 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from http.cookiejar import CookieJar
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.error import HTTPError
-from urllib.parse import quote
-from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, build_opener
+from typing import Any
 
 import pytest
 
-from tests.conftest import KEY, ROOT, XIA, environment, running_server
+from tests.helpers.commands import ROOT, environment
+from tests.helpers.proxy import PROXY_PYTHON, SESSIONS, Browser, without
+from tests.helpers.servers import GUNICORN, running_server
+from tests.helpers.sessions import KEY
 
-#: An interpreter with djaodjin-rules and gunicorn; the other sessions have none.
-PROXY_PYTHON = os.environ.get("DJSESSION_TEST_PROXY_PYTHON", "")
 if not PROXY_PYTHON:
     collect_ignore_glob = ["test_*.py"]
 
-LARGE = {
-    **XIA,
-    "username": "large",
-    "roles": {
-        "manager": [
-            {"slug": f"organization-{number}", "printable_name": "An organization " + "x" * 40}
-            for number in range(70)
-        ]
-    },
-}
-SESSIONS: dict[str, dict[str, Any]] = {
-    "xia": XIA,
-    "large": LARGE,
-    "日本": {
-        **XIA,
-        "username": "日本",
-        "roles": {"manager": [{"slug": "cafe", "printable_name": "Café Größe 東京"}]},
-    },
-}
-assert 6_000 < len(json.dumps(LARGE)) < 8_000
-
 BACKENDS = {"cookie": "1", "jwt": "2"}
-GUNICORN = ("-m", "gunicorn", "-c", "examples/gunicorn.conf.py", "-b", "127.0.0.1:{port}")
-
-
-def without(session: dict[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in session.items() if key not in keys}
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: Any
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    def redirect_request(self, *args: Any) -> None:
-        return None
-
-
-class Browser:
-    """The browser's side of the proxy, with its cookies."""
-
-    def __init__(self, port: int) -> None:
-        self.base = f"http://127.0.0.1:{port}"
-        self.cookies = CookieJar()
-        self._opener = build_opener(HTTPCookieProcessor(self.cookies), _NoRedirect)
-
-    def request(self, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        names.setdefault("Accept", "text/html,*/*;q=0.8")  # the proxy redirects browsers alone
-        request = Request(self.base + path, body, names)
-        try:
-            with self._opener.open(request, timeout=30) as response:
-                return Answer(response.status, response.headers, response.read())
-        except HTTPError as error:
-            return Answer(error.code, error.headers, error.read())
-
-    get = request
-
-    def sign_in(self, username: str) -> Browser:
-        assert self.get(f"/proxy/login/{quote(username)}").status == 200
-        return self
-
-    def sign_out(self) -> Browser:
-        assert self.get("/proxy/logout").status == 200
-        return self
-
-
-Site = Callable[[], Browser]
 
 
 def _django_variables(folder: Path) -> dict[str, str]:
@@ -146,7 +66,10 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, s
             if pair in ports:
                 return ports[pair]
             folder = tmp_path_factory.mktemp(f"{application}-{backend}")
-            variables = {"DJAODJIN_SECRET_KEY": KEY, "SECRET_KEY": "a secret of the application"}
+            variables: dict[str, Any] = {
+                "DJAODJIN_SECRET_KEY": KEY,
+                "SECRET_KEY": "a secret of the application",
+            }
             if application == "django":
                 variables = _django_variables(folder)
             port = stack.enter_context(
@@ -188,6 +111,10 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, s
 @pytest.fixture(params=[name for name in APPLICATIONS if name != "echo"])
 def example(request: pytest.FixtureRequest) -> str:
     """The name of an example application."""
+    if request.param == "django":
+        pytest.importorskip("rest_framework")
+    elif request.param != "hello":
+        pytest.importorskip(request.param)
     return str(request.param)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.conftest import XIA
-from tests.interop.conftest import LARGE, SESSIONS, Browser, without
+import pytest
+
+from djsession import dumps
+from tests.helpers.proxy import LARGE, SESSIONS, Browser, without
+from tests.helpers.sessions import KEY, XIA
 
 
 def seen_session(browser: Browser, example: str) -> Any:
@@ -36,7 +39,7 @@ def test_a_signed_in_user(browser: Browser, example: str) -> None:
 def test_the_first_visit_and_the_second(echo: Browser) -> None:
     echo.sign_in("日本")
     assert echo.get("/app/").json()["session"]["last_visited"] is None
-    before = datetime.now(timezone.utc)
+    before = datetime.now(UTC)
     visited = echo.get("/app/").json()["session"]["last_visited"]
     assert abs((datetime.fromisoformat(visited) - before).total_seconds()) < 60
 
@@ -47,7 +50,7 @@ def test_a_visitor_on_an_open_path(browser: Browser, backend: str) -> None:
         assert answer.status == 200
         assert "isitor" in answer.text
     else:
-        # "Authorization: Bearer" and nothing behind it: no session, and the path is not listed.
+        # "Authorization: Bearer" with nothing behind it is not a session, and the path is not open.
         assert answer.status == 403
 
 
@@ -88,7 +91,7 @@ def test_an_application_keeps_what_it_writes(browser: Browser, example: str) -> 
     browser.sign_in("xia")
     if example == "hello":  # which writes nothing
         assert browser.get("/app/").status == 200
-        # The proxy's own are all there are.
+        # There are only the proxy's own cookies.
         assert "djsession_local" not in {cookie.name for cookie in browser.cookies}
         return
 
@@ -108,6 +111,32 @@ def test_a_cookie_of_the_browsers_own_is_no_session(echo: Browser) -> None:
     if answer.status == 200:
         assert answer.json()["session"] == {}
         assert answer.json()["REMOTE_USER"] is None
+
+
+@pytest.mark.parametrize("format", ["openssl", "jwt"])
+def test_a_token_in_the_browsers_cookie_does_not_count(
+    echo: Browser, backend: str, format: Any
+) -> None:
+    # One that a mockup login left there, or that somebody planted.
+    planted = dumps({"username": "mallory"}, KEY, format)
+    answer = echo.get("/public/", Cookie=f"sessionid={planted}")
+    if backend == "cookie":
+        assert answer.json()["session"] == {}
+    else:
+        assert answer.status == 403
+
+
+@pytest.mark.parametrize("format", ["openssl", "jwt"])
+def test_a_token_in_the_browsers_header_never_wins(
+    echo: Browser, backend: str, format: Any
+) -> None:
+    echo.sign_in("xia")
+    planted = dumps({"username": "mallory"}, KEY, format)
+    answer = echo.get("/app/", Authorization=f"Bearer {planted}")
+    if backend == "cookie" and format == "jwt":
+        assert answer.status == 403  # two different sessions
+    else:
+        assert answer.json()["session"]["username"] == "xia"
 
 
 def test_the_proxy_drops_the_cookie_of_its_name(echo: Browser) -> None:

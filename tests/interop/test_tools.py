@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from djsession import dumps, loads
-from tests.conftest import KEY, XIA, command
-from tests.interop.conftest import LARGE, PROXY_PYTHON, SESSIONS
+from tests.helpers.commands import command
+from tests.helpers.proxy import LARGE, PROXY_PYTHON, SESSIONS
+from tests.helpers.sessions import KEY, XIA
 
 DOCUMENTS: list[dict[str, Any]] = [
     {},
@@ -21,7 +22,7 @@ DOCUMENTS: list[dict[str, Any]] = [
     {"a": [None, True, 1.5, "\x00"]},
 ]
 
-# Each reads what was asked for, and a key and a token or a session, as JSON from stdin.
+# Each reads from stdin, as JSON, what to do, a key, and a token or a session.
 DEPLOYUTILS = """
 import json, sys
 from deployutils.crypt import decrypt, encrypt
@@ -44,10 +45,13 @@ else:
     print(json.dumps(jwt.decode(value, key, algorithms=["HS256"])))
 """
 
-CRYPTO_JS = """
+CRYPTO_JS = r"""
 const CryptoJS = require("crypto-js");
 const [what, key, value] = JSON.parse(require("fs").readFileSync(0, "utf8"));
-if (what === "encrypt") console.log(CryptoJS.AES.encrypt(JSON.stringify(value), key).toString());
+// The proxy writes JSON in ASCII, and djsession accepts nothing else in this format.
+const escape = (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0");
+const json = JSON.stringify(value).replace(/[\u0080-\uffff]/g, escape);
+if (what === "encrypt") console.log(CryptoJS.AES.encrypt(json, key).toString());
 else console.log(CryptoJS.AES.decrypt(value, key).toString(CryptoJS.enc.Utf8));
 """
 

@@ -1,4 +1,4 @@
-"""Many users at once, broken tokens among them, and workers that die: nobody is another."""
+"""Many users at once, broken tokens and workers that die: nobody is taken for somebody else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,10 +16,13 @@ from typing import Any
 import pytest
 
 from djsession import SessionError, dumps, loads
-from tests.conftest import KEY, OTHER_KEY, ROOT, XIA, free_port, running_server
-from tests.load.conftest import REQUESTS
-from tests.test_codec import REFUSED
+from tests.helpers.commands import ROOT
+from tests.helpers.servers import free_port, running_server
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+from tests.helpers.tokens import REFUSED
 
+#: For each server. ``nox -s load`` sets the variable.
+REQUESTS = int(os.environ.get("DJSESSION_TEST_LOAD", "0"))
 USERS = 500
 CLIENTS = 8
 THIRD_KEY = "th1rd-key-of-16!"
@@ -179,20 +183,18 @@ def listeners(port: int) -> list[int]:
 
 
 @pytest.fixture
-def application(tmp_path: Path) -> dict[str, str]:
+def application(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "loaded.py").write_text(APPLICATION)
     return {"PYTHONPATH": f"{ROOT}:{tmp_path}", "DJAODJIN_SECRET_KEY": KEY}
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_nobody_is_another_and_memory_is_flat(
+def test_nobody_is_taken_for_somebody_else_and_memory_is_flat(
     server: str,
-    application: dict[str, str],
+    application: dict[str, Any],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import sys
-
     command = (sys.executable, "-m", *SERVERS[server], "loaded:app")
     tokens = {f"user-{n}": dumps(session(n), KEY) for n in range(USERS)}
     with running_server(command, tmp_path / "log", **application) as port:
@@ -215,10 +217,8 @@ def test_nobody_is_another_and_memory_is_flat(
 
 
 def test_a_worker_that_is_killed_takes_only_its_own_requests_along(
-    application: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    application: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
-
     command = (sys.executable, "-m", *SERVERS["gunicorn-sync"], "loaded:app")
     tokens = {f"user-{n}": dumps(session(n), KEY) for n in range(USERS)}
     with running_server(command, tmp_path / "log", **application) as port:
@@ -240,11 +240,9 @@ def test_a_worker_that_is_killed_takes_only_its_own_requests_along(
 
 
 def test_keys_are_rotated_without_refusing_a_request(
-    application: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    application: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Restarted with the new key before the old one: tokens of both decode throughout."""
-    import sys
-
     old = {f"user-{n}": dumps(session(n), KEY) for n in range(USERS // 2)}
     new = {f"user-{n}": dumps(session(n), OTHER_KEY) for n in range(USERS // 2, USERS)}
     port, keys = free_port(), tmp_path / "keys.py"
