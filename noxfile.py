@@ -1,4 +1,8 @@
-"""The project's checks: ``nox`` runs them all, ``nox -s NAME`` one, ``nox -l`` lists them."""
+"""The project's checks.
+
+``nox`` runs lint, types, tests and build. ``nox -s NAME`` runs one session, and ``nox -l`` lists
+them all. CI also runs browser, interop, lowest and load: see ``.ci/run``.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +11,30 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "tests", "build"]
-# Where there is no browser, or no Node.js, those tests are left out, but never in CI.
-if shutil.which("chromium") or os.environ.get("CI"):
-    nox.options.sessions.append("browser")
-if shutil.which("npm") or os.environ.get("CI"):
-    nox.options.sessions.append("interop")
-if os.environ.get("CI"):
-    nox.options.sessions.append("load")
 nox.options.default_venv_backend = "virtualenv"
 
 
 def interpreters() -> list[str]:
-    """Return the versions of Python from 3.10 on that this machine has, oldest first.
+    """Return the versions of Python from 3.11 on that this machine has, oldest first.
 
-    Those in pyenv's folder count without being activated: they are put on PATH.
+    Those in pyenv's folder count even if they are not activated: they are added to PATH.
     """
     found = []
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    for minor in range(10, 20):
+    for minor in range(11, 20):
         name = f"python3.{minor}"
         candidates = [shutil.which(name), *map(str, pyenv.glob(f"3.{minor}.*/bin/{name}"))]
         if sys.version_info[:2] == (3, minor):
             candidates.append(sys.executable)
         for path in filter(None, candidates):
-            # A shim of pyenv is there, and fails, for versions that are not activated.
+            # pyenv has shims for versions that are not activated, and they fail.
             if subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
                 os.environ["PATH"] = os.pathsep.join([str(Path(path).parent), os.environ["PATH"]])
                 found.append(f"3.{minor}")
@@ -44,35 +42,78 @@ def interpreters() -> list[str]:
     return found
 
 
+INTERPRETERS = interpreters()
 DATABASE_URL = "DJSESSION_TEST_DATABASE_URL"
+PARALLEL = "--numprocesses=auto"
+UNIT_TESTS = ("-m", "not server")
 
 
-@nox.session(python=interpreters())
-def tests(session: nox.Session) -> None:
-    """Run the tests, on every interpreter found; those of Django a second time on PostgreSQL.
+def install_with_test_dependencies(session: nox.Session, *more: str) -> None:
+    """Install the package in editable mode, and what its tests need.
 
-    That is where DJSESSION_TEST_DATABASE_URL names a database: postgresql://user@host:port/name.
+    A new Python version often lacks wheels for some of the test dependencies. Then they are
+    installed one by one, and the session goes on without those that fail: the tests that import
+    them are skipped.
     """
-    session.install("--editable", ".[test]")
-    parallel = "--numprocesses=auto"
-    session.run("pytest", parallel, *session.posargs, env={DATABASE_URL: ""})
-    if os.environ.get(DATABASE_URL) and not session.posargs:
-        session.run("pytest", parallel, "tests/django")
+    # An older release with a wheel is better than a newer one that needs a compiler.
+    install = partial(session.install, "--prefer-binary")
+    try:
+        install("--editable", ".[test]", *more)
+    except nox.command.CommandFailed:
+        install("--editable", ".[all]", *more)
+        project = nox.project.load_toml("pyproject.toml")["project"]
+        for requirement in project["optional-dependencies"]["test"]:
+            try:
+                install(requirement)
+            except nox.command.CommandFailed:
+                session.warn(f"{requirement} cannot be installed; its tests are skipped")
+
+
+@nox.session(python=INTERPRETERS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on every Python found.
+
+    The oldest and the newest Python run all of them, and those of Django a second time on
+    PostgreSQL if DJSESSION_TEST_DATABASE_URL names a database: postgresql://user@host:port/name.
+    The versions in between run the unit tests: all but those that talk to a server.
+    """
+    install_with_test_dependencies(session)
+    everything = session.python in (INTERPRETERS[0], INTERPRETERS[-1])
+    selection = session.posargs or (() if everything else UNIT_TESTS)
+    session.run("pytest", PARALLEL, *selection, env={DATABASE_URL: ""})
+    if os.environ.get(DATABASE_URL) and everything and not session.posargs:
+        session.run("pytest", PARALLEL, "tests/django")
+
+
+@nox.session(python=INTERPRETERS[:1])
+def lowest(session: nox.Session) -> None:
+    """Run the unit tests with the lowest versions that pyproject.toml declares."""
+    if session.python != "3.11":
+        session.skip("needs Python 3.11: the lowest versions have no wheels for later ones")
+    # Pyramid 2.0 imports pkg_resources, which setuptools 82 removed.
+    session.install("uv>=0.5", "setuptools<82")
+    python = str(Path(session.bin) / "python")
+    lowest_direct = ("--resolution", "lowest-direct")
+    session.run("uv", "pip", "install", "--python", python, *lowest_direct, "--editable", ".[test]")
+    session.run("pytest", PARALLEL, *(session.posargs or UNIT_TESTS), env={DATABASE_URL: ""})
+
+
+BROWSER = ("selenium>=4.20", "axe-core-python>=0.1")
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
     """Run the tests in Chromium; they leave screenshots in examples/screenshots."""
-    session.install("--editable", ".[test]", "selenium>=4.20", "axe-core-python>=0.1")
+    install_with_test_dependencies(session, *BROWSER)
     session.run("pytest", "tests/browser", env={"DJSESSION_TEST_BROWSER": "1"})
 
 
 @nox.session
 def interop(session: nox.Session) -> None:
     """Run the examples behind the real proxy, and exchange tokens with other implementations."""
-    session.install("--editable", ".[test]")
+    install_with_test_dependencies(session)
     with tempfile.TemporaryDirectory() as folder:
-        # In an environment of its own: what it needs is not for the project.
+        # The proxy gets its own environment: it needs packages that the project does not need.
         session.run("python", "-m", "venv", folder)
         python = str(Path(folder) / "bin" / "python")
         session.run(
@@ -99,19 +140,22 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def load(session: nox.Session) -> None:
-    """Run servers under load, with broken tokens, killed workers and changed keys."""
-    session.install("--editable", ".[test]")
-    requests = "4000" if os.environ.get("CI") else "200000"
+    """Run servers under load, with broken tokens, killed workers and changed keys.
+
+    Each server gets 200,000 requests, or as many as DJSESSION_TEST_LOAD says.
+    """
+    install_with_test_dependencies(session)
+    requests = os.environ.get("DJSESSION_TEST_LOAD", "200000")
     session.run("pytest", "tests/load", *session.posargs, env={"DJSESSION_TEST_LOAD": requests})
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Run the properties with many examples, then a coverage-guided fuzzer where it installs."""
-    session.install("--editable", ".[test]")
+    """Run the property tests with many examples, then a coverage-guided fuzzer if available."""
+    install_with_test_dependencies(session)
     session.run(
         "pytest",
-        "--numprocesses=auto",
+        PARALLEL,
         "-m",
         "hypothesis",
         *session.posargs,
@@ -120,29 +164,30 @@ def fuzz(session: nox.Session) -> None:
     try:
         session.install("atheris")
     except nox.command.CommandFailed:
-        session.skip("atheris does not install here")
+        session.skip("atheris cannot be installed")
     session.run("python", "tests/fuzz/fuzz_loads.py", "-max_total_time=120", "-verbosity=0")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format."""
-    session.install("ruff>=0.17,<0.18")
+    """Check style and format, and how the modules import each other."""
+    session.install("ruff>=0.17,<0.18", "grimp>=3.11")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("python", "tests/lint/imports.py")
 
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of the package, strictly."""
-    session.install("--editable", ".[all]")
-    session.install("mypy>=2", "pytest>=8", "types-PyYAML", "types-WebOb")
+    """Check the types of the package, the tests and the examples, strictly."""
+    stubs = ("types-docutils", "types-jsonschema", "types-PyYAML", "types-WebOb")
+    install_with_test_dependencies(session, "mypy>=2", "grimp>=3.11", *BROWSER, *stubs)
     session.run("mypy")
 
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build, then install and import what was built, in an empty environment each."""
+    """Build the package, then install and import each result in an empty environment."""
     session.install("build", "docutils", "Pygments")
     session.run("python", "-m", "docutils", "--halt=warning", "README.rst", os.devnull)
     session.run("python", "-m", "docutils", "--halt=warning", "CHANGELOG.rst", os.devnull)
@@ -154,7 +199,7 @@ def build(session: nox.Session) -> None:
             python = str(environment / "bin" / "python")
             session.run(python, "-m", "pip", "install", "--quiet", str(package), external=True)
             with session.chdir(folder):
-                # The schema and the style sheet are in it too: MockupApp reads the latter.
+                # MockupApp reads the style sheet, which has to be in the package.
                 code = "import djsession, djsession.mockup; print(djsession.__file__)"
                 session.run(python, "-c", code, external=True)
                 session.run(python, "-m", "djsession", "keygen", external=True, silent=True)
@@ -162,8 +207,11 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print what decoding and the adapters cost, beside djaodjin-deployutils."""
-    # The newest Django that the peer runs on.
-    session.install("--editable", ".[all]", "djaodjin-deployutils", "Django~=5.2.0")
-    for name in ("decode", "adapters", "django"):
-        session.run("python", f"tests/benchmarks/bench_{name}.py")
+    """Print the cost of decoding and of each adapter, beside djaodjin-deployutils.
+
+    ``nox -s bench -- decode adapters django servers`` names the parts; all of them by default.
+    """
+    # The newest Django that djaodjin-deployutils supports.
+    install_with_test_dependencies(session, "djaodjin-deployutils", "Django~=5.2.0")
+    for name in session.posargs or ("decode", "adapters", "django", "servers"):
+        session.run("python", "-m", f"tests.benchmarks.bench_{name}")
