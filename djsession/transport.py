@@ -198,6 +198,9 @@ def bearer_token(authorization: str) -> str | None:
     ``""`` when nothing follows the scheme, None for another scheme.
     """
     scheme, _, token = authorization.strip().partition(" ")
+    if scheme.lower().startswith("bearer,"):
+        # A server has joined several headers, of which the first has no token.
+        return ""
     return token.strip() if scheme.lower() == "bearer" else None
 
 
@@ -216,9 +219,7 @@ class TrustedProxies:
 
     def __init__(self, entries: Sequence[str]) -> None:
         self._has_unix = self.UNIX in entries
-        self._networks = [
-            ipaddress.ip_network(entry.strip()) for entry in entries if entry != self.UNIX
-        ]
+        self._networks = [_network(entry) for entry in entries if entry != self.UNIX]
 
     def __contains__(self, peer: object) -> bool:
         if peer in self._UNIX_PEERS:
@@ -230,3 +231,13 @@ class TrustedProxies:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped
         return any(address in network for network in self._networks)
+
+
+def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return the network of an address or a network, an IPv4-mapped one as that of IPv4."""
+    network = ipaddress.ip_network(entry.strip())
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((int(mapped), network.prefixlen - 96))
+    return network
