@@ -461,7 +461,7 @@ def _other_derivation(token: str, keys: Sequence[str]) -> Finding | None:
         ):
             decryptor = Cipher(algorithms.AES(derived[:32]), modes.CBC(derived[32:48])).decryptor()
             plaintext = openssl.unpad(decryptor.update(ciphertext) + decryptor.finalize())
-            if plaintext is not None and plaintext.lstrip()[:1] == b"{":
+            if plaintext is not None and _is_utf8_object(plaintext):
                 return Finding(
                     name,
                     f"The token was written by openssl enc with {options}: the key is right, its"
