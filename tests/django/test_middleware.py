@@ -369,7 +369,7 @@ def test_under_asgi_no_thread_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def scenario() -> HttpResponse:
         middleware = SessionMiddleware(view)
-        assert asyncio.iscoroutinefunction(middleware) or middleware.async_mode
+        assert middleware.async_mode
         factory = AsyncRequestFactory()
         factory.cookies["sessionid"] = dumps(XIA, KEY)
         return await middleware(factory.get("/"))
