@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from .codec import FORMATS, MAX_TOKEN_SIZE, SessionCodec
 from .errors import ConfigurationError, hide_locals
@@ -31,6 +31,7 @@ __all__ = [
     "PREFIX",
     "Parser",
     "Settings",
+    "SettingsOptions",
     "parser_of",
     "setting",
     "split_at_commas",
@@ -165,6 +166,17 @@ def _trusted_proxies(value: Any) -> tuple[str, ...] | None:
 def _read_keys(text: str, split: Split) -> list[str]:
     # A key is kept as it is, so that white space around it is reported.
     return text.split(",") if split is split_at_commas and text else list(split(text))
+
+
+class SettingsOptions(TypedDict, total=False):
+    """The fields of Settings as a caller passes them; None counts as not given."""
+
+    secret_key: str | Sequence[str] | None
+    cookie_name: str | None
+    allowed_no_session: Sequence[str] | None
+    max_token_size: int | None
+    formats: Sequence[str] | None
+    trusted_proxies: Sequence[str] | None
 
 
 @dataclass(frozen=True, init=False)

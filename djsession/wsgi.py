@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Unpack
 
 from .caching import REFUSAL_HEADERS, with_caching_headers
 from .errors import AccessDenied, hide_locals
 from .gate import Gate
 from .session import Session
-from .settings import Settings
+from .settings import Settings, SettingsOptions
 from .transport import REPLACED_PEER, RequestHead
 
 if TYPE_CHECKING:
@@ -66,33 +66,15 @@ class SessionMiddleware:
     does not expire. ``trusted_proxies`` closes this. Wrap everything that reads the session or
     REMOTE_USER in it, and put it around werkzeug's ProxyFix if you use ``trusted_proxies``.
 
-    A setting that is not given comes from the environment: see README.rst. Raises
-    ConfigurationError when one is missing or wrong.
+    The settings are the fields of :class:`~djsession.settings.Settings`. One that is not given
+    comes from the environment: see README.rst. Raises ConfigurationError when one is missing or
+    wrong.
     """
 
     @hide_locals
-    def __init__(
-        self,
-        app: WSGIApplication,
-        *,
-        secret_key: str | Sequence[str] | None = None,
-        cookie_name: str | None = None,
-        allowed_no_session: Sequence[str] | None = None,
-        max_token_size: int | None = None,
-        formats: Sequence[str] | None = None,
-        trusted_proxies: Sequence[str] | None = None,
-    ) -> None:
+    def __init__(self, app: WSGIApplication, **settings: Unpack[SettingsOptions]) -> None:
         self.app = app
-        self.gate = Gate(
-            Settings.from_environ(
-                secret_key=secret_key,
-                cookie_name=cookie_name,
-                allowed_no_session=allowed_no_session,
-                max_token_size=max_token_size,
-                formats=formats,
-                trusted_proxies=trusted_proxies,
-            )
-        )
+        self.gate = Gate(Settings.from_environ(None, **settings))
 
     @classmethod
     def from_gate(cls, app: WSGIApplication, gate: Gate) -> Self:

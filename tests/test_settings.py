@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from djsession import ConfigurationError, Gate, Settings
-from djsession.settings import parser_of, split_at_commas
+from djsession.settings import SettingsOptions, parser_of, split_at_commas
 from tests.helpers.sessions import KEY, OTHER_KEY
 
 # What djsession.pyramid passes for the values of an ini file.
@@ -319,3 +319,9 @@ def test_a_gate_uses_all_of_them() -> None:
 )
 def test_lists_are_split(split: Callable[[str], list[str]], text: str, items: list[str]) -> None:
     assert split(text) == items
+
+
+def test_the_options_of_a_middleware_are_the_fields_of_the_settings() -> None:
+    assert set(SettingsOptions.__annotations__) == {
+        item.name for item in dataclasses.fields(Settings)
+    }
