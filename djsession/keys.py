@@ -45,7 +45,7 @@ def check_secret_keys(secret_key: object) -> tuple[str, ...]:
         if key != key.strip() or key.strip("\"'") != key:
             raise ConfigurationError(
                 "secret_key (DJAODJIN_SECRET_KEY) starts or ends with a quote or white space."
-                " Most likely a file of environment variables put it there: remove it."
+                " Most likely a file of environment variables put it there. Remove that character."
             )
     return tuple(keys)
 

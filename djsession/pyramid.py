@@ -298,8 +298,8 @@ def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
         return handler
     if not (installed.is_development or settings.mockup_without_debug):
         logger.warning(
-            "mockup logins are off: none of Pyramid's development settings is on, such as"
-            " pyramid.reload_templates, nor djsession.mockup_without_debug"
+            "the mockup logins of djsession.mockup are off, because no development setting is on:"
+            " set pyramid.reload_templates = true, or djsession.mockup_without_debug = true"
         )
         return handler
     from .mockup import MockupApp

@@ -150,16 +150,17 @@ def _formats(value: Any) -> tuple[str, ...]:
 def _trusted_proxies(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
+    expected = "a list of addresses and networks, such as ['10.0.0.7', '10.1.0.0/16', 'unix']"
     try:
         entries = _items(value)
-        TrustedProxies(entries)
     except ValueError:
-        entries = ()
+        raise ValueError(f"must be {expected}") from None
     if not entries:
-        raise ValueError(
-            "must be a list of addresses and networks, such as ['10.0.0.7', '10.1.0.0/16'],"
-            " or 'unix' for a Unix socket"
-        )
+        raise ValueError(f"must not be empty: leave it out, or set it to {expected}")
+    try:
+        TrustedProxies(entries)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected {expected}") from None
     return entries
 
 

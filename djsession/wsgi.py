@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
-from .caching import REFUSAL_HEADERS, with_caching_headers
+from .caching import with_caching_headers
 from .errors import AccessDenied, hide_locals
 from .gate import Gate
 from .session import Session
@@ -188,8 +188,8 @@ def forbidden(environ: dict[str, Any], start_response: StartResponse) -> Iterabl
         [
             ("Content-Type", content_type),
             ("Content-Length", str(len(body))),
-            *REFUSAL_HEADERS,
-            ("Vary", "Accept"),
+            ("Cache-Control", "no-store"),
+            ("Vary", "Cookie, Authorization, Accept"),
             ("X-Content-Type-Options", "nosniff"),
         ],
     )

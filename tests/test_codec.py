@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import string
+import sys
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -426,6 +428,38 @@ class TestDepth:
                 else:
                     with pytest.raises(e.NestedTooDeeply):
                         loads(write(plaintext), KEY)
+
+
+def with_frames_left(left: int, function: Callable[[], object]) -> object:
+    """Call a function where about so many more frames fit on the stack."""
+
+    def room(levels: int = 0) -> int:
+        try:
+            return room(levels + 1)
+        except RecursionError:
+            return levels
+
+    def descend(levels: int) -> object:
+        return descend(levels - 1) if levels else function()
+
+    return descend(room() - left)
+
+
+@IN_EACH_FORMAT
+@pytest.mark.parametrize("levels", [1, 60, 985])
+def test_a_stack_that_is_almost_full_is_no_error_of_its_own(write: Write, levels: int) -> None:
+    repeated = b'{"a":%b,"a":1}' % nested(levels, "lists")
+    tokens = [write(nested(levels, "objects")), write(repeated)]
+    codec = SessionCodec(KEY)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + 2_000)
+    try:
+        for left in [*range(8, 100), *range(levels + 8, levels + 40)]:
+            for token in tokens:
+                found = with_frames_left(left, partial(codec.try_loads, token))
+                assert isinstance(found, (Session, SessionError)), left
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @IN_EACH_FORMAT

@@ -53,6 +53,19 @@ for _ in range(100_000):
 DEEP = {"a": DEEP}
 WRONG_FORMAT: Any = "jwe"
 
+
+class Date:
+    """A date of the application's own, with a mistake in it."""
+
+    raises: type[Exception] = AttributeError
+
+    def isoformat(self) -> str:
+        local = KEY + MARKER
+        raise self.raises(len(local))
+
+
+WITH_DATE = {**SESSION, "at": Date()}
+
 M = MARKER.encode()
 PLAINTEXTS = {
     "not ASCII": b'{"a": "%b\xff"}' % M,
@@ -305,6 +318,20 @@ class TestHideLocals:
 
         error = provoke(fail)
         assert "fail" in [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+
+    @pytest.mark.parametrize("kind", [AttributeError, LookupError, OSError])
+    def test_other_exceptions_show_no_local_variable(self, kind: type[Exception]) -> None:
+        # isoformat() of the application may raise anything.
+        for function in (lambda: dumps(WITH_DATE, KEY), lambda: CODEC.dumps(WITH_DATE, "jwt")):
+            Date.raises = kind
+            for error in (provoke(function), provoke_while_handling(function)):
+                assert type(error) is kind
+                assert "isoformat" in [
+                    frame.name for frame in traceback.extract_tb(error.__traceback__)
+                ]
+                report = reports(error)
+                shown = [secret for secret in SECRET_VALUES if secret in report]
+                assert not shown, f"the report shows {len(shown)} secret values"
 
     def test_frames_below_it_are_not_in_the_traceback(self) -> None:
         @hide_locals

@@ -29,6 +29,7 @@ from flask import (
     request,
     send_file,
     session,
+    stream_with_context,
 )
 from flask.testing import FlaskClient
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -290,9 +291,9 @@ class TestSettings:
             ({"DJSESSION_ALLOWED_NO_SESSION": ["static/"]}, "must start with '/'"),
             (
                 {"DJSESSION_TRUSTED_PROXIES": ["proxy.example.com"]},
-                "trusted_proxies: must be a list",
+                "'proxy.example.com' does not appear to be",
             ),
-            ({"DJSESSION_TRUSTED_PROXIES": []}, "trusted_proxies: must be a list"),
+            ({"DJSESSION_TRUSTED_PROXIES": []}, "trusted_proxies: must not be empty"),
             (
                 {"DJSESSION_MOCKUP_ALLOW_REMOTE": "yes"},
                 "mockup_allow_remote: must be True or False",
@@ -642,6 +643,22 @@ class TestCaching:
         assert "Set-Cookie" in answer.headers
         assert answer.headers["Cache-Control"] == "private"
 
+    def test_a_stream_that_may_read_the_local_session_later_is_private(self) -> None:
+        app = with_responses(make_app(DJSESSION_ALLOWED_NO_SESSION=["/write", "/later", "/text"]))
+
+        def later() -> Response:
+            return Response(stream_with_context(str(session.get("cart")) for _ in range(1)))
+
+        app.add_url_rule("/later", "later", later)
+        browser = client(app, None)
+        assert "Cache-Control" not in browser.get("/later").headers
+        browser.get("/write")
+        answer = browser.get("/later")
+        assert answer.text == "1"
+        assert answer.headers["Cache-Control"] == "private"
+        assert answer.headers["Vary"] == "Cookie, Authorization"
+        assert "Cache-Control" not in browser.get("/text").headers
+
     def test_a_refusal_is_no_store_whatever_renders_it(self) -> None:
         app = with_responses(make_app())
 
@@ -701,6 +718,43 @@ class TestUser:
         app.add_url_rule("/who", view_func=lambda: str(flask_login.current_user.is_authenticated))
         assert client(app).get("/who").text == "True"
         assert client(app, {}).get("/who").text == "False"
+
+    @pytest.mark.parametrize("protection", ["basic", "strong", None])
+    @pytest.mark.parametrize("source", ["remember", "junk", "session"])
+    def test_flask_login_finds_a_user_nowhere_else(
+        self, source: str, protection: str | None
+    ) -> None:
+        flask_login = pytest.importorskip("flask_login")
+        app = make_app(DJSESSION_ALLOWED_NO_SESSION=["/who"], SESSION_PROTECTION=protection)
+        manager = flask_login.LoginManager(app)
+
+        class Local:
+            username = "mallory"
+            is_authenticated = is_active = True
+            is_anonymous = False
+
+        # As it was before the application had the proxy.
+        manager.user_loader(lambda id: Local())
+        app.add_url_rule(
+            "/who", view_func=lambda: str(getattr(flask_login.current_user, "username", None))
+        )
+        DjSession(app)
+        DjSession.init_login_manager(manager)
+        with app.app_context():
+            remembered = flask_login.encode_cookie("mallory")
+        for data, expected in ((XIA, "xia"), ({}, "None"), (None, "None")):
+            browser = client(app, data)
+            if source == "session":
+                local: Any
+                with browser.session_transaction() as local:
+                    local.update({"_user_id": "mallory", "_fresh": True, "_id": "x"})
+                    local.permanent = True
+            else:
+                value = remembered if source == "remember" else "junk"
+                browser.set_cookie("remember_token", value)
+            for _ in range(2):
+                answer = browser.get("/who")
+                assert (answer.status_code, answer.text) == (200, expected)
 
     def test_both_are_in_templates(self, app: Flask) -> None:
         from flask import render_template_string

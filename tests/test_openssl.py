@@ -95,6 +95,16 @@ def test_every_byte_of_the_padding_is_checked(size: int) -> None:
         assert openssl.unpad(bytes(padded)) is None
 
 
-@pytest.mark.parametrize("last", [0, 17, 32, 255])
+@pytest.mark.parametrize("last", [0, *range(17, 256)])
 def test_a_padding_of_no_block_is_refused(last: int) -> None:
     assert openssl.unpad(bytes([last]) * 32) is None
+    for before in range(256):
+        assert openssl.unpad(bytes([before]) * 31 + bytes([last])) is None
+
+
+def test_what_is_compared_instead_of_a_padding_never_matches() -> None:
+    instead = openssl._NO_PADDING
+    # unpad() compares it only where the last byte is not the size of a padding.
+    assert instead[-1] in openssl._PADDINGS
+    for last in (0, *range(17, 256)):
+        assert openssl.unpad(bytes(32) + instead[:-1] + bytes([last])) is None

@@ -26,6 +26,7 @@ from pyramid.paster import get_app
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.session import SignedCookieSessionFactory
+from pyramid.tweens import EXCVIEW
 from webtest import TestApp
 from zope.interface.verify import verifyObject
 
@@ -275,6 +276,15 @@ RESPONSES = [
 ]
 
 
+def raising_tween_factory(handler: Any, registry: Any) -> Any:
+    """A tween of the application that raises before the tween of djsession has run."""
+
+    def tween(request: Request) -> Any:
+        raise LookupError
+
+    return tween
+
+
 def with_responses(config: Configurator) -> None:
     """Add a view for every kind of response."""
 
@@ -355,6 +365,48 @@ class TestCaching:
         app.reset()
         assert "Cache-Control" not in app.get("/text").headers
 
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda request: request.session.update(cart=1),
+            lambda request: request.session.get("cart"),
+        ],
+        ids=["write", "read"],
+    )
+    def test_a_callback_of_a_view_touches_the_session(self, use: Callable[[Request], Any]) -> None:
+        def view(request: Request) -> Response:
+            request.add_response_callback(lambda request, response: use(request))
+            return Response("text")
+
+        def with_a_callback(config: Configurator) -> None:
+            config.add_route("callback", "/callback")
+            config.add_view(view, route_name="callback")
+
+        answer = make_app(with_a_callback, **{"djsession.allowed_no_session": "/callback"}).get(
+            "/callback"
+        )
+        assert answer.headers.getall("Cache-Control") == ["private"]
+        assert answer.headers.getall("Vary") == ["Cookie, Authorization"]
+
+    @pytest.mark.parametrize("name", ["djsession", "authenticated_userid", "session"])
+    def test_an_exception_view_answers_for_a_tween_before_the_gate(self, name: str) -> None:
+        def page(request: Request) -> Response:
+            found = getattr(request, name)
+            return Response(found if isinstance(found, str) else str(found.get("username")), 500)
+
+        def with_a_tween(config: Configurator) -> None:
+            config.add_tween(
+                "tests.test_pyramid.raising_tween_factory",
+                over="djsession.pyramid.tween_factory",
+                under=EXCVIEW,
+            )
+            config.add_exception_view(page, context=LookupError)
+
+        answer = make_app(with_a_tween).get("/me", headers=cookie(), status=500)
+        assert answer.text == "xia"
+        assert answer.headers.getall("Cache-Control") == ["private"]
+        assert answer.headers.getall("Vary") == ["Cookie, Authorization"]
+
     def test_a_refusal_is_no_store_whatever_renders_it(self) -> None:
         def with_a_page(config: Configurator) -> None:
             def page(request: Request) -> Response:
@@ -425,8 +477,8 @@ class TestSettings:
             ({"djsession.local_session_factory": "nowhere.at_all"}, "local_session_factory"),
             ({"djsession.local_session_factory": "sys.path"}, "local_session_factory"),
             ({"djsession.local_cookie_name": "sessionid"}, "local_cookie_name"),
-            ({"djsession.trusted_proxies": "proxy.example.com"}, "trusted_proxies: must be a list"),
-            ({"djsession.trusted_proxies": ""}, "trusted_proxies: must be a list"),
+            ({"djsession.trusted_proxies": "proxy.example.com"}, "does not appear to be an"),
+            ({"djsession.trusted_proxies": ""}, "trusted_proxies: must not be empty"),
             ({"djsession.formats": "openssl, jwt"}, "formats: must be a list"),
             ({"djsession.mockup_allow_remote": "maybe"}, "mockup_allow_remote: must be true"),
         ],

@@ -311,6 +311,8 @@ def test_a_repr_names_the_keys_and_shows_no_value() -> None:
     assert repr(session) == "<Session: username, roles, site, last_visited, secret_key>"
     assert repr(Session()) == "<Session: empty>"
     assert "xia@example.com" not in repr(session.get_managed())
+    # Sentry's client takes a mapping apart unless it has this.
+    assert session.__sentry_repr__() == repr(session)
 
 
 def test_the_captured_session_of_a_second_visit_has_its_date(pytestconfig: pytest.Config) -> None:

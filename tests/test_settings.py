@@ -174,7 +174,7 @@ def test_a_wrong_value_is_an_error_that_names_the_setting(name: str, value: Any)
         ("DJSESSION_MAX_TOKEN_SIZE", "0", "max_token_size: must be a positive int"),
         ("DJSESSION_FORMATS", "jwe", "formats: must be a list"),
         ("DJSESSION_FORMATS", "", "formats: must be a list"),
-        ("DJSESSION_TRUSTED_PROXIES", "", "trusted_proxies: must be a list"),
+        ("DJSESSION_TRUSTED_PROXIES", "", "trusted_proxies: must not be empty"),
         ("DJSESSION_ALLOWED_NO_SESSION", "static", "allowed_no_session: 'static' must start"),
     ],
 )

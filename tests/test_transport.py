@@ -118,9 +118,10 @@ class TestFinding:
         head = RequestHead(
             "GET", "/users/xia/", f"sessionid={OPENSSL}", f"Bearer {JWT}", "10.0.0.7"
         )
-        assert repr(head) == "<RequestHead: GET>"
+        assert repr(head) == head.__sentry_repr__() == "<RequestHead: GET>"
         for candidate in find_candidates(head.cookie, head.authorization, "sessionid"):
             assert repr(candidate) == f"<Candidate: {candidate.transport}>"
+            assert candidate.__sentry_repr__() == repr(candidate)
 
 
 def ignored(cookie: str | None, authorization: str | None) -> list[tuple[str, bool]]:

@@ -310,6 +310,66 @@ class TestStacking:
         assert "xia" not in kept
 
 
+class TestProxyFix:
+    """It replaces the address of the connection by X-Forwarded-For, which any client can set."""
+
+    @pytest.fixture
+    def proxy_fix(self) -> Any:
+        return pytest.importorskip("werkzeug.middleware.proxy_fix").ProxyFix
+
+    def environ(self, peer: str, forwarded_for: str = "10.0.0.7") -> dict[str, Any]:
+        return {
+            **cookie(XIA),
+            "REMOTE_ADDR": peer,
+            "PATH_INFO": "/app/",
+            "HTTP_X_FORWARDED_FOR": forwarded_for,
+        }
+
+    @pytest.mark.parametrize("outside", [{"x_for": 1}, {"x_for": 0}, {"x_for": 2}, None])
+    @pytest.mark.parametrize("inside_it", [{"x_for": 1}, {"x_for": 0}])
+    @pytest.mark.parametrize("peer", ["192.0.2.1", "10.0.0.7"])
+    def test_behind_it_no_session_counts(
+        self,
+        peer: str,
+        inside_it: dict[str, int],
+        outside: dict[str, int] | None,
+        proxy_fix: Any,
+        inside: Recorder,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        app = proxy_fix(
+            SessionMiddleware(inside, secret_key=KEY, trusted_proxies=["10.0.0.7", "unix"]),
+            **inside_it,
+        )
+        if outside is not None:
+            app = proxy_fix(app, **outside)
+        for forwarded_for in ("10.0.0.7", "10.0.0.7, 10.0.0.7", "localhost"):
+            caplog.clear()
+            assert call(app, self.environ(peer, forwarded_for)).code == 403
+            assert "put SessionMiddleware around ProxyFix" in caplog.text
+        assert inside.environs == []
+
+    @pytest.mark.parametrize(("peer", "code"), [("10.0.0.7", 200), ("192.0.2.1", 403)])
+    def test_around_it_the_peer_is_checked(
+        self, peer: str, code: int, proxy_fix: Any, inside: Recorder
+    ) -> None:
+        app = SessionMiddleware(
+            proxy_fix(inside, x_for=1), secret_key=KEY, trusted_proxies=["10.0.0.7"]
+        )
+        environ = self.environ(peer, "203.0.113.9")
+        assert call(app, environ).code == code
+        for seen in inside.environs:
+            assert seen["djsession.session"] == XIA
+            assert seen["REMOTE_ADDR"] == "203.0.113.9"
+        assert len(inside.environs) == (code == 200)
+
+    def test_without_trusted_proxies_it_does_not_matter(
+        self, proxy_fix: Any, inside: Recorder
+    ) -> None:
+        app = proxy_fix(SessionMiddleware(inside, secret_key=KEY), x_for=1)
+        assert call(app, self.environ("192.0.2.1")).code == 200
+
+
 def test_every_capture_of_the_real_proxy_is_read_to_the_byte(
     capture: Capture, inside: Recorder
 ) -> None:

@@ -14,6 +14,8 @@ from wsgiref.util import setup_testing_defaults
 from ..codec import SessionCodec
 from ..devserver import load_application
 from ..errors import ConfigurationError
+from ..settings import Settings
+from ..transport import TrustedProxies
 from ..wsgi import SESSION_KEY
 from .configuration import Configuration
 from .diagnosis import Finding
@@ -101,12 +103,18 @@ def examine_application(
             header = {"HTTP_COOKIE": f'{settings.cookie_name}="{token}"'}
         else:
             header = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
-        with_session = _send(app, layers, path, header)
+        with_session = _send(app, layers, path, {**header, **_trusted_peer(settings)})
     else:
         with_session = Outcome(error="no secret key to write a session with")
     report = ApplicationReport(_names(layers), path, with_session, without)
     report.findings.extend(_findings(report))
     return report
+
+
+def _trusted_peer(settings: Settings) -> dict[str, str]:
+    """Return the address to send a request from, so that trusted_proxies lets it pass."""
+    entry = (settings.trusted_proxies or ("127.0.0.1",))[0]
+    return {"REMOTE_ADDR": "" if entry == TrustedProxies.UNIX else entry.partition("/")[0].strip()}
 
 
 def _lines(seen: Outcome) -> Iterator[str]:

@@ -104,6 +104,16 @@ def diagnose(case: Case, traces: Sequence[Trace]) -> list[Finding]:
     else:
         findings += _of_session(decoded)
         findings += _of_transport(case)
+        if case.settings.trusted_proxies is not None:
+            findings.append(
+                Finding(
+                    "trusted-proxies",
+                    "trusted_proxies is set: the application refuses this session from any other"
+                    " address.",
+                    "Check that the list contains the address that the proxy connects from.",
+                    is_cause=False,
+                )
+            )
     findings += _of_headers(case)
     # A change to the key that was found and undone explains its length, too.
     if {finding.id for finding in findings} & {name for name, _, _ in _KEY_CHANGES}:
@@ -166,7 +176,7 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
                 f"{name} has {what} around it, and {verdict} without.",
                 "Remove it where the key is set."
                 if is_space
-                else "Remove them where the key is set: no shell does in an env file.",
+                else "Remove them where the key is set: programs that read an env file keep them.",
                 is_cause=not decodes,
             )
         elif not key.isascii():

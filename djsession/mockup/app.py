@@ -136,10 +136,14 @@ class MockupApp:
         return self._key.url(self._login_path) if self._key else self._login_path
 
     def _announce(self, print_login_url: bool) -> None:
+        count = len(self.sessions.by_name)
         logger.warning(
-            "mockup logins are on: anyone %s can sign in as any of %d users. For development only.",
+            "mockup logins are on at %s: anyone %s can sign in as any of %d user%s. For development"
+            " only.",
+            self._login_path,
             "who has the login URL" if self._key else "on this machine",
-            len(self.sessions.by_name),
+            count,
+            "" if count == 1 else "s",
         )
         if self._key and print_login_url:
             # Not through the logger: logs are kept, and read by others.

@@ -38,9 +38,8 @@ CONTENT_SECURITY_POLICY = (
 
 #: What somebody without the key of the login URL reads.
 NO_KEY = (
-    "These mockup logins accept requests from other machines, so a sign-in needs the key that was"
-    " made when the application started. Copy the login URL that the application printed into the"
-    " address bar, or send its key parameter with the request."
+    "These mockup logins accept requests from other machines, so a sign-in needs a key, which is new"
+    " for each start. Open the login URL that the application printed when it started."
 )
 
 _ONLY_LOCAL = "Mockup logins answer only requests from this machine, and this request was refused"
@@ -171,14 +170,19 @@ def not_local_text(not_local: NotLocal) -> str:
 
 def not_local_page(not_local: NotLocal) -> str:
     """Return :func:`not_local_text` as a page."""
-    sentences = _not_local_sentences(not_local, "<code>{}</code>")
-    paragraphs = [f"<p>{sentence}</p>" for sentence in sentences]
-    return _document("Forbidden", "\n".join(["<h1>Forbidden</h1>", *paragraphs]))
+    reason, *remedies = _not_local_sentences(not_local, "<code>{}</code>")
+    parts = [
+        "<h1>Forbidden</h1>",
+        f'<div class="panel bad" role="status"><p>{reason}</p></div>',
+        *(f'<div class="panel"><p>{remedy}</p></div>' for remedy in remedies),
+    ]
+    return _document("Forbidden", "\n".join(parts))
 
 
 def no_key_page() -> str:
     """Return the page that somebody without the key of the login URL sees."""
-    return _document("Sign in: key missing", f"<h1>Sign in</h1>\n<p>{escape(NO_KEY)}</p>")
+    panel = f'<div class="panel bad" role="status"><p>{escape(NO_KEY)}</p></div>'
+    return _document("Login key needed", f"<h1>Login key needed</h1>\n{panel}")
 
 
 def _not_local_sentences(not_local: NotLocal, code: str) -> Iterator[str]:

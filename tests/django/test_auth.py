@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import authenticate, get_user, get_user_model, login
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group, Permission, UserManager
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import connection, connections
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
@@ -236,6 +237,85 @@ class TestDatabase:
             client.get("/whoami")
             with django_assert_num_queries(1):
                 assert client.get("/whoami").json()["user"] == "xia"
+
+
+@pytest.fixture
+def case_insensitive(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """Make the database find a user by a name of another case, as MySQL does.
+
+    Each exception in the list is raised by one lookup before that.
+    """
+    get, first = QuerySet.get, list[Exception]()
+
+    def get_ignoring_case(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.model is User:
+            if first:
+                raise first.pop()
+            kwargs = {("username__iexact" if k == "username" else k): v for k, v in kwargs.items()}
+        return get(self, *args, **kwargs)
+
+    monkeypatch.setattr(QuerySet, "get", get_ignoring_case)
+    return first
+
+
+@pytest.mark.django_db(transaction=True)
+class TestSpelling:
+    """A database that ignores case finds somebody else's row."""
+
+    @pytest.fixture(params=["sync", "async"])
+    def whoami(self, request: pytest.FixtureRequest) -> Any:
+        def sync(name: str) -> Any:
+            return as_user(Client(), {"username": name}).get("/whoami").json()["user"]
+
+        def without_blocking(name: str) -> Any:
+            client = as_user(AsyncClient(), {"username": name})
+            return run(client.get("/awhoami")).json()["user"]
+
+        return sync if request.param == "sync" else without_blocking
+
+    @pytest.mark.parametrize("name", ["OnlyKnown", "AdmittingAll"])
+    def test_a_user_who_is_spelled_differently_is_somebody_else(
+        self, name: str, whoami: Any, case_insensitive: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        User.objects.create(username="Admin")
+        with backend(name):
+            assert whoami("admin") == ""
+            assert "spelled differently" in caplog.text
+            assert "admin" not in caplog.text.lower()
+            caplog.clear()
+            assert whoami("Admin") == "Admin"
+        assert caplog.text == ""
+        assert User.objects.count() == 1
+
+    def test_so_is_one_whom_another_request_has_just_made(
+        self,
+        whoami: Any,
+        case_insensitive: list[Exception],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        User.objects.create(username="Admin")
+        case_insensitive.append(User.DoesNotExist())
+        assert whoami("admin") == ""
+        assert case_insensitive == []
+        assert "spelled differently" in caplog.text
+        assert User.objects.count() == 1
+
+    def test_a_manager_with_a_lookup_of_its_own_decides(
+        self, whoami: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def by_any_spelling(self: Any, username: str) -> Any:
+            return self.get(username__iexact=username)
+
+        async def aby_any_spelling(self: Any, username: str) -> Any:
+            return await self.aget(username__iexact=username)
+
+        monkeypatch.setattr(UserManager, "get_by_natural_key", by_any_spelling)
+        monkeypatch.setattr(UserManager, "aget_by_natural_key", aby_any_spelling)
+        User.objects.create(username="Admin")
+        with backend("OnlyKnown"):
+            assert whoami("admin") == "Admin"
+        # That lookup is not used where unknown users are created.
+        assert whoami("admin") == "admin"
 
 
 def middleware(get_response: Any) -> Any:

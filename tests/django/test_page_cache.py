@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.middleware.cache import UpdateCacheMiddleware
 from django.template.response import TemplateResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
@@ -85,6 +85,17 @@ async def abasket(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(await request.session.aget("cart")))
 
 
+def basket_later(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(str(request.session.get("cart")) for _ in range(1))
+
+
+async def abasket_later(request: HttpRequest) -> StreamingHttpResponse:
+    async def stream() -> AsyncIterator[str]:
+        yield str(await request.session.aget("cart"))
+
+    return StreamingHttpResponse(stream())
+
+
 def with_headers(cache_control: str, vary: str = "") -> Callable[[HttpRequest], HttpResponse]:
     def view(request: HttpRequest) -> HttpResponse:
         headers = {"Cache-Control": cache_control} | ({"Vary": vary} if vary else {})
@@ -132,6 +143,8 @@ URLS = urlconf(
         path("open/fresh", plain),
         path("open/fresh-cart", cart),
         path("open/fresh-basket", basket),
+        path("open/basket-later", basket_later),
+        path("open/abasket-later", abasket_later),
         path("open/missing", lambda request: (_ for _ in ()).throw(Http404)),
         path("fresh", plain),
     ]
@@ -257,6 +270,27 @@ def test_the_basket_of_a_visitor_is_shown_to_nobody_else(get: Get, name: str) ->
         local = browser.cookies["djsession_local"].value
         assert get(f"/open/{name}", local=local).content == text
         assert get(f"/open/{name}").content == b"None"
+
+
+@pytest.mark.usefixtures("db")
+def test_a_stream_that_may_read_the_basket_later_is_private() -> None:
+    browser = Client()
+    text = browser.get("/open/fresh-cart").content
+    local = browser.cookies["djsession_local"].value
+    response = by_client("/open/basket-later", local=local)
+    assert response.headers["Cache-Control"] == "private"
+    assert response.headers["Vary"] == BOTH
+    assert response.getvalue() == text
+    assert "Cache-Control" not in by_client("/open/basket-later").headers
+
+    async def areply(local: str) -> tuple[str | None, bytes]:
+        client = prepared(AsyncClient(), None, local)
+        response = await client.get("/open/abasket-later")
+        parts = [part async for part in response.streaming_content]
+        return response.headers.get("Cache-Control"), b"".join(parts)
+
+    assert run(areply(local)) == ("private", text)
+    assert run(areply("")) == (None, b"None")
 
 
 @pytest.mark.usefixtures("db")

@@ -138,6 +138,30 @@ class TestRestFramework:
         response = BearerMe.as_view()(APIRequestFactory().get("/"))
         assert response.status_code == 401
 
+    @pytest.mark.parametrize(
+        ("key", "status"), [(KEY, 200), (OTHER_KEY, 401)], ids=["valid", "refused"]
+    )
+    def test_without_the_middleware_no_shared_cache_keeps_the_response(
+        self, key: str, status: int
+    ) -> None:
+        class Cacheable(BearerMe):
+            @property
+            def default_response_headers(self) -> dict[str, str]:
+                return {
+                    **super().default_response_headers,
+                    "Cache-Control": "max-age=60",
+                    "Vary": "Accept-Language",
+                }
+
+        headers = {"Authorization": f"Bearer {dumps(XIA, key, format='jwt')}"}
+        for view in (BearerMe, Cacheable):
+            response = view.as_view()(APIRequestFactory().get("/", headers=headers))
+            assert response.status_code == status
+            assert response.headers["Cache-Control"] == "private"
+            vary = response.headers["Vary"].split(", ")
+            assert {"Cookie", "Authorization"} <= set(vary)
+            assert ("Accept-Language" in vary) is (view is Cacheable)
+
     def test_without_a_database(self) -> None:
         with override_settings(DJSESSION={"USER_SOURCE": "session"}):
             response = as_user(APIClient()).get("/api/me")

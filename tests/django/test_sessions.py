@@ -14,7 +14,8 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
 from django.utils import timezone
 
-from djsession import DjsessionError
+from djsession import DjsessionError, dumps
+from djsession.django import conf
 from djsession.django.backends import encrypted_cookies, jwt_session_store
 from djsession.django.middleware import SessionMiddleware
 from djsession.errors import ProxiedKeyError
@@ -465,6 +466,20 @@ def test_a_store_made_of_garbage_is_empty() -> None:
     store = encrypted_cookies.SessionStore("garbage")
     assert store.get("username") is None
     assert store.is_empty()
+
+
+def test_a_store_without_a_request_is_empty_where_the_peer_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def username() -> Any:
+        return encrypted_cookies.SessionStore(dumps(XIA, KEY)).get("username")
+
+    with override_settings(DJSESSION={"TRUSTED_PROXIES": ["10.0.0.7"]}):
+        # Test clients have no peer.
+        assert username() == "xia"
+        monkeypatch.setattr(conf, "is_test_environment", lambda: False)
+        assert username() is None
+    assert username() == "xia"
 
 
 def test_a_key_of_the_proxy_does_not_open_the_local_session() -> None:

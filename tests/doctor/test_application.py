@@ -170,3 +170,11 @@ def test_the_text_for_people() -> None:
     )
     assert "djsession    username; REMOTE_USER 'doctor'" in done.stdout
     assert done.stdout.endswith("All is well.\n")
+
+
+@pytest.mark.parametrize("trusted", ["10.0.0.0/8", "unix", "::1,10.0.0.7"])
+def test_the_request_comes_from_a_trusted_proxy(trusted: str) -> None:
+    variables = {"DJSESSION_TRUSTED_PROXIES": trusted}
+    code, report = doctor("examples.hello:application", "--path", "/app/", **variables)
+    assert code == 0
+    assert report["with_session"]["status"] == 200

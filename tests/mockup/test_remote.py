@@ -136,7 +136,7 @@ class TestLoginPage:
         answer = get(app, f"/login/{query}", **HTML)
         assert_refused(answer)
         page = answer.body.decode()
-        assert "Copy the login URL that the application printed into the address bar" in page
+        assert "Open the login URL that the application printed when it started" in page
         for absent in ("<button", "<form", "<input", "xia", "alice", key):
             assert absent not in page
         text = get(app, f"/login/{query}")
