@@ -64,8 +64,8 @@ def install() -> None:
         if hasattr(request, "djsession_is_sent") or DECODED_KEY in request.META:
             add_caching_headers(request, response)
             # Older versions of Django store what says "no-store", "Private" or "Vary: *".
-            if _is_personal(request) and (
-                has_vary_header(response, "Cookie") or has_vary_header(response, "*")
+            if has_vary_header(response, "*") or (
+                _is_personal(request) and has_vary_header(response, "Cookie")
             ):
                 return response
         return process_response(self, request, response)

@@ -38,8 +38,8 @@ CONTENT_SECURITY_POLICY = (
 
 #: What somebody without the key of the login URL reads.
 NO_KEY = (
-    "These mockup logins accept requests from other machines, so a sign-in needs a key, which is new"
-    " for each start. Open the login URL that the application printed when it started."
+    "These mockup logins accept requests from other machines, so a sign-in needs a key, which is"
+    " new for each start. Open the login URL that the application printed when it started."
 )
 
 _ONLY_LOCAL = "Mockup logins answer only requests from this machine, and this request was refused"
