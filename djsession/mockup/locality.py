@@ -15,8 +15,8 @@ request proves that, so all of the following must hold:
 - **The Origin, if there is one, has a local host.** A page of another site can send a request to
   this machine's own name. Browsers name the page's site in the Origin.
 - **The protocol is HTTP/1.1 or later.** A reverse proxy on this machine connects from a loopback
-  address, whoever its client is, and nginx writes the upstream's address into Host. It also speaks
-  HTTP/1.0 to its upstream unless it is configured not to, which browsers stopped doing long ago.
+  address, whoever its client is, and nginx writes the upstream's address into Host. Before version
+  1.30 it also spoke HTTP/1.0 to its upstream by default, which browsers stopped doing long ago.
 - **Every forwarding header names only this machine.** Other proxies and tunnels add the address of
   their client, or the host name that it asked for, to ``Forwarded``, ``X-Forwarded-*``,
   ``X-Real-IP`` or ``Via``. The proxies of development servers, such as Vite, add them as well, so

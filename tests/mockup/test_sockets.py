@@ -183,8 +183,12 @@ class TestNginx:
     @pytest.mark.parametrize(
         ("directives", "said"),
         [
-            ("", "it was not sent with HTTP/1.1 or later"),
-            ("proxy_set_header Host localhost;", "it was not sent with HTTP/1.1 or later"),
+            # nginx's default before version 1.30.
+            ("proxy_http_version 1.0;", "it was not sent with HTTP/1.1 or later"),
+            (
+                "proxy_http_version 1.0; proxy_set_header Host localhost;",
+                "it was not sent with HTTP/1.1 or later",
+            ),
             (
                 "proxy_http_version 1.1; proxy_set_header X-Real-IP 203.0.113.7;",
                 "its X-Real-IP header",
