@@ -8,7 +8,7 @@ import re
 import time
 from base64 import b64encode
 from binascii import a2b_base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Literal, NoReturn
@@ -68,6 +68,9 @@ _WHITESPACE = " \t\n\r"  # RFC 8259 section 2
 # 16 bytes into random ones. The fewer characters pass, the less likely those are to pass.
 _LAST_VISITED = re.compile(r"[A-Za-z0-9_.,:+-]*")
 
+_BRACES_TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
+
 
 def token_format(token: str) -> Format:
     """Return the format of a token: a jwt contains dots, and base64 does not."""
@@ -112,25 +115,22 @@ class SessionCodec:
     def try_loads(self, token: str | bytes) -> Session | SessionError:
         """Return the session that a token carries, or the error that :meth:`loads` would raise."""
         try:
-            return self._loads(token)
+            if len(token) > self._max_token_size:
+                raise TokenTooLarge
+            if isinstance(token, bytes):
+                token = token.decode("latin-1")
+            if "." in token:
+                if not self._reads_jwt:
+                    raise RefusedFormat
+                return Session(self._load_jwt(token))
+            if not self._reads_openssl:
+                raise RefusedFormat
+            return Session(self._load_openssl(token))
         except SessionError as error:
             return without_traceback(error)
         except RecursionError:
             # Where little of the stack is left for a document that is nested deeply.
             return NestedTooDeeply()
-
-    def _loads(self, token: str | bytes) -> Session:
-        if len(token) > self._max_token_size:
-            raise TokenTooLarge
-        if isinstance(token, bytes):
-            token = token.decode("latin-1")
-        if "." in token:
-            if not self._reads_jwt:
-                raise RefusedFormat
-            return Session(self._load_jwt(token))
-        if not self._reads_openssl:
-            raise RefusedFormat
-        return Session(self._load_openssl(token))
 
     def _load_openssl(self, token: str) -> dict[str, Any]:
         """Return the session in an openssl token. Every failure does the same work.
@@ -219,9 +219,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-_Decode = Callable[[str], tuple[Any, int]]
-_decode: _Decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
-_decode_unique: _Decode = json.JSONDecoder(
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+_decode_unique = json.JSONDecoder(
     parse_constant=_refuse_constant, object_pairs_hook=_unique
 ).raw_decode
 
@@ -248,10 +247,8 @@ def _read_plaintext(
         text = plaintext.decode("latin-1")
         failure = failure or InvalidEncoding
     text = text.strip(_WHITESPACE)
-    # Too few brackets to be nested too deeply, as in most sessions.
-    is_small = text.count("{") + text.count("[") <= MAX_DEPTH
     try:
-        document, end = _decode_unique(text) if is_small else _decode(text)
+        document, end = _decode_unique(text)
     except SessionError as error:
         is_json = False
         failure = failure or without_traceback(error)
@@ -264,7 +261,7 @@ def _read_plaintext(
     else:
         if end != len(text):
             failure = failure or InvalidJSON
-        failure = failure or _check_plaintext(text, document, is_small)
+        failure = failure or _check_plaintext(plaintext, document)
         if failure is None:
             return document, None
     if is_text:
@@ -277,47 +274,16 @@ def _read_plaintext(
     return {}, failure if isinstance(failure, SessionError) else failure()
 
 
-def _check_plaintext(
-    text: str, document: Any, is_small: bool
-) -> type[SessionError] | SessionError | None:
+def _check_plaintext(plaintext: bytes, document: Any) -> type[SessionError] | SessionError | None:
     """Return what is wrong with a session that no signature vouches for."""
     if type(document) is not dict:
         return NotAnObject
-    if not is_small:
-        failure = _check_names(text, document)
-        if failure is not None:
-            return failure
+    if _is_nested_too_deeply(plaintext, document):
+        return NestedTooDeeply
     last_visited = document.get("last_visited")
     if last_visited is not None and not _is_valid_last_visited(last_visited):
         return InvalidLastVisited
     return _check_expiry(document["exp"]) if "exp" in document else None
-
-
-def _check_names(text: str, document: dict[str, Any]) -> type[SessionError] | None:
-    """Return whether a large document is nested too deeply or repeats a name in one object.
-
-    A hook that sees the names of each object is exact. In a large session it takes longer than all
-    other checks together, so the names are counted here. This runs only where everything else is
-    right: a check that runs for some failures and not for others would tell them apart by time.
-
-    Within a string a quote is always escaped. Each member of an object therefore has one ``":`` in
-    the text, unless white space precedes its colon, and a member that a repeated name replaced
-    makes the text have more of them than the document has members. White space before any colon, a
-    string that starts with a colon, and an escaped quote before one make the count uncertain, and
-    the hook decides.
-    """
-    members = _count_members(document)
-    if members is None:
-        return NestedTooDeeply
-    # White space other than a space is searched for by itself, which is faster.
-    if text.count('":') != members or any(space in text for space in (" :", "\n", "\t", "\r")):
-        try:
-            _decode_unique(text)
-        except RepeatedName:
-            return RepeatedName
-        except RecursionError:
-            return NestedTooDeeply
-    return None
 
 
 def _read_claims(payload: bytes) -> dict[str, Any]:
@@ -331,7 +297,7 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
             failure = InvalidClaims()
         elif type(document) is not dict:
             failure = NotAnObject()
-        elif text.count("{") + text.count("[") > MAX_DEPTH and _count_members(document) is None:
+        elif _is_nested_too_deeply(payload, document):
             failure = NestedTooDeeply()
     except RecursionError:
         failure = NestedTooDeeply()
@@ -348,25 +314,36 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
     return claims
 
 
-def _count_members(document: dict[str, Any]) -> int | None:
-    """Return how many members the objects of a document have; None if it is nested too deeply."""
-    members = 0
+def _is_nested_too_deeply(text: bytes, document: dict[str, Any]) -> bool:
+    """Return whether a document is nested more than MAX_DEPTH levels deep. ``text`` is its JSON.
+
+    Visiting every value would take half as long as parsing them, so the brackets of the text are
+    looked at, with braces read as brackets. They show the depth unless a string contains one.
+    Without escaped quotes, the two quotes of a string without brackets are neighbors once all other
+    characters are gone. If no quote is left when all such pairs are removed, every bracket belongs
+    to the structure. Each removal of all ``[]`` then takes away the innermost level.
+    """
+    structure = text.translate(_BRACES_TO_BRACKETS, _NOT_STRUCTURE)
+    if structure.count(b"[") <= MAX_DEPTH:
+        return False
+    structure = structure.replace(b'""', b"")
+    # Searching for one byte takes a tenth of the time that searching for two takes.
+    has_escaped_quotes = b"\\" in text and b'\\"' in text
+    if b'"' not in structure and not has_escaped_quotes:
+        for _ in range(MAX_DEPTH):
+            structure = structure.replace(b"[]", b"")
+            if not structure:
+                return False
+        return True
     level: list[Any] = [document]
     for _ in range(MAX_DEPTH):
-        deeper = []
-        for container in level:
-            values = container
-            if type(container) is dict:
-                members += len(container)
-                values = container.values()
-            for value in values:
-                kind = type(value)
-                if kind is not str and (kind is dict or kind is list):
-                    deeper.append(value)
-        if not deeper:
-            return members
-        level = deeper
-    return None
+        level = [
+            value
+            for container in level
+            for value in (container.values() if type(container) is dict else container)
+            if type(value) is dict or type(value) is list
+        ]
+    return bool(level)
 
 
 def _is_valid_last_visited(value: object) -> bool:

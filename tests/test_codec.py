@@ -430,6 +430,39 @@ class TestDepth:
                         loads(write(plaintext), KEY)
 
 
+@IN_EACH_FORMAT
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b"][",
+        b"[]",
+        b"]]",
+        b'\\"]\\"',
+        b'\\"[\\"',
+        b'\\"',
+        b"\\\\",
+        b'\\\\\\"]',
+        b",]",
+    ],
+    ids=ascii,
+)
+def test_brackets_and_quotes_in_strings_neither_hide_nor_add_a_level(
+    write: Write, text: bytes
+) -> None:
+    for levels in (20, 63, 64, 65, 90):
+        inner = b"1"
+        for level in range(levels - 1):
+            around = b'["%b",%b,"%b"]' if level % 2 else b'{"%b":%b,"%b ":1}'
+            inner = around % (text, inner, text)
+        plaintext = b'{"exp":%d,"deep":%b}' % (FUTURE, inner)
+        found = SessionCodec(KEY).try_loads(write(plaintext))
+        assert isinstance(found, Session if levels <= 64 else e.NestedTooDeeply), levels
+
+
 def with_frames_left(left: int, function: Callable[[], object]) -> object:
     """Call a function where about so many more frames fit on the stack."""
 
