@@ -25,7 +25,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 #: The caching headers of a refusal: nobody else's request may be answered with it.
 REFUSAL_HEADERS = (("Cache-Control", "no-store"), ("Vary", _VARY_VALUE))
 
-# What most responses need: those without caching headers of their own.
+_NAMES = ("cache-control", "vary")
 _IMPERSONAL = (("Vary", _VARY_VALUE),)
 _PERSONAL = (("Vary", _VARY_VALUE), ("Cache-Control", "private"))
 
@@ -79,8 +79,10 @@ def with_caching_headers(
     headers: list[tuple[str, str]], *, is_personal: bool
 ) -> list[tuple[str, str]]:
     """Return the headers of a response, as in WSGI, with the caching headers."""
-    changes = caching_changes(headers, is_personal=is_personal)
-    if changes is _PERSONAL or changes is _IMPERSONAL:
-        return [*headers, *changes]
-    replaced = [name.lower() for name, _ in changes]
-    return [*(header for header in headers if header[0].lower() not in replaced), *changes]
+    for name, _ in headers:
+        if len(name) in (4, 13) and name.lower() in _NAMES:
+            changes = caching_changes(headers, is_personal=is_personal)
+            replaced = [name.lower() for name, _ in changes]
+            return [*(header for header in headers if header[0].lower() not in replaced), *changes]
+    # What most responses need: those without caching headers of their own.
+    return [*headers, *(_PERSONAL if is_personal else _IMPERSONAL)]

@@ -1,8 +1,7 @@
 """The gate: headers and a path in, a Session or AccessDenied out.
 
 It knows no framework and no server interface. The shells (:mod:`djsession.wsgi` and the adapters)
-turn a request into a :class:`~djsession.transport.RequestHead` and put what the gate found where
-their users look.
+take the headers and the path from a request and put what the gate found where their users look.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from .trace import Trace, trace_token
 from .transport import (
     REPLACED_PEER,
     Candidate,
-    RequestHead,
     agree,
     cookie_tokens,
     find_candidates,
@@ -41,24 +39,29 @@ _NOTHING_SENT = (
 )
 
 
+# Cookie, Authorization, and the address of the connection.
+_Headers = tuple[str | None, str | None, str | None]
+
+
 class DecodedRequest:
     """What a gate found in the headers of one request, for the gates further in.
 
     Error reports print where it is kept: its repr shows neither a header nor the session.
     """
 
-    __slots__ = ("carries_token", "causes", "head", "session", "settings")
+    __slots__ = ("carries_token", "causes", "headers", "session", "settings")
 
     def __init__(
         self,
         settings: Settings,
-        head: RequestHead,
+        headers: _Headers,
         session: Session | None,
         causes: Sequence[str],
         carries_token: bool,
     ) -> None:
         self.settings = settings
-        self.head = head
+        #: What the gate was given.
+        self.headers = headers
         #: The session that the request carries, or None.
         self.session = session
         #: Why there is none, a clause each.
@@ -84,17 +87,24 @@ class Gate:
         self._cookie_name = settings.cookie_name
         self._has_warned = False
 
-    def decode(self, head: RequestHead, earlier: DecodedRequest | None = None) -> DecodedRequest:
+    def decode(
+        self,
+        cookie: str | None,
+        authorization: str | None = None,
+        peer: str | None = None,
+        earlier: DecodedRequest | None = None,
+    ) -> DecodedRequest:
         """Return what the headers of a request carry, whatever its path.
 
-        ``earlier`` is what another gate found in the same request. It is used again if that gate
-        decodes as this one does and the headers are still the same.
+        ``cookie`` and ``authorization`` are the values of the two headers, None for one that the
+        request does not have. ``peer`` is the address of the connection, None or "" for a Unix
+        socket. ``earlier`` is what another gate found in the same request. It is used again if that
+        gate decodes as this one does and the headers are still the same.
         """
+        headers = (cookie, authorization, peer)
         if (
             earlier is not None
-            and earlier.head.cookie == head.cookie
-            and earlier.head.authorization == head.authorization
-            and earlier.head.peer == head.peer
+            and earlier.headers == headers
             and (
                 earlier.settings is self.settings
                 or earlier.settings.decoding == self.settings.decoding
@@ -102,40 +112,39 @@ class Gate:
         ):
             return earlier
         settings = self.settings
-        if head.authorization is None and self._trusted_proxies is None:
+        if authorization is None and self._trusted_proxies is None:
             # Most requests: one token, to which none of the rules for several applies.
-            tokens = cookie_tokens(head.cookie, self._cookie_name)
+            tokens = cookie_tokens(cookie, self._cookie_name)
             if len(tokens) == 1 and not logger.isEnabledFor(logging.DEBUG):
                 found = self.codec.try_loads(tokens[0])
                 if type(found) is Session:
-                    return DecodedRequest(settings, head, found, (), True)
+                    return DecodedRequest(settings, headers, found, (), True)
                 causes = (f"cookie {self._cookie_name}: {found}",)
-                return DecodedRequest(settings, head, None, causes, True)
-        return self._decode_by_rules(head)
+                return DecodedRequest(settings, headers, None, causes, True)
+        return self._decode_by_rules(headers)
 
-    def _decode_by_rules(self, head: RequestHead) -> DecodedRequest:
+    def _decode_by_rules(self, headers: _Headers) -> DecodedRequest:
         """Decode as the essay in :mod:`djsession.transport` explains."""
         settings = self.settings
-        candidates = find_candidates(head.cookie, head.authorization, self._cookie_name)
-        if self._trusted_proxies is not None and head.peer not in self._trusted_proxies:
+        cookie, authorization, peer = headers
+        candidates = find_candidates(cookie, authorization, self._cookie_name)
+        if self._trusted_proxies is not None and peer not in self._trusted_proxies:
             cause = "the request did not come from one of trusted_proxies"
-            if head.peer == REPLACED_PEER:
+            if peer == REPLACED_PEER:
                 cause = (
                     "trusted_proxies cannot be checked, since ProxyFix may have replaced the"
                     " address of the connection; put SessionMiddleware around ProxyFix"
                 )
-            return DecodedRequest(settings, head, None, (cause,), bool(candidates))
-        cause = refusal_of_all(
-            candidates, head.authorization, settings.formats, settings.max_token_size
-        )
+            return DecodedRequest(settings, headers, None, (cause,), bool(candidates))
+        cause = refusal_of_all(candidates, authorization, settings.formats, settings.max_token_size)
         if cause:
-            return DecodedRequest(settings, head, None, (cause,), bool(candidates))
+            return DecodedRequest(settings, headers, None, (cause,), bool(candidates))
         if not candidates:
             cause = _NOTHING_SENT.format(self._cookie_name)
-            return DecodedRequest(settings, head, None, (cause,), False)
+            return DecodedRequest(settings, headers, None, (cause,), False)
         if logger.isEnabledFor(logging.DEBUG):
             for candidate in candidates:
-                logger.debug("%s", self.trace(head, candidate))
+                logger.debug("%s", self.trace(cookie, candidate))
         sessions: list[Session] = []
         causes = []
         for candidate in candidates:
@@ -147,49 +156,52 @@ class Gate:
             else:
                 causes.append(f"Authorization: {found}")
         if not sessions:
-            return DecodedRequest(settings, head, None, causes, True)
+            return DecodedRequest(settings, headers, None, causes, True)
         if len(sessions) > 1 and not agree(sessions):
             cause = "the request carries two different sessions"
-            return DecodedRequest(settings, head, None, (cause,), True)
-        return DecodedRequest(settings, head, sessions[0], (), True)
+            return DecodedRequest(settings, headers, None, (cause,), True)
+        return DecodedRequest(settings, headers, sessions[0], (), True)
 
     @hide_locals
-    def check(self, head: RequestHead, decoded: DecodedRequest) -> Session:
+    def check(
+        self, decoded: DecodedRequest, method: str, path: str, *, may_be_open: bool = True
+    ) -> Session:
         """Return the session of a request that passes, or raise AccessDenied.
+
+        ``path`` is the one that the router uses, below any mount point, percent-decoded once. A
+        shell passes ``may_be_open=False`` where a header that a client can set may have moved the
+        application to another mount point: then no entry of allowed_no_session opens the path.
 
         The session is empty where none is needed and none was sent. Each refusal is one line in the
         log.
         """
         if decoded.session is not None:
             return decoded.session
-        if self.is_open(head):
-            if decoded.carries_token:
-                self._log(logging.WARNING, "passes without a session", head, decoded)
+        is_open = may_be_open and self.is_open(path)
+        if is_open and not decoded.carries_token:
             return Session()
-        if decoded.carries_token:
-            self._log(logging.WARNING, "refused", head, decoded)
-        elif self._has_warned:
-            self._log(logging.INFO, "refused", head, decoded)
-        else:
+        level = logging.WARNING
+        if not decoded.carries_token:
             # An application that configured no logging shows warnings only.
+            level = logging.INFO if self._has_warned else logging.WARNING
             self._has_warned = True
-            self._log(logging.WARNING, "refused", head, decoded)
-        raise AccessDenied
+        if logger.isEnabledFor(level):
+            verdict = "passes without a session" if is_open else "refused"
+            path = _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], path)
+            method = method if method.isalpha() and method.isascii() else "?"
+            logger.log(level, "%s %s %s: %s", method, path, verdict, " | ".join(decoded.causes))
+        if not is_open:
+            raise AccessDenied
+        return Session()
 
-    def is_open(self, head: RequestHead) -> bool:
-        """Return whether a request needs no session, because an entry matches its path."""
-        return head.may_be_open and head.path in self._open_paths
+    def is_open(self, path: str) -> bool:
+        """Return whether a path needs no session, because an entry matches it."""
+        return path in self._open_paths
 
-    def trace(self, head: RequestHead, candidate: Candidate) -> Trace:
+    def trace(self, cookie: str | None, candidate: Candidate) -> Trace:
         """Return what happens to a token of a request, step by step, for people."""
         return trace_token(
             candidate,
             self.settings,
-            is_quoted=f'"{candidate.token}"' in (head.cookie or ""),
+            is_quoted=f'"{candidate.token}"' in (cookie or ""),
         )
-
-    def _log(self, level: int, verdict: str, head: RequestHead, decoded: DecodedRequest) -> None:
-        if logger.isEnabledFor(level):
-            path = _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], head.path)
-            method = head.method if head.method.isalpha() and head.method.isascii() else "?"
-            logger.log(level, "%s %s %s: %s", method, path, verdict, " | ".join(decoded.causes))

@@ -54,7 +54,6 @@ __all__ = [
     "MAX_COOKIES",
     "REPLACED_PEER",
     "Candidate",
-    "RequestHead",
     "Transport",
     "TrustedProxies",
     "agree",
@@ -78,29 +77,6 @@ _VOLATILE = ("exp", "last_visited")
 
 _OPENSSL_IN_HEADER = "a token of the cookie format does not count in Authorization"
 _JWT_IN_COOKIE = "a jwt in the cookie does not count beside an Authorization: Bearer header"
-
-
-class RequestHead(NamedTuple):
-    """What the gate looks at in a request. A header that the request does not have is None."""
-
-    method: str
-    #: The path that the router uses, below any mount point, percent-decoded once.
-    path: str
-    cookie: str | None = None
-    authorization: str | None = None
-    #: The address of the connection; None or "" for a Unix socket.
-    peer: str | None = None
-    #: Whether an entry of allowed_no_session may open the path. Not where a header that a client
-    #: can set may have moved the application to another mount point.
-    may_be_open: bool = True
-
-    def __repr__(self) -> str:
-        # Error reports print local variables.
-        return f"<{type(self).__name__}: {self.method}>"
-
-    def __sentry_repr__(self) -> str:
-        # Sentry's client takes a tuple apart unless it has this.
-        return repr(self)
 
 
 class Candidate(NamedTuple):
@@ -146,23 +122,22 @@ def cookie_tokens(cookie: str | None, cookie_name: str) -> list[str]:
     not point to a wrong key.
     """
     found: list[str] = []
-    if cookie:
-        # Split by hand, as browsers and RFC 6265 section 4.1 write cookies: a general parser costs
-        # as much as the decryption.
-        for pair in cookie.split(";"):
-            if cookie_name not in pair:
-                continue
-            name, _, value = pair.partition("=")
-            if name.strip() != cookie_name:
-                continue
-            value = value.strip()
-            if value[:1] == value[-1:] == '"':
-                value = value[1:-1]
-            if not value or (len(value) == 32 and value.isalnum() and value.isascii()):
-                continue
-            found.append(value)
-            if len(found) > MAX_COOKIES:
-                break
+    # Split by hand, as browsers and RFC 6265 section 4.1 write cookies: a general parser costs as
+    # much as the decryption.
+    for pair in (cookie or "").split(";"):
+        if cookie_name not in pair:
+            continue
+        name, _, value = pair.partition("=")
+        if name.strip() != cookie_name:
+            continue
+        value = value.strip()
+        if value[:1] == value[-1:] == '"':
+            value = value[1:-1]
+        if not value or (len(value) == 32 and value.isalnum() and value.isascii()):
+            continue
+        found.append(value)
+        if len(found) > MAX_COOKIES:
+            break
     return found
 
 

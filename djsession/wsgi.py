@@ -11,7 +11,7 @@ from .errors import AccessDenied, hide_locals
 from .gate import Gate
 from .session import Session
 from .settings import Settings, SettingsOptions
-from .transport import REPLACED_PEER, RequestHead
+from .transport import REPLACED_PEER
 
 if TYPE_CHECKING:
     from typing import Self
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DECODED_KEY",
     "PROXY_FIX_KEY",
+    "SCRIPT_NAME_HEADER",
     "SESSION_KEY",
     "SessionMiddleware",
     "check_request",
@@ -28,7 +29,7 @@ __all__ = [
     "forbidden",
     "is_open",
     "native_string",
-    "request_head",
+    "request_path",
 ]
 
 #: The key of the environ that holds the Session.
@@ -39,6 +40,10 @@ DECODED_KEY = "djsession.decoded"
 
 #: The key under which werkzeug's ProxyFix keeps what it replaced.
 PROXY_FIX_KEY = "werkzeug.proxy_fix.orig"
+
+#: The header by which gunicorn moves a part of the path into SCRIPT_NAME. A client can set it, so
+#: that no path is open where a request has it.
+SCRIPT_NAME_HEADER = "HTTP_SCRIPT_NAME"
 
 # What a native string does not contain (PEP 3333).
 _NOT_NATIVE = re.compile("[^\x00-\xff]")
@@ -102,15 +107,13 @@ class SessionMiddleware:
         return self.app(environ, start_response_with_caching)
 
 
-def request_head(environ: dict[str, Any]) -> RequestHead:
-    """Return what the gate looks at in a request.
+def request_path(environ: dict[str, Any]) -> str:
+    """Return the path of a request, below any mount point, percent-decoded once.
 
-    The path is PATH_INFO, which routers use; where it is empty the request is for the home page.
-    SCRIPT_NAME does not matter, since servers derive it from headers that a client can set. By the
-    header SCRIPT_NAME gunicorn also takes a part of the path away: where a request has that header,
-    no path is open.
+    It is PATH_INFO, which routers use; where it is empty the request is for the home page.
+    SCRIPT_NAME does not matter, since servers derive it from headers that a client can set.
     """
-    path = environ.get("PATH_INFO") or "/"
+    path: str = environ.get("PATH_INFO") or "/"
     if not path.isascii():
         try:
             path = path.encode("latin-1").decode()
@@ -120,19 +123,7 @@ def request_head(environ: dict[str, Any]) -> RequestHead:
         except UnicodeEncodeError:
             # PEP 3333 does not allow this. U+FFFD matches no entry.
             path = _NOT_NATIVE.sub("\ufffd", path)
-    peer = environ.get("REMOTE_ADDR")
-    if PROXY_FIX_KEY in environ:
-        # By X-Forwarded-For, which any client can set. What the key holds is no help: of several
-        # ProxyFix only the last one wrote it.
-        peer = REPLACED_PEER
-    return RequestHead(
-        environ.get("REQUEST_METHOD", "GET"),
-        path,
-        environ.get("HTTP_COOKIE"),
-        environ.get("HTTP_AUTHORIZATION"),
-        peer,
-        "HTTP_SCRIPT_NAME" not in environ,
-    )
+    return path
 
 
 def decode_request(gate: Gate, environ: dict[str, Any]) -> Session | None:
@@ -142,7 +133,11 @@ def decode_request(gate: Gate, environ: dict[str, Any]) -> Session | None:
     ``environ["REMOTE_USER"]`` to the username as a native string, or removes it. A token is decoded
     once: a second gate with the same settings uses what the first one found.
     """
-    decoded = gate.decode(request_head(environ), environ.get(DECODED_KEY))
+    get = environ.get
+    # ProxyFix replaces the address of the connection by X-Forwarded-For, which any client can set.
+    # Where several of them are stacked, only the last one has left a note of what it replaced.
+    peer = REPLACED_PEER if PROXY_FIX_KEY in environ else get("REMOTE_ADDR")
+    decoded = gate.decode(get("HTTP_COOKIE"), get("HTTP_AUTHORIZATION"), peer, get(DECODED_KEY))
     environ[DECODED_KEY] = decoded
     session = decoded.session
     environ[SESSION_KEY] = Session() if session is None else session
@@ -166,15 +161,17 @@ def check_request(gate: Gate, environ: dict[str, Any], *, may_be_open: bool = Tr
     session = decode_request(gate, environ)
     if session is not None:
         return session
-    head = request_head(environ)
-    if not may_be_open:
-        head = head._replace(may_be_open=False)
-    return gate.check(head, environ[DECODED_KEY])
+    return gate.check(
+        environ[DECODED_KEY],
+        environ.get("REQUEST_METHOD", "GET"),
+        request_path(environ),
+        may_be_open=may_be_open and SCRIPT_NAME_HEADER not in environ,
+    )
 
 
 def is_open(gate: Gate, environ: dict[str, Any]) -> bool:
     """Return whether a request needs no session, because an entry matches its path."""
-    return gate.is_open(request_head(environ))
+    return SCRIPT_NAME_HEADER not in environ and gate.is_open(request_path(environ))
 
 
 def forbidden(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

@@ -14,8 +14,8 @@ from djsession import Settings, dumps, gate, openssl
 from djsession.codec import FORMATS
 from djsession.redact import MASK
 from djsession.trace import Trace, trace_token
-from djsession.transport import Candidate, RequestHead
-from tests.helpers.gates import ask, make_gate, request
+from djsession.transport import Candidate
+from tests.helpers.gates import Request, ask, make_gate, request
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.tokens import REFUSED
 
@@ -35,7 +35,7 @@ SECRETS = {
 }
 
 
-def debug_log(caplog: pytest.LogCaptureFixture, head: RequestHead, key: Any = KEY) -> str:
+def debug_log(caplog: pytest.LogCaptureFixture, head: Request, key: Any = KEY) -> str:
     with caplog.at_level(logging.DEBUG, "djsession"):
         ask(make_gate(key=key), head)
     return caplog.text

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from djsession import AccessDenied, ConfigurationError, Gate, Session, SessionMiddleware, dumps
-from djsession.transport import TrustedProxies
 from djsession.wsgi import (
     DECODED_KEY,
     SESSION_KEY,
@@ -22,7 +21,7 @@ from djsession.wsgi import (
     decode_request,
     is_open,
     native_string,
-    request_head,
+    request_path,
 )
 from tests.helpers.gates import make_gate
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA, Capture
@@ -36,23 +35,15 @@ def cookie(session: dict[str, Any], key: str = KEY) -> dict[str, Any]:
     return {"REQUEST_METHOD": "GET", "HTTP_COOKIE": f'sessionid="{dumps(session, key)}"'}
 
 
-class TestRequestHead:
-    def test_it_is_what_the_gate_looks_at(self) -> None:
-        environ = {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": "/a/b",
-            "HTTP_COOKIE": "a=b",
-            "HTTP_AUTHORIZATION": "Bearer c",
-            "REMOTE_ADDR": "10.0.0.7",
-            "QUERY_STRING": "secret=1",
-        }
-        assert request_head(environ) == ("POST", "/a/b", "a=b", "Bearer c", "10.0.0.7", True)
-        assert request_head({}) == ("GET", "/", None, None, None, True)
+class TestRequestPath:
+    def test_it_is_path_info(self) -> None:
+        assert request_path({"PATH_INFO": "/a/b", "SCRIPT_NAME": "/c"}) == "/a/b"
+        assert request_path({"PATH_INFO": ""}) == request_path({}) == "/"
 
     def test_the_path_is_decoded_from_utf_8(self) -> None:
         # The server decodes the bytes of the URL as latin-1 (PEP 3333).
         path = "/café/林".encode().decode("latin-1")
-        assert request_head({"PATH_INFO": path}).path == "/café/林"
+        assert request_path({"PATH_INFO": path}) == "/café/林"
 
     @pytest.mark.parametrize(
         "path",
@@ -70,11 +61,18 @@ class TestRequestHead:
         ids=ascii,
     )
     def test_what_is_not_utf_8_becomes_a_replacement_character(self, path: str) -> None:
-        assert "\ufffd" in request_head({"PATH_INFO": path}).path
+        assert "\ufffd" in request_path({"PATH_INFO": path})
+
+
+class TestPeer:
+    """With trusted_proxies, the address of the connection decides."""
 
     def test_the_peer_is_the_address_of_the_connection(self) -> None:
-        environ: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.1", "HTTP_X_FORWARDED_FOR": "10.0.0.7"}
-        assert request_head(environ).peer == "192.0.2.1"
+        gate = make_gate(trusted_proxies=["192.0.2.1"])
+        environ = cookie(XIA)
+        forwarded = {"HTTP_X_FORWARDED_FOR": "192.0.2.1"}
+        assert decode_request(gate, {**environ, "REMOTE_ADDR": "192.0.2.1"}) == XIA
+        assert decode_request(gate, {**environ, **forwarded, "REMOTE_ADDR": "10.0.0.7"}) is None
 
     @pytest.mark.parametrize("address", ["10.0.0.7", "192.0.2.1", "", "localhost"])
     @pytest.mark.parametrize("replaced", [{"REMOTE_ADDR": "192.0.2.1"}, {}, {"REMOTE_ADDR": None}])
@@ -82,9 +80,10 @@ class TestRequestHead:
         self, address: str, replaced: dict[str, Any]
     ) -> None:
         # There may have been several of them, and the key holds what the last one replaced.
-        environ = {"REMOTE_ADDR": address, "werkzeug.proxy_fix.orig": replaced}
-        peer = request_head(environ).peer
-        assert peer not in TrustedProxies(["0.0.0.0/0", "::/0", "unix"])
+        gate = make_gate(trusted_proxies=["0.0.0.0/0", "::/0", "unix"])
+        environ = {**cookie(XIA), "REMOTE_ADDR": address}
+        assert decode_request(gate, environ.copy()) == XIA
+        assert decode_request(gate, {**environ, "werkzeug.proxy_fix.orig": replaced}) is None
 
 
 class TestOpenPaths:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
-from ..transport import RequestHead, bearer_token
+from ..transport import bearer_token
 from .backends.auth import user_of
 from .conf import get_gate
 
@@ -59,8 +59,7 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
         if not hasattr(request._request, "djsession_is_sent"):
             _set_caching_headers(request)
         # What SessionMiddleware found may be from the cookie.
-        head = RequestHead("", "", authorization=header, peer=request.META.get("REMOTE_ADDR"))
-        session = get_gate().decode(head).session
+        session = get_gate().decode(None, header, request.META.get("REMOTE_ADDR")).session
         if session is None:
             raise AuthenticationFailed(_("The token is not valid."))
         if session.username is None:

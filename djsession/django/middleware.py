@@ -19,8 +19,7 @@ from django.utils.http import http_date
 from ..caching import REFUSAL_HEADERS
 from ..errors import AccessDenied, ConfigurationError
 from ..session import Session
-from ..transport import RequestHead
-from ..wsgi import DECODED_KEY, SESSION_KEY, native_string
+from ..wsgi import DECODED_KEY, SCRIPT_NAME_HEADER, SESSION_KEY, native_string
 from .backends.auth import announce_user
 from .backends.base import SessionStore, local_store_class
 from .conf import get_gate, get_settings
@@ -83,16 +82,27 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
 
     def _passes(self, request: HttpRequest) -> bool:
         announce_user(None)
-        gate, head = get_gate(), _request_head(request)
+        gate, meta = get_gate(), request.META
         # What the middleware for WSGI found is in META. Django's error mails print what is there.
-        decoded = gate.decode(head, request.META.pop(DECODED_KEY, None))
-        request.META.pop(SESSION_KEY, None)
+        decoded = gate.decode(
+            meta.get("HTTP_COOKIE"),
+            meta.get("HTTP_AUTHORIZATION"),
+            meta.get("REMOTE_ADDR"),
+            meta.pop(DECODED_KEY, None),
+        )
+        meta.pop(SESSION_KEY, None)
         is_refused = False
         if decoded.session is not None:
             request.djsession = decoded.session
         else:
             try:
-                request.djsession = gate.check(head, decoded)
+                request.djsession = gate.check(
+                    decoded,
+                    request.method or "",
+                    # The path that Django's URL resolver matches.
+                    request.path_info,
+                    may_be_open=SCRIPT_NAME_HEADER not in meta,
+                )
             except AccessDenied:
                 is_refused = True
                 # For the page that renders the refusal.
@@ -147,19 +157,6 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
             _set_cookies(request, response, options)
         _set_caching_headers(request, response)
         return response
-
-
-def _request_head(request: HttpRequest) -> RequestHead:
-    """Return what the gate looks at: the path is the one that Django's URL resolver matches."""
-    meta = request.META
-    return RequestHead(
-        request.method or "",
-        request.path_info,
-        meta.get("HTTP_COOKIE"),
-        meta.get("HTTP_AUTHORIZATION"),
-        meta.get("REMOTE_ADDR"),
-        "HTTP_SCRIPT_NAME" not in meta,
-    )
 
 
 def _refusal(request: HttpRequest) -> HttpResponse:

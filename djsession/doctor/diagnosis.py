@@ -76,8 +76,8 @@ class Case:
         """Return the tokens in the request."""
         if self.request.token is not None:
             return [Candidate("unknown", self.request.token)]
-        head = self.request.head
-        return find_candidates(head.cookie, head.authorization, self.settings.cookie_name)
+        cookie, authorization = map(self.request.header, ("cookie", "authorization"))
+        return find_candidates(cookie, authorization, self.settings.cookie_name)
 
     def opens(self, token: str, keys: Sequence[str]) -> bool:
         """Return whether one of the keys is the one that a token was written with."""

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from ..errors import ConfigurationError
-from ..transport import RequestHead
 
 __all__ = ["MAX_REQUESTS", "InputError", "RecordedRequest", "import_problem", "read_requests"]
 
@@ -66,17 +65,6 @@ class RecordedRequest:
         """Return the values of a header, joined as a WSGI server joins them."""
         values = [value for key, value in self.headers if key == name]
         return ("; " if name == "cookie" else ",").join(values)
-
-    @property
-    def head(self) -> RequestHead:
-        """What the gate looks at, as far as the input has it."""
-        names = {name for name, _ in self.headers}
-        return RequestHead(
-            "GET",
-            self.path or "/",
-            self.header("cookie") if "cookie" in names else None,
-            self.header("authorization") if "authorization" in names else None,
-        )
 
 
 def read_requests(text: str) -> list[RecordedRequest]:

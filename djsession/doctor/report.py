@@ -34,22 +34,24 @@ class Report:
     @classmethod
     def of(cls, case: Case) -> Report:
         """Examine a case."""
-        settings, head = case.settings, case.request.head
+        settings, request = case.settings, case.request
+        cookie = request.header("cookie")
         has_key = bool(case.keys.usable or case.keys.trimmed)
         traces = [
             trace_token(
                 candidate,
                 settings,
-                is_quoted=f'"{candidate.token}"' in (head.cookie or ""),
+                is_quoted=f'"{candidate.token}"' in cookie,
                 has_key=has_key,
             )
             for candidate in case.candidates()
         ]
         findings = diagnose(case, traces)
         refusal = ""
-        if case.request.token is None and any(trace.session is not None for trace in traces):
+        if request.token is None and any(trace.session is not None for trace in traces):
             # Nothing is known about the connection.
-            decoded = Gate(replace(settings, trusted_proxies=None)).decode(head)
+            gate = Gate(replace(settings, trusted_proxies=None))
+            decoded = gate.decode(cookie, request.header("authorization"))
             if decoded.session is None:
                 refusal = "; ".join(decoded.causes)
                 sentence = f"No token counts: {refusal}."
