@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .caching import with_caching_headers
-from .errors import AccessDenied, hide_locals
+from .errors import AccessDenied, ConfigurationError, hide_locals
 from .gate import Gate
+from .refusal import refusal
 from .session import Session
 from .settings import Settings, SettingsOptions
 from .transport import REPLACED_PEER
@@ -78,6 +80,10 @@ class SessionMiddleware:
 
     @hide_locals
     def __init__(self, app: WSGIApplication, **settings: Unpack[SettingsOptions]) -> None:
+        if iscoroutinefunction(app) or iscoroutinefunction(type(app).__call__):
+            raise ConfigurationError(
+                "this is an ASGI application: wrap it in djsession.asgi.SessionMiddleware"
+            )
         self.app = app
         self.gate = Gate(Settings.from_environ(None, **settings))
 
@@ -176,20 +182,8 @@ def is_open(gate: Gate, environ: dict[str, Any]) -> bool:
 
 def forbidden(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     """A WSGI application: 403, the same whatever the cause, as text or as JSON."""
-    if _prefers_json(environ.get("HTTP_ACCEPT", "")):
-        content_type, body = "application/json", b'{"detail": "Forbidden"}\n'
-    else:
-        content_type, body = "text/plain; charset=utf-8", b"Forbidden\n"
-    start_response(
-        "403 Forbidden",
-        [
-            ("Content-Type", content_type),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            ("Vary", "Cookie, Authorization, Accept"),
-            ("X-Content-Type-Options", "nosniff"),
-        ],
-    )
+    headers, body = refusal(environ.get("HTTP_ACCEPT", ""))
+    start_response("403 Forbidden", headers)
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
 
@@ -203,21 +197,3 @@ def native_string(username: str) -> str | None:
         return username.encode().decode("latin-1")
     except UnicodeEncodeError:  # half of a surrogate pair
         return None
-
-
-_JSON = re.compile(r"application/(?:[\w.-]+\+)?json", re.ASCII)
-_QUALITY = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)", re.ASCII)
-
-
-def _prefers_json(accept: str) -> bool:
-    """Return whether an Accept header (RFC 9110 section 12.5.1) prefers JSON to text."""
-    json = text = 0.0
-    for item in accept.lower().split(","):
-        media_type = item.partition(";")[0].strip()
-        match = _QUALITY.search(item)
-        quality = float(match[1]) if match else 1.0
-        if _JSON.fullmatch(media_type):
-            json = max(json, quality)
-        elif media_type in ("text/html", "text/plain"):
-            text = max(text, quality)
-    return json > 0 and json >= text

@@ -88,7 +88,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
             meta.get("HTTP_COOKIE"),
             meta.get("HTTP_AUTHORIZATION"),
             meta.get("REMOTE_ADDR"),
-            meta.pop(DECODED_KEY, None),
+            meta.pop(DECODED_KEY, None) or getattr(request, "scope", {}).get(DECODED_KEY),
         )
         meta.pop(SESSION_KEY, None)
         is_refused = False

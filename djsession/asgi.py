@@ -1,0 +1,242 @@
+"""The ASGI shell (ASGI 3): SessionMiddleware for FastAPI, Starlette and other frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any, Unpack
+
+from .caching import with_caching_headers
+from .errors import AccessDenied, hide_locals
+from .gate import Gate
+from .refusal import refusal
+from .requirements import principals_of
+from .session import Session
+from .settings import Settings, SettingsOptions
+from .transport import REPLACED_PEER
+from .wsgi import DECODED_KEY, SESSION_KEY
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Credentials", "SessionMiddleware", "User", "open_path", "peer_of"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class SessionMiddleware:
+    """Lets a request or a WebSocket through to ``app`` with its session, or refuses it.
+
+    ::
+
+        from djsession.asgi import SessionMiddleware
+
+        app = SessionMiddleware(app, allowed_no_session=["/static/"])
+
+    Behind it ``scope["djsession.session"]`` always holds a Session, ``scope["user"]`` a
+    :class:`User` and ``scope["auth"]`` :class:`Credentials`, where Starlette's
+    AuthenticationMiddleware puts them. A refused request is answered with 403, a refused WebSocket
+    with a 403 to its handshake. Every response to a request that passes gets the caching headers of
+    :mod:`djsession.caching`. Nothing is buffered, and the lifespan protocol passes untouched.
+
+    What it trusts is the same as for :class:`djsession.wsgi.SessionMiddleware`. ``trusted_proxies``
+    looks at ``scope["client"]``: run the server without the option that replaces it by the address
+    in X-Forwarded-For, which a client can set (uvicorn: ``--no-proxy-headers``).
+
+    The settings are the fields of :class:`~djsession.settings.Settings`. One that is not given
+    comes from the environment. Raises ConfigurationError when one is missing or wrong.
+    """
+
+    @hide_locals
+    def __init__(self, app: ASGIApplication, **settings: Unpack[SettingsOptions]) -> None:
+        self.app = app
+        self.gate = Gate(Settings.from_environ(None, **settings))
+
+    @classmethod
+    def from_gate(cls, app: ASGIApplication, gate: Gate) -> Self:
+        """Return a middleware around ``app`` that uses an existing gate."""
+        middleware = cls.__new__(cls)
+        middleware.app, middleware.gate = app, gate
+        return middleware
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if kind not in ("http", "websocket"):
+            raise NotImplementedError(f"djsession cannot check a connection of type {kind!r}")
+        is_personal = decode_scope(self.gate, scope) is not None
+        if not is_personal:
+            try:
+                check_scope(self.gate, scope)
+            except AccessDenied:
+                await _refuse(scope, receive, send)
+                return
+        if kind == "websocket":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_caching(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = _with_caching_headers(message.get("headers", ()), is_personal=is_personal)
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.app(scope, receive, send_with_caching)
+
+
+class User:
+    """``scope["user"]``: who is signed in, with the attributes of Starlette's ``BaseUser``."""
+
+    __slots__ = ("session",)
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether somebody is signed in."""
+        return self.session.is_authenticated
+
+    @property
+    def display_name(self) -> str:
+        """The username, ``""`` where nobody is signed in."""
+        return self.session.username or ""
+
+    @property
+    def identity(self) -> str:
+        """The username, ``""`` where nobody is signed in."""
+        return self.session.username or ""
+
+    def __repr__(self) -> str:
+        # Error reports print the scope.
+        return f"<{type(self).__name__}>"
+
+
+class Credentials:
+    """``scope["auth"]``, with the attribute of Starlette's ``AuthCredentials``."""
+
+    __slots__ = ("session",)
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @property
+    def scopes(self) -> list[str]:
+        """The principals of the session, and ``authenticated`` where somebody is signed in.
+
+        See :func:`djsession.requirements.principals_of`. Starlette's documentation uses
+        ``authenticated`` for ``@requires``.
+        """
+        principals = principals_of(self.session)
+        return ["authenticated", *principals] if self.session.is_authenticated else principals
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+def decode_scope(gate: Gate, scope: Scope) -> Session | None:
+    """Return the session that a connection carries, or None, whatever its path.
+
+    Sets ``djsession.session``, ``user`` and ``auth`` of the scope, to an empty Session and those of
+    nobody where there is none. A token is decoded once: a second gate with the same settings uses
+    what the first one found.
+    """
+    cookies: list[str] = []
+    authorizations: list[str] = []
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            cookies.append(value.decode("latin-1"))
+        elif name == b"authorization":
+            authorizations.append(value.decode("latin-1"))
+    decoded = gate.decode(
+        # HTTP/2 splits cookies over several headers (RFC 9113 section 8.2.3).
+        "; ".join(cookies) if cookies else None,
+        ",".join(authorizations) if authorizations else None,
+        peer_of(scope),
+        scope.get(DECODED_KEY),
+    )
+    scope[DECODED_KEY] = decoded
+    session = decoded.session
+    found = scope[SESSION_KEY] = Session() if session is None else session
+    scope["user"], scope["auth"] = User(found), Credentials(found)
+    return session
+
+
+@hide_locals
+def check_scope(gate: Gate, scope: Scope) -> Session:
+    """Return the session of a connection that passes, or raise AccessDenied.
+
+    :func:`decode_scope` has been called for it before.
+    """
+    path = open_path(scope)
+    return gate.check(
+        scope[DECODED_KEY],
+        scope.get("method", "GET"),  # a WebSocket starts as a GET
+        scope["path"] if path is None else path,
+        may_be_open=path is not None,
+    )
+
+
+def peer_of(scope: Scope) -> str | None:
+    """Return the address of the connection, None for a Unix socket.
+
+    uvicorn and Hypercorn leave the port 0 where they have replaced the address by that in
+    X-Forwarded-For. No connection comes from that port.
+    """
+    client = scope.get("client")
+    if not client:
+        return None
+    address, port = client[0], client[1]
+    return REPLACED_PEER if port == 0 and address else address
+
+
+def open_path(scope: Scope) -> str | None:
+    """Return the path that an entry of allowed_no_session may open, below ``root_path``.
+
+    None where frameworks could read the path in different ways. Some of them cut ``root_path`` off
+    where the path starts with it, others where it first occurs, and with some servers a client can
+    set it. The path is unambiguous where ``root_path`` occurs in it exactly once, at its start, and
+    a segment ends there.
+    """
+    path: str = scope["path"]
+    root_path: str = scope.get("root_path", "")
+    if root_path:
+        if not path.startswith(root_path) or root_path in path[1:]:
+            return None
+        path = path[len(root_path) :]
+        if path and not path.startswith("/"):
+            return None
+    return path or "/"
+
+
+def _with_caching_headers(headers: Headers, *, is_personal: bool) -> list[tuple[bytes, bytes]]:
+    as_text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in with_caching_headers(as_text, is_personal=is_personal)
+    ]
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()  # the handshake: a server answers 403 to a close that comes before accept
+        await send({"type": "websocket.close", "code": 1008, "reason": ""})
+        return
+    accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    headers, body = refusal(accept.decode("latin-1"))
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 403,
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
+        }
+    )
+    body = b"" if scope["method"] == "HEAD" else body
+    await send({"type": "http.response.body", "body": body})
