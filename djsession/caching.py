@@ -37,6 +37,8 @@ def caching_headers(cache_control: str, vary: str, *, is_personal: bool) -> tupl
     for a header that the response does not need. ``is_personal`` says whether the request carried a
     session, or whether a local session was read, written or its cookie set.
     """
+    if not cache_control and not vary:
+        return "private" if is_personal else "", _VARY_VALUE
     directives = {item.strip().lower() for item in _QUOTED.sub('""', cache_control).split(",")}
     if "public" in directives:
         return cache_control, vary
@@ -64,8 +66,6 @@ def caching_changes(
             cache_control = f"{cache_control}, {value}" if cache_control else value
         elif len(name) == 4 and name.lower() == "vary":
             vary = f"{vary}, {value}" if vary else value
-    if not cache_control and not vary:
-        return _PERSONAL if is_personal else _IMPERSONAL
     new_control, new_vary = caching_headers(cache_control, vary, is_personal=is_personal)
     changes = []
     if new_control != cache_control:

@@ -84,11 +84,15 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         announce_user(None)
         gate, meta = get_gate(), request.META
         # What the middleware for WSGI found is in META. Django's error mails print what is there.
+        earlier = meta.pop(DECODED_KEY, None)
+        scope = getattr(request, "scope", None)
+        if earlier is None and scope is not None:
+            earlier = scope.get(DECODED_KEY)
         decoded = gate.decode(
             meta.get("HTTP_COOKIE"),
             meta.get("HTTP_AUTHORIZATION"),
             meta.get("REMOTE_ADDR"),
-            meta.pop(DECODED_KEY, None) or getattr(request, "scope", {}).get(DECODED_KEY),
+            earlier,
         )
         meta.pop(SESSION_KEY, None)
         is_refused = False

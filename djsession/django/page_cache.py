@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.middleware.cache import UpdateCacheMiddleware
 from django.utils.cache import has_vary_header
 
-from ..caching import caching_changes
+from ..caching import caching_headers
 from ..wsgi import DECODED_KEY
 from .backends.base import SessionStore
 from .conf import get_settings
@@ -31,8 +31,13 @@ _INSTALLED = "djsession_is_installed"
 def add_caching_headers(request: HttpRequest, response: HttpResponse) -> None:
     """Set Cache-Control and Vary of a response to a request that passed the gate."""
     is_personal = _is_personal(request) or _may_read_session_later(request, response)
-    for name, value in caching_changes(response.headers.items(), is_personal=is_personal):
-        response.headers[name] = value
+    headers = response.headers
+    earlier = headers.get("Cache-Control", ""), headers.get("Vary", "")
+    cache_control, vary = caching_headers(*earlier, is_personal=is_personal)
+    if cache_control != earlier[0]:
+        headers["Cache-Control"] = cache_control
+    if vary != earlier[1]:
+        headers["Vary"] = vary
 
 
 def _is_personal(request: HttpRequest) -> bool:

@@ -43,6 +43,7 @@ settings.configure(
 )
 django.setup()
 
+from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.http import HttpRequest, HttpResponse  # noqa: E402
@@ -59,7 +60,12 @@ def whoami(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.user.username)
 
 
-urlpatterns = [path("nothing", nothing), path("whoami", whoami)]
+def query(request: HttpRequest) -> HttpResponse:
+    """Answer with what one query for the user finds, for a stack that has no request.user."""
+    return HttpResponse(get_user_model().objects.get(username="xia").username)
+
+
+urlpatterns = [path("nothing", nothing), path("whoami", whoami), path("query", query)]
 
 
 def stack(package: str, **more: Any) -> dict[str, Any]:
