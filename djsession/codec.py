@@ -186,10 +186,10 @@ class SessionCodec:
         if format == "openssl":
             if not _is_valid_last_visited(session.get("last_visited")):
                 raise ValueError("last_visited may contain letters, digits and _.,:+- only")
-            container = openssl.encrypt(_serialize(session), self._keys[0])
+            container = openssl.encrypt(serialize(session), self._keys[0])
             return b64encode(container).decode("ascii")
         if format == "jwt":
-            payload = _serialize({"exp": int(time.time()) + max_age, **session})
+            payload = serialize({"exp": int(time.time()) + max_age, **session})
             return jwt.sign(payload, self._keys[0])
         raise ValueError(f"unknown format {format!r}: expected 'openssl' or 'jwt'")
 
@@ -389,7 +389,8 @@ def _furthest(failures: list[SessionError]) -> SessionError:
     return max(failures, key=lambda failure: _ORDER.index(type(failure)))
 
 
-def _serialize(session: dict[str, Any]) -> bytes:
+def serialize(session: dict[str, Any]) -> bytes:
+    """Return JSON in ASCII, with dates and decimals as :meth:`SessionCodec.dumps` writes them."""
     return json.dumps(session, default=_default, allow_nan=False, separators=(",", ":")).encode(
         "ascii"
     )

@@ -6,13 +6,14 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 from webob import Request, Response
 
+from ..codec import serialize
 from ..doctor import Case, Configuration, RecordedRequest, Report
 from ..errors import ConfigurationError, SessionError
 from ..gate import Gate
@@ -188,6 +189,52 @@ class MockupApp:
             return self._secured(self._login_or_explain(environ))
         return None
 
+    def respond_profile(self, environ: dict[str, Any], slug: str) -> Response:
+        """Return the answer to a request for an organization: as its session describes it, in JSON.
+
+        If several sessions describe the organization, that of the request comes first. For adapters
+        whose framework routes such requests: the application may have paths like these itself.
+        """
+
+        def find(signed_in: Session) -> dict[str, Any] | None:
+            for session in (signed_in, *self.sessions.by_name.values()):
+                for organization in session.get_accessibles():
+                    if organization.slug == slug:
+                        return organization
+            return None
+
+        return self._respond_document(environ, find)
+
+    def respond_user(self, environ: dict[str, Any], username: str) -> Response:
+        """Return the answer to a request for a user of the file: slug, names and address, in JSON.
+
+        For adapters, as :meth:`respond_profile`.
+        """
+
+        def find(_: Session) -> dict[str, Any] | None:
+            session = self.sessions.by_username(username)
+            return None if session is None else _user_profile(session)
+
+        return self._respond_document(environ, find)
+
+    def _respond_document(
+        self, environ: dict[str, Any], find: Callable[[Session], dict[str, Any] | None]
+    ) -> Response:
+        """Answer a signed-in user with the document that ``find`` returns for their session."""
+        if not_local := self._why_not_local(environ):
+            response = self._refuse_remote(environ, not_local)
+        elif environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            response = _method_not_allowed("GET, HEAD")
+        else:
+            session = decode_request(self.gate, environ)
+            if session is None or not session.is_authenticated:
+                response = _json(401, {"detail": "Not signed in."})
+            elif (document := find(session)) is None:
+                response = _json(404, {"detail": "Not found."})
+            else:
+                response = _json(200, document)
+        return self._secured(response)
+
     def _why_not_local(self, environ: dict[str, Any]) -> NotLocal | None:
         return None if self._key else why_not_local(environ, self._hosts)
 
@@ -349,6 +396,13 @@ class MockupApp:
         """
         return login_page(**context)
 
+    def home_url(self, environ: dict[str, Any]) -> str:
+        """Return where a login leads that was not asked for by another page.
+
+        For an adapter whose framework has a setting for it.
+        """
+        return script_url(environ) + "/"
+
     def _page(self, request: Request, next_url: str, error: str = "") -> Response:
         signed_in = self._signed_in(request)
         html = self.login_page(
@@ -367,10 +421,10 @@ class MockupApp:
     def _next(self, request: Request, url: str) -> str:
         """Return where a login leads: to a page of this site that is not the login or logout."""
         prefix = script_url(request.environ)
-        url = safe_next(url, prefix + "/")
+        url = safe_next(url, "")
         path = url.partition("?")[0].rstrip("/")
         own = [prefix + item.rstrip("/") for item in (self._login_path, self._logout_path)]
-        return prefix + "/" if path in own else url
+        return self.home_url(request.environ) if not url or path in own else url
 
     def _signed_in(self, request: Request) -> Session | None:
         """Return the mockup session, as the file has it now, of the user of a request."""
@@ -456,9 +510,20 @@ def _text(status: int, text: str) -> Response:
     return Response(f"{text}\n", status, content_type="text/plain")
 
 
-def _json(status: int, document: dict[str, str]) -> Response:
-    body = (json.dumps(document) + "\n").encode("ascii")
-    response = Response(body, status, content_type="application/json")
+def _user_profile(session: Session) -> dict[str, Any]:
+    names = (session.get("full_name"), session.get("first_name"), session.get("last_name"))
+    full_name, *parts = (name.strip() if isinstance(name, str) else "" for name in names)
+    email = session.get("email")
+    return {
+        "slug": session.username,
+        "username": session.username,
+        "printable_name": full_name or " ".join(filter(None, parts)) or session.username,
+        "email": email if isinstance(email, str) else None,
+    }
+
+
+def _json(status: int, document: dict[str, Any]) -> Response:
+    response = Response(serialize(document) + b"\n", status, content_type="application/json")
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from html import escape
 from html.parser import HTMLParser
 from io import BytesIO
@@ -20,10 +22,101 @@ from djsession.mockup import MockupApp
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.strategies import ANY_SESSIONS
 from tests.helpers.tokens import token_of
-from tests.helpers.wsgi import Recorder, call
+from tests.helpers.wsgi import Answer, Recorder, call
 from tests.mockup.client import HTML, LOCAL, SESSIONS, cookie_of, get, post, post_json, request
 
 DAY = 86_400
+SIGNED_IN = {"HTTP_COOKIE": f'sessionid="{dumps(XIA, KEY)}"'}
+
+
+def document(answer: Answer) -> Any:
+    assert answer.headers["Content-Type"] == "application/json"
+    return json.loads(answer.body)
+
+
+class TestDocuments:
+    """What an adapter whose framework routes them asks for."""
+
+    ASKED: tuple[tuple[Any, str], ...] = (
+        (MockupApp.respond_profile, "xia"),
+        (MockupApp.respond_user, "xia"),
+    )
+
+    @pytest.fixture
+    def ask(self, inside: Recorder) -> Callable[..., Answer]:
+        def ask(method: Any, name: str, sessions: Any = SESSIONS, **environ: Any) -> Answer:
+            app = MockupApp(inside, sessions, secret_key=KEY)
+
+            def send(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+                return app.send(method(app, environ, name), environ, start_response)
+
+            return request(send, environ.pop("REQUEST_METHOD", "GET"), "/anywhere", **environ)
+
+        return ask
+
+    def test_an_organization_is_as_its_session_has_it(self, ask: Callable[..., Answer]) -> None:
+        answer = ask(MockupApp.respond_profile, "cowork", **SIGNED_IN)
+        assert answer.code == 200
+        assert document(answer) == {"slug": "cowork", "printable_name": "Chamoix"}
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert ask(MockupApp.respond_profile, "alice", **SIGNED_IN).code == 404
+
+    def test_that_of_the_request_comes_first(self, ask: Callable[..., Answer]) -> None:
+        sessions = {
+            "alice": {"roles": {"manager": [{"slug": "xia", "printable_name": "Another"}]}},
+            "xia": XIA,
+        }
+        answer = ask(MockupApp.respond_profile, "xia", sessions, **SIGNED_IN)
+        assert document(answer)["printable_name"] == "Xia Lee"
+
+    def test_a_date_is_written_as_in_a_token(self, ask: Callable[..., Answer]) -> None:
+        created_at = datetime(2017, 9, 14, 23, 16, 55, tzinfo=UTC)
+        sessions = {"bob": {"roles": {"manager": [{"slug": "bob", "created_at": created_at}]}}}
+        answer = ask(MockupApp.respond_profile, "bob", sessions, **SIGNED_IN)
+        assert document(answer)["created_at"] == "2017-09-14T23:16:55+00:00"
+
+    @pytest.mark.parametrize(
+        ("fields", "name"),
+        [
+            ({}, "bob"),
+            ({"full_name": " Bob Doe "}, "Bob Doe"),
+            ({"full_name": "Bob Doe", "first_name": "B", "last_name": "D"}, "Bob Doe"),
+            ({"full_name": 5, "first_name": "Bob", "last_name": "Doe"}, "Bob Doe"),
+            ({"first_name": "", "last_name": "Doe"}, "Doe"),
+        ],
+    )
+    def test_a_user_has_a_slug_a_name_and_an_address(
+        self, fields: dict[str, Any], name: str, ask: Callable[..., Answer]
+    ) -> None:
+        sessions = {"bob": {**fields, "email": "bob@example.com", "api_key": "s3cret"}}
+        answer = ask(MockupApp.respond_user, "bob", sessions, **SIGNED_IN)
+        assert document(answer) == {
+            "slug": "bob",
+            "username": "bob",
+            "printable_name": name,
+            "email": "bob@example.com",
+        }
+        assert ask(MockupApp.respond_user, "xia", sessions, **SIGNED_IN).code == 404
+
+    def test_head_and_get_only(self, ask: Callable[..., Answer]) -> None:
+        for method, name in self.ASKED:
+            assert ask(method, name, REQUEST_METHOD="HEAD", **SIGNED_IN)[::2] == ("200 OK", b"")
+            answer = ask(method, name, REQUEST_METHOD="POST", **SIGNED_IN)
+            assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+    def test_who_is_not_signed_in_gets_neither(self, ask: Callable[..., Answer]) -> None:
+        visitor = f'sessionid="{dumps({}, KEY)}"'
+        for method, name in self.ASKED:
+            for cookie in (None, visitor, f'sessionid="{dumps(XIA, OTHER_KEY)}"'):
+                answer = ask(method, name, HTTP_COOKIE=cookie)
+                assert answer.code == 401
+                assert document(answer) == {"detail": "Not signed in."}
+
+    def test_another_machine_gets_neither(self, ask: Callable[..., Answer]) -> None:
+        for method, name in self.ASKED:
+            answer = ask(method, name, **SIGNED_IN, REMOTE_ADDR="203.0.113.7")
+            assert answer.code == 403
+            assert b"xia" not in answer.body
 
 
 @pytest.fixture
