@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
+from django.template import engines
 from django.test import AsyncClient, Client, RequestFactory
+from django.utils.html import format_html
 from django.views.generic import TemplateView, View
 
 from djsession import ConfigurationError, Organization, Session
 from djsession.django.decorators import plan_required, role_required
-from djsession.django.mixins import AccessiblesMixin, AccountMixin
+from djsession.django.mixins import AccessiblesMixin, Account, AccountMixin
 from tests.helpers.django_clients import as_user, run
 from tests.helpers.sessions import XIA
 
@@ -104,6 +110,35 @@ def test_an_account_from_the_session_is_an_organization() -> None:
     assert view.account is view.account
 
 
+def test_the_fields_of_an_account_are_attributes_and_missing_ones_are_none() -> None:
+    organization = {**XIA_ORGANIZATION, "phone": "555-0100", "extra": {"a": 1}}
+    view = account_view(account_url_kwarg="profile")()
+    view.setup(request_with({"roles": {"manager": [organization]}}), profile="xia")
+    account = view.account
+    assert (account.phone, account.extra) == ("555-0100", {"a": 1})
+    assert account.full_name is None
+    assert account.pk is None
+    assert account["phone"] == "555-0100"
+    assert "full_name" not in account
+    assert str(account) == account.slug == "xia"
+
+
+@pytest.mark.django_db
+def test_what_django_looks_for_in_a_value_is_not_a_field_of_an_account() -> None:
+    account = Account(XIA_ORGANIZATION)
+    row = get_user_model().objects.create(username="xia")
+    assert get_user_model().objects.get(username=account) == row
+    get_user_model().objects.filter(pk=row.pk).update(first_name=account, last_name="Lee")
+    row.refresh_from_db()
+    assert row.first_name == "xia"
+    assert format_html("<p>{}</p>", account) == "<p>xia</p>"
+    page = engines["django"].from_string("{{ account }} {{ account.printable_name }}")
+    assert page.render({"account": account}) == "xia Xia Lee"
+    for copied in (copy.copy(account), copy.deepcopy(account), pickle.loads(pickle.dumps(account))):
+        assert copied == account
+        assert copied.phone is None
+
+
 @pytest.mark.django_db
 def test_an_account_may_be_a_row(django_assert_num_queries: Any) -> None:
     user_model = get_user_model()
@@ -123,6 +158,138 @@ def test_an_account_may_be_a_row(django_assert_num_queries: Any) -> None:
         view.setup(request_with(XIA), slug=name)
         with pytest.raises(Http404):
             view.account  # noqa: B018
+
+
+@pytest.mark.django_db
+def test_a_row_needs_a_role_as_well(django_assert_num_queries: Any) -> None:
+    user_model = get_user_model()
+    for name in ("cowork", "other"):
+        user_model.objects.create(username=name)
+    made = account_view(
+        account_url_kwarg="slug",
+        account_lookup_field="username",
+        account_queryset=user_model.objects.all(),
+    )
+    for session, is_found in ((BOTH, True), (XIA, False), ({}, False)):
+        view = made()
+        view.setup(request_with(session), slug="cowork")
+        if is_found:
+            assert view.account.username == "cowork"
+            continue
+        with django_assert_num_queries(0), pytest.raises(Http404):
+            view.account  # noqa: B018
+
+
+@pytest.mark.django_db
+def test_a_row_whose_slug_differs_in_case_is_another_account() -> None:
+    """As the collations of some databases find it, and SQLite with an explicit lookup."""
+
+    class CaseInsensitive(QuerySet):  # type: ignore[misc]
+        def get(self, **lookups: Any) -> Any:
+            return super().get(**{f"{name}__iexact": value for name, value in lookups.items()})
+
+    user_model = get_user_model()
+    user_model.objects.create(username="XIA")
+    view = account_view(
+        account_url_kwarg="slug",
+        account_lookup_field="username",
+        account_queryset=CaseInsensitive(user_model),
+    )()
+    view.setup(request_with(XIA), slug="xia")
+    with pytest.raises(Http404):
+        view.account  # noqa: B018
+
+
+@pytest.mark.django_db
+def test_a_row_may_be_found_across_a_relation() -> None:
+    group = Group.objects.create(name="xia")
+    row = get_user_model().objects.create(username="somebody")
+    row.groups.add(group)
+    view = account_view(
+        account_url_kwarg="slug",
+        account_lookup_field="groups__name",
+        account_queryset=get_user_model().objects.all(),
+    )()
+    view.setup(request_with(XIA), slug="xia")
+    assert view.account == row
+
+
+class Page(AccountMixin, TemplateView):  # type: ignore[misc]
+    account_url_kwarg = "slug"
+
+
+def context_of(view: Any, session: dict[str, Any] = BOTH, **kwargs: Any) -> dict[str, Any]:
+    view.setup(request_with(session), slug="xia")
+    context: dict[str, Any] = view.get_context_data(**kwargs)
+    return context
+
+
+class TestUrlsProfiles:
+    def test_it_lists_the_organizations_and_their_pages_at_the_proxy(self) -> None:
+        context = context_of(Page())
+        assert context["urls"] == {
+            "profiles": [
+                {"location": "/profile/xia/", "printable_name": "Xia Lee"},
+                {"location": "/profile/cowork/", "printable_name": "Cowork"},
+            ]
+        }
+        assert str(context["slug"]) == "xia"
+
+    def test_it_lists_those_of_the_roles_that_the_view_asks_for(self) -> None:
+        class Static(Page):
+            redirect_roles = ("contributor",)
+
+        class Dynamic(Page):
+            def get_redirect_roles(self, request: HttpRequest) -> Any:
+                return request.djsession.get("asked")
+
+        [profile] = context_of(Static())["urls"]["profiles"]
+        assert profile["location"] == "/profile/cowork/"
+        [profile] = context_of(Dynamic(), {**BOTH, "asked": "manager"})["urls"]["profiles"]
+        assert profile["location"] == "/profile/xia/"
+
+    def test_it_keeps_the_other_urls_of_the_context(self) -> None:
+        class WithUrls(Page):
+            extra_context = {"urls": {"help": "/help/"}}  # noqa: RUF012
+
+        assert context_of(WithUrls())["urls"]["help"] == "/help/"
+        assert list(WithUrls.extra_context["urls"]) == ["help"]
+        given = {"api": "/api/", "profiles": []}
+        urls = context_of(Page(), urls=given)["urls"]
+        assert urls["api"] == "/api/"
+        assert len(urls["profiles"]) == 2
+        assert given == {"api": "/api/", "profiles": []}
+
+    def test_a_slug_is_quoted_and_stands_in_for_a_name(self) -> None:
+        odd = {"roles": {"manager": [{"slug": "xia"}, {"slug": "a/../b?é", "printable_name": ""}]}}
+        assert context_of(Page(), odd)["urls"]["profiles"] == [
+            {"location": "/profile/xia/", "printable_name": "xia"},
+            {"location": "/profile/a%2F..%2Fb%3F%C3%A9/", "printable_name": "a/../b?é"},
+        ]
+
+    def test_a_visitor_has_none(self) -> None:
+        class Menu(AccessiblesMixin, TemplateView):  # type: ignore[misc]
+            pass
+
+        assert context_of(Menu(), {})["urls"] == {"profiles": []}
+
+
+def test_the_organizations_of_a_request_are_known_without_a_view() -> None:
+    found = AccessiblesMixin.get_accessible_profiles(request_with(BOTH), ["contributor"])
+    assert found == [COWORK]
+
+
+def test_the_arguments_for_the_urls_of_related_pages() -> None:
+    class Detail(Page):
+        def get_reverse_kwargs(self) -> list[str]:
+            return [*super().get_reverse_kwargs(), "path"]
+
+    view = Detail()
+    view.setup(request_with(XIA), slug="xia", path="", page=2)
+    assert view.get_reverse_kwargs() == ["slug", "path"]
+    assert view.get_url_kwargs() == {"slug": "xia"}
+    assert view.get_url_kwargs(path="a", page=3) == {"path": "a"}
+    assert account_view()().get_reverse_kwargs() == []
 
 
 def test_without_the_middleware_the_message_says_so() -> None:
