@@ -25,6 +25,7 @@ from .conf import (
     DjangoSettings,
     debug_of_project,
     get_settings,
+    is_mockup_view,
     reversed_paths,
 )
 from .middleware import SessionMiddleware
@@ -185,13 +186,14 @@ def _check_named_page(entry: Promise) -> Iterator[CheckMessage]:
     try:
         paths = reversed_paths(entry)
     except NoReverseMatch as error:
-        yield Error(
+        # Not an Error, which stops commands: some URLs are only there with DEBUG.
+        yield Warning(
             f"ALLOWED_NO_SESSION has an entry that does not name a URL: {error}",
             hint="Name a URL of the project, or write the path. The entry opens nothing.",
-            id="djsession.E010",
+            id="djsession.W007",
         )
         return
-    routes = list(_routes(get_resolver().url_patterns))
+    routes = [route for route, _ in _routes(get_resolver().url_patterns)]
     for path in paths:
         page = path.strip("/")
         below = [route for route in routes if page and route.startswith(f"{page}/")]
@@ -239,20 +241,22 @@ def _check_trusted_proxies(found: DjangoSettings) -> Iterator[CheckMessage]:
             )
 
 
-def _routes(patterns: Sequence[Any], prefix: str = "") -> Iterator[str]:
-    """Yield the routes of URL patterns, those of regular expressions without their anchors."""
+def _routes(patterns: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield routes of URL patterns, without the anchors of regular expressions, and their views."""
     for item in patterns:
         route = prefix + re.sub(r"[\^$]|\\Z", "", str(item.pattern))
         if hasattr(item, "url_patterns"):
             yield from _routes(item.url_patterns, route)
         else:
-            yield route
+            yield route, item.callback
 
 
 def _check_mockup(found: DjangoSettings) -> Iterator[CheckMessage]:
+    if not found.allows_mockups and getattr(settings, "ROOT_URLCONF", None):
+        yield from _check_mockup_urls()
     if found.mockup is None:
         return
-    if debug_of_project() or found.mockup_without_debug:
+    if found.allows_mockups:
         # Imported here: WebOb and PyYAML are for mockups.
         from ..mockup import MockupSessions
 
@@ -278,6 +282,16 @@ def _check_mockup(found: DjangoSettings) -> Iterator[CheckMessage]:
             "Mockup sessions are configured although DEBUG is off.",
             hint="Move them to the settings for development.",
             id="djsession.W004",
+        )
+
+
+def _check_mockup_urls() -> Iterator[CheckMessage]:
+    if any(is_mockup_view(view) for _, view in _routes(get_resolver().url_patterns)):
+        yield Warning(
+            "djsession.django.mockup.urls is included although DEBUG is off: its views answer 404.",
+            hint="Nothing needs to change where the proxy itself answers these paths. Otherwise"
+            " include them only with DEBUG.",
+            id="djsession.W008",
         )
 
 

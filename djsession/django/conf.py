@@ -43,13 +43,15 @@ __all__ = [
     "get_gate",
     "get_settings",
     "is_absolute_url",
+    "is_mockup_view",
     "is_test_environment",
     "reversed_paths",
 ]
 
 logger = logging.getLogger("djsession")
 
-#: The names of the URLs of the mockup logins: login page, logout, API, inspector.
+#: The names of the URLs that people need before they are signed in: login page, logout, API,
+#: inspector.
 MOCKUP_NAMES = ("login", "logout", "api_login", "djsession_inspector")
 
 # Names of djaodjin-deployutils, and what the settings are called here.
@@ -119,6 +121,11 @@ class DjangoSettings(Settings):
                 " from every response: choose another name"
             )
 
+    @property
+    def allows_mockups(self) -> bool:
+        """Whether the project may have mockup logins: in development, or where it asks for them."""
+        return debug_of_project() or self.mockup_without_debug
+
     def open_paths(self) -> OpenPaths:
         """Return the paths that need no session, those of the mockup logins included.
 
@@ -144,7 +151,7 @@ class DjangoSettings(Settings):
                     logger.warning("ALLOWED_NO_SESSION has an entry that opens nothing: %s", error)
             elif entry and not is_absolute_url(entry):
                 paths.append(entry if entry.startswith("/") else f"/{entry}")
-        if self.mockup is not None:
+        if self.mockup is not None and self.allows_mockups:
             paths += _mockup_paths()
         return paths
 
@@ -247,7 +254,7 @@ def get_gate() -> Gate:
 
 
 def _mockup_paths() -> list[str]:
-    """Return where a project has its mockup logins, which people need before they are signed in."""
+    """Return where a project has the pages of MOCKUP_NAMES."""
     paths = []
     with at_script_prefix("/"):
         for name in MOCKUP_NAMES:
@@ -256,9 +263,14 @@ def _mockup_paths() -> list[str]:
                 view = resolve(path).func
             except (NoReverseMatch, Resolver404):
                 continue
-            if view.__module__ == "djsession.django.mockup.views":
+            if is_mockup_view(view):
                 paths.append(path)
     return paths
+
+
+def is_mockup_view(view: Any) -> bool:
+    """Return whether a view is one of ``djsession.django.mockup.urls``."""
+    return bool(getattr(view, "__module__", None) == "djsession.django.mockup.views")
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,16 +12,19 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.test import override_settings
-from django.urls import re_path, reverse_lazy
+from django.urls import include, path, re_path, reverse_lazy
 
 from djsession import loads
 from djsession.django.checks import check_settings
+from tests.django.handlers import urlconf
 from tests.django.urls import urlpatterns
 from tests.django.views import nothing
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 OURS = "djsession.django.middleware.SessionMiddleware"
-QUIET: dict[str, Any] = {"DJSESSION": {}}
+MOCKUPS = include("djsession.django.mockup.urls")
+WITHOUT_MOCKUPS = [item for item in urlpatterns if getattr(item, "urlconf_module", 0) != MOCKUPS[0]]
+QUIET: dict[str, Any] = {"DJSESSION": {}, "ROOT_URLCONF": urlconf(WITHOUT_MOCKUPS)}
 
 
 def ids(**overrides: Any) -> list[str]:
@@ -49,18 +51,46 @@ def test_djangos_own_checks_pass_too() -> None:
         ("home", []),
         ("admin:index", ["djsession.W005"]),
         ("expression", ["djsession.W005"]),
-        ("no-such", ["djsession.E010"]),
+        ("no-such", ["djsession.W007"]),
     ],
 )
 def test_a_named_page_with_others_below_it_is_reported(name: str, expected: list[str]) -> None:
-    urls = ModuleType("urls_of_a_test")
-    urls.urlpatterns = [  # type: ignore[attr-defined]
-        *urlpatterns,
-        re_path(r"^expression/$", nothing, name="expression"),
-        re_path(r"^expression/(?P<slug>[a-z]+)/$", nothing),
-    ]
+    urls = urlconf(
+        [
+            *WITHOUT_MOCKUPS,
+            re_path(r"^expression/$", nothing, name="expression"),
+            re_path(r"^expression/(?P<slug>[a-z]+)/$", nothing),
+        ]
+    )
     entries = ["/open/", "static/", reverse_lazy(name)]
     assert (ids(ROOT_URLCONF=urls, DJSESSION={"ALLOWED_NO_SESSION": entries})) == expected
+
+
+def test_an_entry_that_cannot_be_reversed_is_named() -> None:
+    with override_settings(**{**QUIET, "DJSESSION": {"ALLOWED_NO_SESSION": [reverse_lazy("no")]}}):
+        [message] = check_settings()
+    assert "Reverse for 'no' not found" in message.msg
+    # An error would stop manage.py.
+    assert not message.is_serious()
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        [path("", MOCKUPS)],
+        [path("deep/", include([path("er/", include((MOCKUPS[0], "mockup")))]))],
+    ],
+    ids=["at the top", "in a namespace"],
+)
+def test_mockup_urls_are_reported_where_debug_is_off(urls: list[Any]) -> None:
+    included = urlconf([*WITHOUT_MOCKUPS, *urls])
+    assert ids(ROOT_URLCONF=included) == ["djsession.W008"]
+    assert ids(ROOT_URLCONF=included, DEBUG=True) == []
+    assert ids(ROOT_URLCONF=included, DJSESSION={"MOCKUP_WITHOUT_DEBUG": True}) == []
+
+
+def test_a_project_without_urls_can_be_checked() -> None:
+    assert ids(ROOT_URLCONF=None) == []
 
 
 def without_ours() -> list[str]:
@@ -132,7 +162,7 @@ def test_an_entry_that_starts_with_the_mount_point(
     mount_point: str, entry: Any, written: str | None
 ) -> None:
     with override_settings(
-        FORCE_SCRIPT_NAME=mount_point, DJSESSION={"ALLOWED_NO_SESSION": [entry]}
+        **{**QUIET, "DJSESSION": {"ALLOWED_NO_SESSION": [entry]}}, FORCE_SCRIPT_NAME=mount_point
     ):
         found = [(message.id, message.hint) for message in check_settings()]
     assert found == ([] if written is None else [("djsession.E013", f"Write {written}")])

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from typing import Any
 
 import pytest
+from django.template import TemplateDoesNotExist
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, reverse, reverse_lazy
 
 from djsession import ConfigurationError, dumps, loads
 from djsession.django.middleware import SessionMiddleware
-from djsession.django.mockup import urls, views
+from djsession.django.mockup import views
 from djsession.mockup import MockupApp
 from tests.django.handlers import by_asgi, by_wsgi, urlconf
 from tests.django.urls import urlpatterns
-from tests.helpers.django_clients import as_user, run
+from tests.django.views import nothing
+from tests.helpers.django_clients import as_user, cookie, run
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 
 def test_the_names_of_the_urls() -> None:
-    assert [reverse(name) for name in ("login", "logout", "api_login")] == [
+    assert [reverse(name) for name in ("login", "logout", "api_login", "api_timer")] == [
         "/login/",
         "/logout/",
         "/api/auth",
+        "/api/timer",
     ]
+    assert reverse("api_profile", args=("xia",)) == "/api/profile/xia"
+    assert reverse("users_profile", kwargs={"user": "x.lee@example.com"}) == (
+        "/users/x.lee@example.com/"
+    )
 
 
 @pytest.mark.django_db
@@ -119,6 +125,83 @@ def test_without_sessions_the_message_says_so() -> None:
         Client().get("/login/")
 
 
+def test_the_profile_of_an_organization_is_that_of_the_file() -> None:
+    answer = as_user(Client()).get(reverse("api_profile", args=("cowork",)))
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "slug": "cowork",
+        "printable_name": "Chamoix Coworking",
+        "created_at": "2017-09-14T23:16:55Z",
+        "email": "support@cowork.net",
+    }
+    assert as_user(Client()).get("/api/profile/other").status_code == 404
+
+
+def test_the_profile_of_a_user_is_that_of_the_file() -> None:
+    answer = as_user(Client()).get(reverse("users_profile", args=("dana",)))
+    assert answer.json() == {
+        "slug": "dana",
+        "username": "dana",
+        "printable_name": "dana",
+        "email": None,
+    }
+    assert as_user(Client()).get("/users/nobody/").status_code == 404
+
+
+def test_the_time_that_a_page_reports_is_taken() -> None:
+    client = as_user(Client(enforce_csrf_checks=True))
+    answer = client.post("/api/timer", {"display_timedelta": 135}, content_type="application/json")
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("setting", "location", "mounted"),
+    [
+        ("/app/?a=b", "/app/?a=b", "/app/?a=b"),
+        ("app", "/app/", "/mounted/app/"),
+        (reverse_lazy("about"), "/about/", "/mounted/about/"),
+        ("/日本/", "/%E6%97%A5%E6%9C%AC/", "/%E6%97%A5%E6%9C%AC/"),
+        ("https://www.example.com/start", *["https://www.example.com/start"] * 2),
+    ],
+    ids=["path", "name", "lazy", "not ASCII", "URL"],
+)
+def test_a_login_leads_where_the_project_wants(setting: Any, location: str, mounted: str) -> None:
+    urls = urlconf([*urlpatterns, path("app/", nothing, name="app")])
+    with override_settings(LOGIN_REDIRECT_URL=setting, ROOT_URLCONF=urls):
+        for form in ({}, {"next": ""}, {"next": "//evil.example"}, {"next": "/login/"}):
+            answer = Client().post("/login/", {"username": "xia", **form})
+            assert answer.headers["Location"] == location
+        answer = Client().post("/login/", {"username": "xia", "next": "/whoami"})
+        assert answer.headers["Location"] == "/whoami"
+        # As in Django, a name is a URL below the mount point, and a path is what it says.
+        for send in (by_wsgi, by_asgi):
+            page = send("/login/", script_name="/mounted", **LOCAL).body.decode()
+            assert f'name="next" value="{mounted}"' in page
+
+
+@pytest.mark.parametrize(
+    "engines",
+    [[], [{"BACKEND": "django.template.backends.jinja2.Jinja2", "APP_DIRS": True}]],
+    ids=["none", "Jinja2"],
+)
+def test_without_an_engine_that_finds_the_template_there_is_the_page_of_the_mockups(
+    engines: list[Any],
+) -> None:
+    with override_settings(TEMPLATES=engines):
+        answer = Client().get("/login/")
+    assert answer.status_code == 200
+    assert b"Sign in" in answer.content
+    assert "style-src" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_template_of_the_project_that_is_broken_is_an_error(tmp_path: Any, settings: Any) -> None:
+    (tmp_path / "djsession").mkdir()
+    (tmp_path / "djsession" / "login.html").write_text('{% extends "no-such.html" %}')
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    with pytest.raises(TemplateDoesNotExist, match="no-such"):
+        Client().get("/login/")
+
+
 def test_a_project_can_have_a_login_page_of_its_own(tmp_path: Any, settings: Any) -> None:
     folder = tmp_path / "djsession"
     folder.mkdir()
@@ -136,24 +219,31 @@ def test_a_project_can_have_a_login_page_of_its_own(tmp_path: Any, settings: Any
     assert "Content-Security-Policy" not in response.headers
 
 
-@pytest.mark.parametrize("asked", [False, True])
-def test_the_urls_refuse_to_load_where_debug_is_off(asked: bool) -> None:
-    with override_settings(DEBUG=False, DJSESSION={"MOCKUP_WITHOUT_DEBUG": asked}):
-        if asked:
-            importlib.reload(urls)
-        else:
-            with pytest.raises(ConfigurationError, match="DEBUG is off"):
-                importlib.reload(urls)
-    with override_settings(DEBUG=True, DJSESSION={}):
-        importlib.reload(urls)
+PAGES = ["/login/", "/logout/", "/api/auth", "/djsession/"]
+FOR_USERS = ["/api/profile/xia", "/users/xia/", "/api/timer"]
 
 
-def test_where_debug_was_switched_off_later_the_view_refuses_as_well() -> None:
-    with (
-        override_settings(DJSESSION={"MOCKUP": {"xia": XIA}}),
-        pytest.raises(ConfigurationError, match="DEBUG is off"),
-    ):
-        Client().get("/login/")
+@pytest.mark.parametrize("mockup", [{}, {"MOCKUP": {"xia": XIA}}], ids=["no sessions", "sessions"])
+def test_where_debug_is_off_every_page_is_closed_and_answers_404(mockup: dict[str, Any]) -> None:
+    with override_settings(DJSESSION=mockup):
+        for target in (*PAGES, *FOR_USERS):
+            assert Client().get(target).status_code == 403
+            for method in ("get", "post", "options"):
+                response = getattr(as_user(Client()), method)(target)
+                assert response.status_code == 404
+                assert b"xia" not in response.content.replace(target.encode(), b"")
+                assert "sessionid" not in response.cookies
+    with override_settings(DJSESSION={**mockup, "ALLOWED_NO_SESSION": [reverse_lazy("login")]}):
+        assert Client().post("/login/", {"username": "xia"}).status_code == 404
+
+
+@pytest.mark.parametrize("overrides", [{}, {"DEBUG": True, "DJSESSION": {"MOCKUP": {"xia": XIA}}}])
+def test_where_they_answer_only_the_pages_for_visitors_are_open(overrides: dict[str, Any]) -> None:
+    with override_settings(**overrides):
+        for target in PAGES:
+            assert Client().get(target).status_code != 403
+        for target in FOR_USERS:
+            assert Client().get(target).status_code == 403
 
 
 def test_the_debug_that_a_test_runner_switches_off_is_that_of_the_project(
@@ -310,8 +400,8 @@ class TestRemote:
     @pytest.mark.parametrize("meta", REMOTE, ids=lambda meta: next(iter(meta)))
     def test_a_request_from_elsewhere_is_refused(self, meta: dict[str, str]) -> None:
         with override_settings(DJSESSION=MOCKUP, ALLOWED_HOSTS=["*"]):
-            for target in ("/login/", "/logout/", "/api/auth", "/djsession/"):
-                answer = by_wsgi(target, **{**LOCAL, **meta})
+            for target in (*PAGES, "/api/profile/xia", "/users/xia/"):
+                answer = by_wsgi(target, **{**LOCAL, **meta, "HTTP_COOKIE": cookie()})
                 assert answer.code == 403
                 assert b"xia" not in answer.body
                 assert "Set-Cookie" not in answer.headers

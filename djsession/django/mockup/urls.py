@@ -1,20 +1,21 @@
 """The mockup logins, for ``include("djsession.django.mockup.urls")``.
 
-Raises ConfigurationError where DEBUG is off, since anyone who can reach these pages can sign in as
-anyone.
+Where DEBUG is off, the URLs can be reversed and their views answer 404, since anyone who can reach
+these pages could sign in as anyone.
 """
 
 from __future__ import annotations
 
 from django.urls import path
 
-from .views import check_allowed, mockup
-
-check_allowed()
+from .views import mockup, profile, timer, user
 
 urlpatterns = [
     path("login/", mockup, name="login"),
     path("logout/", mockup, name="logout"),
     path("api/auth", mockup, name="api_login"),
+    path("api/profile/<str:profile>", profile, name="api_profile"),
+    path("api/timer", timer, name="api_timer"),
+    path("users/<str:user>/", user, name="users_profile"),
     path("djsession/", mockup, name="djsession_inspector"),
 ]

@@ -1,18 +1,23 @@
-"""The view that answers for the mockup logins."""
+"""The views that answer for the mockup logins."""
 
 from __future__ import annotations
 
 import logging
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import webob
 from django.conf import settings as django_settings
 from django.core.handlers.asgi import ASGIRequest
 from django.core.signals import setting_changed
-from django.http import HttpResponse
-from django.template.loader import render_to_string
+from django.http import Http404, HttpResponse
+from django.shortcuts import resolve_url
+from django.template import TemplateDoesNotExist
+from django.template.loader import get_template
 from django.urls import NoReverseMatch, reverse
+from django.utils.encoding import iri_to_uri
 from django.utils.safestring import mark_safe
 from django.utils.translation import override
 from django.views.decorators.csrf import csrf_exempt
@@ -22,7 +27,6 @@ from ...mockup import MockupApp
 from ..conf import (
     MOCKUP_NAMES,
     at_script_prefix,
-    debug_of_project,
     get_gate,
     get_settings,
     is_test_environment,
@@ -31,7 +35,7 @@ from ..conf import (
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-__all__ = ["check_allowed", "mockup", "prepare", "refusal"]
+__all__ = ["mockup", "prepare", "profile", "refusal", "timer", "user"]
 
 logger = logging.getLogger("djsession")
 
@@ -44,26 +48,14 @@ _CSP = "Content-Security-Policy"
 _TEST_HOST = "testserver"
 
 
-def check_allowed() -> None:
-    """Raise ConfigurationError unless this is a project in development, or asks for it."""
-    if not _is_allowed():
-        raise ConfigurationError(
-            "djsession.django.mockup.urls lets anybody sign in as anybody, and DEBUG is off:"
-            ' include them only with DEBUG, or set DJSESSION["MOCKUP_WITHOUT_DEBUG"] = True'
-        )
-
-
-def _is_allowed() -> bool:
-    return debug_of_project() or get_settings().mockup_without_debug
-
-
 def prepare() -> None:
     """Read the mockup sessions at start-up, and print the login URL if there is a login key.
 
     Does nothing unless the project has mockup logins and may use them. A mistake in the sessions
     goes to the log, since it does not concern users whom the proxy signs in.
     """
-    if get_settings().mockup is None or not _is_allowed():
+    settings = get_settings()
+    if settings.mockup is None or not settings.allows_mockups:
         return
     try:
         _mockups("")
@@ -79,7 +71,8 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
     None leaves the answer to the project's own 403. So it is where the project has no mockup
     logins, or does not include their URLs.
     """
-    if get_settings().mockup is None or not _is_allowed():
+    settings = get_settings()
+    if settings.mockup is None or not settings.allows_mockups:
         return None
     try:
         answer = _mockups("").refuse(_environ(request))
@@ -91,18 +84,48 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
     return None if answer is None else _response(answer)
 
 
-# MockupApp checks itself which site a form comes from.
-@csrf_exempt  # type: ignore[untyped-decorator]
-def mockup(request: HttpRequest) -> HttpResponse:
-    """Answer a request to the login page, the logout or the API of the mockup logins."""
-    check_allowed()
-    try:
-        answer = _mockups(request.resolver_match.namespace).respond(_environ(request))
-    except MockupError as error:
-        # Django's own page for an exception would show the settings.
-        return HttpResponse(f"{error}\n", status=500, content_type="text/plain")
-    assert answer is not None  # without an application behind it, MockupApp answers everything
-    return _response(answer)
+def _only_where_allowed(view: Callable[..., Any]) -> Callable[..., HttpResponse]:
+    """Let a view return a response of MockupApp's, and answer 404 where DEBUG is off."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, **arguments: str) -> HttpResponse:
+        if not get_settings().allows_mockups:
+            raise Http404
+        try:
+            mockups = _mockups(request.resolver_match.namespace)
+        except MockupError as error:
+            # Django's own page for an exception would show the settings.
+            return HttpResponse(f"{error}\n", status=500, content_type="text/plain")
+        return _response(view(mockups, _environ(request), **arguments))
+
+    # MockupApp checks itself which site a form comes from.
+    exempt: Callable[..., HttpResponse] = csrf_exempt(answer)
+    return exempt
+
+
+@_only_where_allowed
+def mockup(mockups: MockupApp, environ: dict[str, Any]) -> Any:
+    """Answer a request to the login page, the logout, the API or the inspector."""
+    # Without an application behind it, MockupApp answers everything.
+    return mockups.respond(environ)
+
+
+@_only_where_allowed
+def profile(mockups: MockupApp, environ: dict[str, Any], profile: str) -> Any:
+    """Answer a request for an organization of the mockup sessions, in JSON."""
+    return mockups.respond_profile(environ, profile)
+
+
+@_only_where_allowed
+def user(mockups: MockupApp, environ: dict[str, Any], user: str) -> Any:
+    """Answer a request for a user of the mockup sessions, in JSON."""
+    return mockups.respond_user(environ, user)
+
+
+@_only_where_allowed
+def timer(mockups: MockupApp, environ: dict[str, Any]) -> Any:
+    """Take what a page reports about its speed in the browser, and keep nothing of it."""
+    return webob.Response(status=204, content_type=None)
 
 
 def _response(answer: Any) -> HttpResponse:
@@ -122,15 +145,25 @@ class _Mockups(MockupApp):
     def login_page(self, environ: dict[str, Any], **context: Any) -> str:
         """Render the template ``djsession/login.html``, which a project can override."""
         page = super().login_page(environ, **context)
+        try:
+            template = get_template("djsession/login.html")
+        except TemplateDoesNotExist:  # the project has no engine that looks into this package
+            return page
         users = list(context["sessions"].items())
-        html: str = render_to_string(
-            "djsession/login.html",
+        html: str = template.render(
             {**context, "users": users, "page": mark_safe(page)},  # noqa: S308
             environ[_REQUEST_KEY],
         )
         # The policy suits that one page only.
         environ[_CSP] = html.strip() == page.strip()
         return html
+
+    def home_url(self, environ: dict[str, Any]) -> str:
+        """Return LOGIN_REDIRECT_URL: its default, /accounts/profile/, is rarely there."""
+        if not django_settings.is_overridden("LOGIN_REDIRECT_URL"):
+            return super().home_url(environ)
+        url: str = iri_to_uri(resolve_url(django_settings.LOGIN_REDIRECT_URL))
+        return url
 
     def respond(self, environ: dict[str, Any]) -> Any:
         response = super().respond(environ)
