@@ -13,6 +13,7 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.exception import response_for_exception
+from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import http_date
 
@@ -131,7 +132,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         """Save the local session when it has changed, and set the headers of the response."""
         session = request.session
         if isinstance(session, SessionStore):
-            if _is_renewed(request):
+            if session.modified or _is_renewed(request):
                 session.local  # noqa: B018
             options = _cookie_options(session, response) if session.is_local_open else None
             if options is not None:
@@ -148,7 +149,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         """See :meth:`process_response`."""
         session = request.session
         if isinstance(session, SessionStore):
-            if _is_renewed(request):
+            if session.modified or _is_renewed(request):
                 await session.aopen_local()
             options = _cookie_options(session, response) if session.is_local_open else None
             if options is not None:
@@ -188,7 +189,7 @@ def _cookie_options(session: SessionStore, response: HttpResponse) -> dict[str, 
     if session.is_refused:
         return None
     local = session.local
-    if not (local.modified or settings.SESSION_SAVE_EVERY_REQUEST) or local.is_empty():
+    if not (session.modified or settings.SESSION_SAVE_EVERY_REQUEST) or local.is_empty():
         return None
     if response.status_code >= 500:  # as Django: nothing of a request that failed
         return None
@@ -248,3 +249,6 @@ def _set_cookies(
             domain=settings.SESSION_COOKIE_DOMAIN,
             samesite=settings.SESSION_COOKIE_SAMESITE,
         )
+    if name in response.cookies:
+        # Also where the application says "public": the cookie is one visitor's.
+        patch_vary_headers(response, ("Cookie",))

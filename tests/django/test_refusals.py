@@ -107,7 +107,25 @@ def empty(request: HttpRequest) -> None:
     request.session.save()
 
 
-WRITERS = [write, save, create, renew, empty, lambda request: request.session.flush(), logout]
+def save_local(request: HttpRequest) -> None:
+    local = request.session.local
+    local["cart"] = "apple"
+    local.save()
+    local.create()
+    local.save()
+    local.cycle_key()
+
+
+WRITERS = [
+    write,
+    save,
+    create,
+    renew,
+    empty,
+    save_local,
+    lambda request: request.session.flush(),
+    logout,
+]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -215,6 +233,10 @@ def test_an_asynchronous_middleware_in_front_reads_and_stores_nothing() -> None:
         await session.aset("cart", "apple")
         await session.asave()
         await session.acreate()
+        local = await session.aopen_local()
+        await local.aset("cart", "apple")
+        await local.asave()
+        await local.acreate()
         await session.aflush()
         return found
 

@@ -10,7 +10,13 @@ import pytest
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session as Row
 from django.http import HttpRequest, HttpResponse
-from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.test import (
+    AsyncClient,
+    AsyncRequestFactory,
+    Client,
+    RequestFactory,
+    override_settings,
+)
 from django.urls import path
 from django.utils import timezone
 
@@ -486,3 +492,167 @@ def test_a_key_of_the_proxy_does_not_open_the_local_session() -> None:
     request = RequestFactory().get("/", HTTP_COOKIE=cookie())
     SessionMiddleware(lambda request: HttpResponse(request.session["username"]))(request)
     assert request.session.is_local_open is False
+
+
+def answer_of(view: Any, browser: Any) -> Any:
+    """Return the response to an asynchronous view of a browser, by ASGI."""
+
+    async def scenario() -> Any:
+        return await browser.get("/")
+
+    with override_settings(ROOT_URLCONF=urlconf([path("", view)])):
+        return run(scenario())
+
+
+@pytest.fixture
+def abrowser(transactional_db: None) -> Any:
+    """A browser with a local session in the database, which an event loop cannot wait for."""
+    with engine("db"):
+        browser = as_user(AsyncClient())
+        run(ado(browser, ["aset", "nested", {"n": 1}]))
+        yield browser
+
+
+def test_what_does_not_read_the_store_in_django_does_not_block(abrowser: Any) -> None:
+    async def view(request: HttpRequest) -> HttpResponse:
+        session = request.session
+        found = [session.session_key, session.is_empty(), bool(session), session.modified]
+        session.modified = True
+        assert session.modified is True
+        assert session.is_local_open is False
+        return HttpResponse(repr(found))
+
+    key = abrowser.cookies["djsession_local"].value
+    Row.objects.update(expire_date=timezone.now() + timedelta(minutes=1))
+    response = answer_of(view, abrowser)
+    assert response.content == b"[None, False, True, False]"
+    assert response.cookies["djsession_local"].value == key
+    assert Row.objects.get().expire_date > timezone.now() + timedelta(hours=1)
+    assert DatabaseStore(key)["nested"] == {"n": 1}
+
+
+def test_the_key_of_an_open_session_is_that_of_its_owner_only(abrowser: Any) -> None:
+    async def view(request: HttpRequest) -> HttpResponse:
+        await request.session.aload()
+        return HttpResponse(str(request.session.session_key))
+
+    key = abrowser.cookies["djsession_local"].value
+    assert answer_of(view, abrowser).content == key.encode()
+    assert answer_of(view, as_user(abrowser, ALICE)).content == b"None"
+
+
+def test_clearing_does_not_block_and_empties_the_row(abrowser: Any) -> None:
+    async def view(request: HttpRequest) -> HttpResponse:
+        request.session.clear()
+        assert request.session.is_local_open is False
+        return HttpResponse(str(await request.session.aget("nested")))
+
+    key = abrowser.cookies["djsession_local"].value
+    assert answer_of(view, as_user(abrowser, ALICE)).content == b"None"
+    assert DatabaseStore(key)["nested"] == {"n": 1}
+    abrowser.cookies["djsession_local"] = key
+    assert answer_of(view, as_user(abrowser, XIA)).content == b"None"
+    assert "nested" not in DatabaseStore(key)
+    assert DatabaseStore(key).exists(key)
+
+
+@pytest.mark.parametrize("is_user", [True, False], ids=["user", "visitor"])
+def test_an_empty_session_reads_no_store(is_user: bool, db: None) -> None:
+    def emptiness(**meta: Any) -> Any:
+        request = RequestFactory().get(
+            "/open/", HTTP_COOKIE="; ".join([*([cookie()] if is_user else []), *meta.values()])
+        )
+        SessionMiddleware(lambda _: HttpResponse())(request)
+        assert request.session.is_local_open is False
+        return request.session.is_empty(), bool(request.session)
+
+    with engine("db"):
+        assert emptiness() == (not is_user, is_user)
+        # As in Django: whether the key is known shows when the session is read.
+        assert emptiness(local="djsession_local=12345678") == (False, True)
+        assert emptiness(local="djsession_local=1234567") == (not is_user, is_user)
+
+
+def test_load_reads_the_store_again(db: None) -> None:
+    def view(session: Any) -> None:
+        session["a"] = 2
+        assert session.load()["a"] == 1
+        assert session["a"] == 2
+        Row.objects.all().delete()
+        assert "a" not in session.load()
+        assert session.load()["username"] == "xia"
+
+    with engine("db"):
+        client = as_user(Client())
+        do(client, ["[]=", "a", 1])
+        in_request_with(view, client.cookies["djsession_local"].value)
+
+
+def test_aload_reads_the_store_again(abrowser: Any) -> None:
+    async def view(request: HttpRequest) -> HttpResponse:
+        session = request.session
+        await session.aset("nested", 2)
+        assert (await session.aload())["nested"] == {"n": 1}
+        await Row.objects.all().adelete()
+        assert await session.aget("nested") == 2
+        return HttpResponse("nested" in await session.aload())
+
+    assert answer_of(view, abrowser).content == b"False"
+
+
+def test_reading_and_writing_count_as_access() -> None:
+    calls: list[Any] = [
+        lambda session: session.get("a"),
+        lambda session: session.get("username"),
+        lambda session: "a" in session,
+        lambda session: session.keys(),
+        lambda session: session.update({"a": 1}),
+        lambda session: session.__setitem__("a", 1),
+        lambda session: session.pop("a", None),
+        lambda session: session.setdefault("a", 1),
+        lambda session: session.clear(),
+        lambda session: session.flush(),
+        lambda session: session.cycle_key(),
+        lambda session: session.save(),
+    ]
+
+    def view(session: Any) -> None:
+        assert session.accessed is False
+        for call in calls:
+            session.accessed = False
+            call(session)
+            assert session.accessed is True
+
+    in_request(view)
+
+
+def test_the_age_of_the_cookie_is_that_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def view(session: Any) -> None:
+        assert session.get_expiry_age() == 60
+
+    monkeypatch.setattr(DatabaseStore, "get_session_cookie_age", lambda self: 60)
+    with engine("db"):
+        in_request(view)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("control", [None, "public, max-age=60"])
+def test_a_response_that_renews_the_cookie_varies(is_async: bool, control: str | None) -> None:
+    headers = {} if control is None else {"Cache-Control": control}
+
+    async def aview(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(headers=headers)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(headers=headers)
+
+    visitor = Client()
+    do(visitor, ["[]=", "a", 1], path="/open/session")
+    factory = AsyncRequestFactory() if is_async else RequestFactory()
+    factory.cookies["djsession_local"] = visitor.cookies["djsession_local"].value
+    with override_settings(SESSION_SAVE_EVERY_REQUEST=True):
+        answer = SessionMiddleware(aview if is_async else view)(factory.get("/open/"))
+        response = run(answer) if is_async else answer
+    assert "djsession_local" in response.cookies
+    assert "Cookie" in response.headers["Vary"]
+    assert response.headers["Cache-Control"] == (control or "private")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.cache import SessionStore as CacheSessionStore
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieSessionStore
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
@@ -73,8 +75,11 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         self._proxied = proxied
         self._request = request
         self._user: Any = _NOT_LOADED
+        self._backend: str | None = None
         self._is_refused = is_refused
         self._local_part: LocalPart[SessionBase] | None = None
+        # What was done to the local session before it was opened.
+        self._is_modified = self._is_cleared = False
 
     # The two parts.
 
@@ -109,16 +114,28 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     @property
     def local(self) -> SessionBase:
         """The session that the application writes to, which belongs to this user."""
-        return self.local_part.open()
+        return self._accessed(self.local_part.open())
 
     async def aopen_local(self) -> SessionBase:
         """Open ``local`` without blocking, and return it."""
         part = self.local_part
         if part.is_open or part.is_refused:
-            return part.open()
+            return self.local
         stored = self._stored()
         await stored.aget(OWNER)  # loads it
-        return part.adopt(stored)
+        return self._accessed(part.adopt(stored))
+
+    def _bound(self) -> SessionBase:
+        """Return ``local``, to be written, with its owner's username in it."""
+        self._accessed(self.local_part.open())
+        return self.local_part.bind()
+
+    def _accessed(self, local: SessionBase) -> SessionBase:
+        self.accessed = True
+        if self._is_cleared:
+            self._is_cleared = False
+            local.clear()
+        return local
 
     @property
     def is_refused(self) -> bool:
@@ -147,6 +164,9 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     def _new(self) -> SessionBase:
         """Return a new local session, which has no id before it is saved."""
+        if self._is_refused:
+            # It has no store: whatever a handler calls on it, a refused request writes nothing.
+            return CookieSessionStore()
         return _TestStore() if self._test_key() is not None else local_store_class()()
 
     def _test_key(self) -> str | None:
@@ -195,8 +215,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     def _dict(self) -> dict[str, Any]:
         """Return all that can be read, but for Django's own three keys of the user."""
-        self.accessed = True
-        local = {key: value for key, value in self.local.items() if key not in PROXIED_KEYS}
+        return self._merged(dict(self.local.items()))
+
+    def _merged(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        local = {key: value for key, value in stored.items() if key not in PROXIED_KEYS}
         proxied = {key: self.proxied[key] for key in self.proxied if is_proxied(self.proxied, key)}
         merged = {**local, **proxied}
         return {key: merged[key] for key in merged if key not in _HIDDEN | _AUTH_KEYS}
@@ -219,7 +241,13 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return self._dict().items()
 
     def is_empty(self) -> bool:
-        return not self.proxied and bool(self.local.is_empty())
+        """Whether there is nothing from the proxy, and neither a key nor data of a local session.
+
+        Does not read the store, as in Django: a local session that was not opened yet counts.
+        """
+        if self.is_local_open or self._is_refused:
+            return not self.proxied and bool(self.local.is_empty())
+        return not self.proxied and self._stored().session_key is None
 
     def __bool__(self) -> bool:
         return not self.is_empty()
@@ -227,20 +255,17 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     # Writing.
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self.accessed = True
         if key in _AUTH_KEYS:
             self._check_auth_value(key, value)
             return
         self._check_writable(key)
-        self.local_part.bind()[key] = value
+        self._bound()[key] = value
 
     def __delitem__(self, key: str) -> None:
-        self.accessed = True
         self._check_writable(key)
         del self.local[key]
 
     def pop(self, key: str, default: Any = _NOT_GIVEN) -> Any:
-        self.accessed = True
         self._check_writable(key)
         return self.local.pop(key, *(() if default is _NOT_GIVEN else (default,)))
 
@@ -250,28 +275,29 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return self[key]
 
     def update(self, dict_: Any) -> None:
-        self.accessed = True
         changes = dict(dict_)
         for key in changes:
             self._check_writable(key)
-        self.local_part.bind().update(changes)
+        self._bound().update(changes)
 
     def clear(self) -> None:
-        """Empty the local session."""
+        """Empty the local session. Does not read the store, as in Django."""
         self.accessed = True
-        self.local.clear()
+        if self.is_local_open:
+            self.local.clear()
+        else:
+            self._is_modified = self._is_cleared = True
 
     @property
     def modified(self) -> bool:
-        """Whether the local session has changed."""
-        return self.is_local_open and bool(self.local.modified)
+        """Whether the local session has changed. Setting it does not read the store."""
+        return self._is_modified or (self.is_local_open and bool(self.local.modified))
 
     @modified.setter
     def modified(self, value: bool) -> None:
-        if value:
-            self.local_part.bind().modified = True
-        elif self.is_local_open:
-            self.local.modified = False
+        self._is_modified = value
+        if self.is_local_open:
+            self.local.modified = value
 
     def _check_writable(self, key: str) -> None:
         if key in _AUTH_KEYS:
@@ -298,7 +324,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         if user is None:
             raise KeyError(key)
         if key == BACKEND_SESSION_KEY:
-            return user.backend
+            return self._backend or user.backend
         if key == HASH_SESSION_KEY:
             # Django compares it with that of the user it gets.
             hashes = getattr(user, "get_session_auth_hash", None)
@@ -307,11 +333,11 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return _NO_ROW if user.pk is None else user._meta.pk.value_to_string(user)
 
     def _check_auth_value(self, key: str, value: Any) -> None:
-        # Django's login() writes the three. Where there is no request it is a test client's, and
-        # the signal at the end of login() says for whom.
-        if self._request is not None and (
-            SESSION_KEY not in self or (key == SESSION_KEY and str(value) != str(self[key]))
-        ):
+        if self._request is None:
+            # A test calls Django's login(), and the signal at the end of login() says for whom.
+            if key == BACKEND_SESSION_KEY:
+                self._backend = value
+        elif SESSION_KEY not in self or (key == SESSION_KEY and str(value) != str(self[key])):
             raise ProxiedKeyError(key, "the proxy signs users in and out")
 
     def sign_in(self, user: Any) -> None:
@@ -331,8 +357,14 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     @property
     def session_key(self) -> str | None:
-        """The key of the local session; where there is no request, a token of the whole."""
+        """The key of the local session; where there is no request, a token of the whole.
+
+        To know whose key it is takes a look into the store. An event loop cannot wait for that:
+        there it is None until the local session was opened, as by ``aget()`` or ``aload()``.
+        """
         if self._request is not None:
+            if not self.is_local_open and _is_in_event_loop():
+                return None
             key: str | None = self.local.session_key
             return key
         document = dict(self.proxied)
@@ -347,19 +379,22 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return bool(self.local.exists(session_key))
 
     def create(self) -> None:
-        if not self._is_refused:
-            self.local.create()
-        self.local_part.bind()
+        self.local.create()
+        self._bound()
 
     def save(self, must_create: bool = False) -> None:
-        if not self._is_refused:
-            self.local_part.bind().save(must_create=must_create)
+        self._bound().save(must_create=must_create)
 
     def delete(self, session_key: str | None = None) -> None:
         self.local.delete(session_key)
 
+    def get_session_cookie_age(self) -> int:
+        return int(local_store_class()().get_session_cookie_age())
+
     def load(self) -> dict[str, Any]:
-        return self._dict()
+        """Read the store again, and return what is there: not what the request has changed."""
+        local = self.local
+        return self._merged(local.load() if local.session_key else {})
 
     def flush(self) -> None:
         """Delete the local session, in the store as well. What the proxy sent stays."""
@@ -374,6 +409,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     def _forget_user(self) -> None:
         if self._request is None:
             self._proxied, self._token, self._user = Session(), None, _NOT_LOADED
+            self._backend = None
             self._local_part = None
 
     @classmethod
@@ -437,21 +473,19 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return bool(await (await self.aopen_local()).aexists(session_key))
 
     async def acreate(self) -> None:
-        local = await self.aopen_local()
-        if not self._is_refused:
-            await local.acreate()
-        self.local_part.bind()
+        await (await self.aopen_local()).acreate()
+        self._bound()
 
     async def asave(self, must_create: bool = False) -> None:
         await self.aopen_local()
-        if not self._is_refused:
-            await self.local_part.bind().asave(must_create=must_create)
+        await self._bound().asave(must_create=must_create)
 
     async def adelete(self, session_key: str | None = None) -> None:
         await (await self.aopen_local()).adelete(session_key)
 
     async def aload(self) -> dict[str, Any]:
-        return await self._aget_session()
+        local = await self.aopen_local()
+        return self._merged(await local.aload() if local.session_key else {})
 
     async def aflush(self) -> None:
         await (await self.aopen_local()).aflush()
@@ -465,6 +499,14 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     @classmethod
     async def aclear_expired(cls) -> None:
         await local_store_class().aclear_expired()
+
+
+def _is_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _TestStore(CacheSessionStore):  # type: ignore[misc]
