@@ -79,7 +79,11 @@ class AccessDenied(DjsessionError):
 class ProxiedKeyError(DjsessionError, TypeError):
     """The application wrote a key of a framework's session that only the proxy may set."""
 
-    def __init__(self, key: str, remedy: str = "use another key") -> None:
+    def __init__(
+        self,
+        key: str,
+        remedy: str = "use another key, or in a test djsession.testing.log_in(client, session)",
+    ) -> None:
         super().__init__(f"{key!r} comes from the session proxy and is read-only: {remedy}")
 
 

@@ -6,8 +6,10 @@
         login_as("xia")
         assert "Xia" in client.get("/").text
 
-``"xia"`` is a mockup session of the project's own YAML file: ``djsession_sessions`` in the
-configuration of pytest names it, relative to that file's folder (default: sessions.yaml).
+``"xia"`` is one of the project's own mockup sessions: those that the settings of the application
+under test name, such as ``DJSESSION["MOCKUP"]`` of a Django project, or else those in
+``sessions.yaml``. ``djsession_sessions`` in the configuration of pytest names another YAML file,
+relative to that configuration's folder.
 """
 
 from __future__ import annotations
@@ -15,12 +17,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from .mockup import MockupSessions
 
 __all__ = ["djsession_key", "login_as"]
 
@@ -32,7 +31,7 @@ _TEST_KEY = "djsession-testing"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the setting that names the YAML file."""
-    parser.addini(_INI, "the YAML file of mockup sessions for login_as", default="sessions.yaml")
+    parser.addini(_INI, "the YAML file of mockup sessions for login_as", default="")
 
 
 @pytest.fixture
@@ -52,36 +51,35 @@ def djsession_key(monkeypatch: pytest.MonkeyPatch) -> str:
     return os.environ[KEY_NAME].split(",")[0]
 
 
-@pytest.fixture(scope="session")
-def _djsession_mockups(pytestconfig: pytest.Config) -> MockupSessions:
-    from .mockup import MockupSessions
-
-    base = pytestconfig.inipath.parent if pytestconfig.inipath else pytestconfig.rootpath
-    return MockupSessions(base / pytestconfig.getini(_INI), lambda session: None)
-
-
 @pytest.fixture
 def login_as(
-    request: pytest.FixtureRequest, djsession_key: str, _djsession_mockups: MockupSessions
+    request: pytest.FixtureRequest, djsession_key: str, pytestconfig: pytest.Config
 ) -> Callable[..., Any]:
     """A function that logs a test client in: ``login_as(name, client=None)`` returns the client.
 
     ``name`` is that of a mockup session. Without a client it is the fixture ``client``, as
     pytest-django, pytest-flask and many projects have one.
     """
-    from .testing import log_in
+    from .mockup import MockupSessions
+    from .testing import log_in, settings_under_test
 
     def login(name: str, client: Any = None) -> Any:
-        sessions = _djsession_mockups.by_name
-        if name not in sessions:
-            known = ", ".join(sessions)
-            pytest.fail(f"there is no mockup session {name!r}: there are {known}", pytrace=False)
         if client is None:
             try:
                 client = request.getfixturevalue("client")
             except (pytest.FixtureLookupError, pytest.skip.Exception):
                 # pytest-django has one that skips where there is no Django.
                 pytest.fail("no fixture client: give login_as(name, client) one", pytrace=False)
+        file = pytestconfig.getini(_INI)
+        source = None if file else getattr(settings_under_test(client), "mockup", None)
+        if source is None:
+            inipath = pytestconfig.inipath
+            folder = inipath.parent if inipath else pytestconfig.rootpath
+            source = folder / (file or "sessions.yaml")
+        sessions = MockupSessions(source).by_name
+        if name not in sessions:
+            known = ", ".join(sessions)
+            pytest.fail(f"there is no mockup session {name!r}: there are {known}", pytrace=False)
         return log_in(client, sessions[name])
 
     return login

@@ -109,9 +109,10 @@ def _kind_of(client: Any) -> str:
     )
 
 
-def _settings_of(client: Any, secret_key: str | None, cookie_name: str | None) -> Settings:
-    """Return the settings of the application that a client tests, as far as it is known."""
-    kind, found = _kind_of(client), None
+def settings_under_test(client: Any) -> Settings | None:
+    """Return the settings of the application that a client tests; None where they are not known."""
+    kind = _kind_of(client)
+    found: Any = None
     if kind == "flask":
         gate = client.application.extensions.get("djsession")
         found = gate and gate.settings
@@ -125,8 +126,15 @@ def _settings_of(client: Any, secret_key: str | None, cookie_name: str | None) -
             found = pyramid.settings_of(registry)
         else:
             found = getattr(getattr(client.app, "gate", None), "settings", None)
-    key, name = secret_key, cookie_name
-    if found is not None:
-        key, name = key or found.secret_key, name or found.cookie_name
-        return Settings(secret_key=key, cookie_name=name, formats=found.formats)
-    return Settings.from_environ(os.environ, secret_key=key, cookie_name=name)
+    return found if isinstance(found, Settings) else None
+
+
+def _settings_of(client: Any, secret_key: str | None, cookie_name: str | None) -> Settings:
+    found = settings_under_test(client)
+    if found is None:
+        return Settings.from_environ(os.environ, secret_key=secret_key, cookie_name=cookie_name)
+    return Settings(
+        secret_key=secret_key or found.secret_key,
+        cookie_name=cookie_name or found.cookie_name,
+        formats=found.formats,
+    )

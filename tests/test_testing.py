@@ -200,8 +200,23 @@ def test_without_a_client_it_says_so(
     result.stdout.fnmatch_lines(["*no fixture client: give login_as(name, client) one*"])
 
 
+@pytest.mark.parametrize("ini", ["", "djsession_sessions = own.yaml"], ids=["settings", "ini"])
+def test_the_mockups_of_the_settings(pytester: pytest.Pytester, ini: str) -> None:
+    pytest.importorskip("flask")
+    (pytester.path / "mockups.yaml").write_text(SESSIONS)
+    (pytester.path / "own.yaml").write_text(SESSIONS.replace("xia", "alice"))
+    pytester.makeini(f"[pytest]\n{ini}")
+    mockup = 'app.config["DJSESSION_MOCKUP"] = "mockups.yaml"'
+    pytester.makeconftest(CONFTEST.replace("DjSession(app)", f"{mockup}\n    DjSession(app)"))
+    name = "alice" if ini else "xia"
+    pytester.makepyfile(f"""
+        def test_somebody(client, login_as):
+            assert login_as("{name}").get("/").text == "{name} ['{name}']"
+        """)
+    pytester.runpytest_subprocess("-p", "no:django").assert_outcomes(passed=1)
+
+
 def test_the_fixtures_in_a_django_project(pytester: pytest.Pytester) -> None:
-    (pytester.path / "sessions.yaml").write_text(SESSIONS)
     pytester.makepyfile(
         """
         import pytest
@@ -211,7 +226,12 @@ def test_the_fixtures_in_a_django_project(pytester: pytest.Pytester) -> None:
             assert djsession_key == settings.DJAODJIN_SECRET_KEY
             login_as("xia")
             assert client.get("/whoami").json()["user"] == "xia"
+
+        @pytest.mark.django_db
+        def test_with_other_settings(client, login_as, settings):
+            settings.DJSESSION = {"MOCKUP": {"bob": {"roles": {}}}}
+            assert login_as("bob").get("/whoami").json()["user"] == "bob"
         """
     )
     pytester.makeini(f"[pytest]\npythonpath = {ROOT}\nDJANGO_SETTINGS_MODULE=tests.django.settings")
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)

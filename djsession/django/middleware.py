@@ -25,6 +25,7 @@ from .backends.auth import announce_user
 from .backends.base import SessionStore, local_store_class
 from .conf import get_gate, get_settings
 from .page_cache import add_caching_headers, install
+from .requests import forced_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +100,8 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         is_refused = False
         if decoded.session is not None:
             request.djsession = decoded.session
+        elif (forced := forced_session(request)) is not None:
+            request.djsession = forced
         else:
             try:
                 request.djsession = gate.check(

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError
 from ..session import Session
 from ..wsgi import SESSION_KEY
+from .conf import is_test_environment
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-__all__ = ["session_of"]
+__all__ = ["forced_session", "session_of"]
 
 
 def session_of(request: HttpRequest) -> Session:
@@ -21,11 +22,19 @@ def session_of(request: HttpRequest) -> Session:
     """
     session = getattr(request, "djsession", None)
     if session is None:
-        # Behind the middleware for WSGI.
-        session = request.META.get(SESSION_KEY)
+        # Behind the middleware for WSGI, or in a test without a middleware.
+        session = request.META.get(SESSION_KEY, forced_session(request))
     if not isinstance(session, Session):
         raise ConfigurationError(
             "the request has no session: djsession.django.middleware.SessionMiddleware is not in"
             " MIDDLEWARE"
         )
     return session
+
+
+def forced_session(request: HttpRequest) -> Session | None:
+    """Return the session of the user that a test gave to REST framework's force_authenticate()."""
+    user = getattr(request, "_force_auth_user", None)
+    if user is None or not is_test_environment():
+        return None
+    return Session(username=user.get_username())

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user, get_user_model
+from django.conf import settings
+from django.contrib.auth import aget_user, alogin, get_user, get_user_model, login
 from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.urls import path
 
 from djsession.django.middleware import SessionMiddleware
+from djsession.errors import ProxiedKeyError
+from tests.django.handlers import urlconf
 from tests.helpers.django_clients import ado, as_user, cookie, do, run
 from tests.helpers.sessions import KEY, XIA
 
@@ -64,6 +69,45 @@ def test_a_test_and_a_view_read_what_the_other_one_wrote() -> None:
     assert "djsession_local" not in client.cookies
     do(client, ["flush"])
     assert client.session.get("cart") is None
+
+
+def test_djangos_login_of_a_user_without_a_backend() -> None:
+    user = User.objects.create(username="xia")
+    assert not hasattr(user, "backend")
+    request = RequestFactory().get("/")
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore()
+    login(request, user)
+    assert request.session["_auth_user_backend"] == settings.AUTHENTICATION_BACKENDS[0]
+    assert get_user(request) == user
+
+    client = as_user(Client())
+    with override_settings(ROOT_URLCONF=urlconf([path("", sign_in)])):
+        assert client.get("/").content == b"xia"
+
+
+def sign_in(request: HttpRequest) -> HttpResponse:
+    login(request, User.objects.get(username=request.user.get_username()))
+    return HttpResponse(request.user.get_username())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_without_blocking() -> None:
+    async def scenario() -> Any:
+        request = RequestFactory().get("/")
+        request.session = import_module(settings.SESSION_ENGINE).SessionStore()
+        await alogin(request, await User.objects.acreate(username="xia"))
+        return await aget_user(request)
+
+    assert run(scenario()).get_username() == "xia"
+
+
+@pytest.mark.parametrize("key", ["username", "roles", "site"])
+def test_a_key_of_the_proxy_is_set_by_log_in(key: str) -> None:
+    for session in (Client().session, as_user(Client()).session):
+        with pytest.raises(ProxiedKeyError, match=r"djsession\.testing\.log_in"):
+            session[key] = {}
+        with pytest.raises(ProxiedKeyError, match=r"djsession\.testing\.log_in"):
+            session.update({key: {}})
 
 
 def test_the_session_of_a_visitor() -> None:

@@ -10,7 +10,7 @@ pytest.importorskip("rest_framework")
 
 from django.contrib.auth import get_user_model
 from django.test import override_settings
-from rest_framework.test import APIClient, APIRequestFactory
+from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
 from djsession import dumps
 from djsession.django.authentication import BearerAuthentication, JWTAuthentication
@@ -161,6 +161,27 @@ class TestRestFramework:
             vary = response.headers["Vary"].split(", ")
             assert {"Cookie", "Authorization"} <= set(vary)
             assert ("Accept-Language" in vary) is (view is Cacheable)
+
+    def test_a_test_can_force_a_user(self) -> None:
+        user = get_user_model().objects.create(username="xia")
+        client = APIClient()
+        client.force_authenticate(user)
+        for path in ("/api/me", "/api/bearer", "/open/bearer"):
+            assert client.post(path).json()["user"] == "xia"
+        # Views that are not REST framework's see the same user.
+        assert client.get("/whoami").json()["user"] == "xia"
+        client.force_authenticate(None)
+        assert client.get("/api/me").status_code == 403
+        request = APIRequestFactory().get("/")
+        force_authenticate(request, user)
+        assert BearerMe.as_view()(request).data == {"user": "xia", "managed_accounts": []}
+
+    @pytest.mark.usefixtures("outside_of_tests")
+    def test_nobody_else_can_force_a_user(self) -> None:
+        client = APIClient()
+        client.force_authenticate(get_user_model().objects.create(username="xia"))
+        assert client.get("/api/me").status_code == 403
+        assert client.get("/whoami").status_code == 403
 
     def test_without_a_database(self) -> None:
         with override_settings(DJSESSION={"USER_SOURCE": "session"}):
