@@ -18,10 +18,11 @@ class DjsessionConfig(AppConfig):  # type: ignore[misc]
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in
 
-        from . import checks, page_cache
+        from . import checks, error_reports, messages, page_cache
 
         # Also for projects that use the middleware for WSGI only.
-        page_cache.install()
+        for module in (error_reports, messages, page_cache):
+            module.install()
         register(checks.check_settings, Tags.security)
         # AuthConfig connects one of this name that writes to the row of any user who signs in.
         # Whichever of the two comes first, this one is connected.

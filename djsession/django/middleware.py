@@ -21,10 +21,11 @@ from ..caching import REFUSAL_HEADERS
 from ..errors import AccessDenied, ConfigurationError
 from ..session import Session
 from ..wsgi import DECODED_KEY, SCRIPT_NAME_HEADER, SESSION_KEY, native_string
+from . import error_reports, messages, page_cache
 from .backends.auth import announce_user
 from .backends.base import SessionStore, local_store_class
 from .conf import get_gate, get_settings
-from .page_cache import add_caching_headers, install
+from .page_cache import add_caching_headers
 from .requests import forced_session
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionMiddleware"]
 
-install()
+error_reports.install()
+messages.install()
+page_cache.install()
 
 
 class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]

@@ -13,7 +13,11 @@ from django.core import mail
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.urls import path
-from django.views.debug import ExceptionReporter
+from django.views.debug import (
+    ExceptionReporter,
+    SafeExceptionReporterFilter,
+    get_default_exception_reporter_filter,
+)
 
 from djsession import ConfigurationError, dumps
 from djsession.django.conf import get_codec, get_gate, get_settings
@@ -69,6 +73,89 @@ def test_a_view_that_fails(headers: dict[str, str], is_async: bool) -> None:
     assert not [name for name in request.META if name.startswith("djsession")]
     for report in reports:
         check(report, headers)
+
+
+class LaxFilter(SafeExceptionReporterFilter):  # type: ignore[misc]
+    """A filter of a project, which masks less than Django's."""
+
+    hidden_settings = re.compile("KEY|PASSWORD")
+
+
+NAMES: list[tuple[dict[str, Any], str, str]] = [
+    ({"DJSESSION": {}}, "sessionid", "djsession_local"),
+    (
+        {"DJSESSION": {"COOKIE_NAME": "proxied", "LOCAL_SESSION_COOKIE_NAME": "mine"}},
+        "proxied",
+        "mine",
+    ),
+    (
+        {"DEPLOYUTILS": {"SESSION_COOKIE_NAME": "djaodjin"}, "DJSESSION": {}},
+        "djaodjin",
+        "djsession_local",
+    ),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("overrides", "proxied", "local"), NAMES, ids=["default", "own", "old"])
+@pytest.mark.parametrize("transport", ["cookie", "bearer"])
+def test_the_debug_page_masks_what_carries_a_session(
+    overrides: dict[str, Any], proxied: str, local: str, transport: str
+) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        request.session["cart"] = "apple"
+        if request.GET:
+            raise ViewError
+        return HttpResponse()
+
+    client = Client(raise_request_exception=False)
+    with override_settings(ROOT_URLCONF=urlconf([path("", view)]), DEBUG=True, **overrides):
+        if transport == "cookie":
+            client.cookies[proxied] = dumps(XIA, KEY)
+        else:
+            client.defaults["HTTP_AUTHORIZATION"] = BEARER
+        client.get("/")
+        client.cookies["theme"] = "a dark one"
+        for accept in ("text/html", "text/plain"):
+            page = client.get("/?fail=1", headers={"Accept": accept})
+            assert page.status_code == 500
+            text = page.content.decode()
+            assert "ViewError" in text
+            for name in (local, proxied):
+                if name in client.cookies:
+                    assert client.cookies[name].value[:30] not in text
+            assert BEARER[7:37] not in text
+            if accept == "text/html":
+                assert local in text
+                assert "a dark one" in text
+
+
+@pytest.mark.parametrize("name", ["django.views.debug.SafeExceptionReporterFilter", "LaxFilter"])
+def test_a_request_that_failed_before_it_came_to_the_middleware(name: str) -> None:
+    headers = {
+        "HTTP_COOKIE": f"other={dumps(XIA, KEY)}; djsession_local={SECRET}",
+        "HTTP_AUTHORIZATION": BEARER,
+    }
+    request = RequestFactory().get("/", **headers)
+    name = name if "." in name else f"{__name__}.{name}"
+    with override_settings(
+        DEFAULT_EXCEPTION_REPORTER_FILTER=name, DJSESSION={"COOKIE_NAME": "other"}
+    ):
+        get_default_exception_reporter_filter.cache_clear()
+        try:
+            report = ExceptionReporter(request, ViewError, ViewError(), None).get_traceback_html()
+        finally:
+            get_default_exception_reporter_filter.cache_clear()
+    assert "djsession_local" in report
+    check(report, headers)
+
+
+def test_with_a_wrong_setting_every_cookie_is_masked() -> None:
+    request = RequestFactory().get("/", HTTP_COOKIE=f"other={SECRET}")
+    with override_settings(DJSESSION={"UNKNOWN": 1}):
+        report = ExceptionReporter(request, ViewError, ViewError(), None).get_traceback_html()
+    assert "djsession" in report
+    check(report, {})
 
 
 REFUSED: list[dict[str, str]] = [
