@@ -1,8 +1,11 @@
 """Masking in Django's error reports: the debug page and the mails to ADMINS.
 
 Django masks one cookie, SESSION_COOKIE_NAME. The local session has another one, and the proxy's may
-have any name. They are masked in the filter that Django uses by default and that a project's own
-derives from, so that it makes no difference how far a request came before it failed.
+have any name. Both are also masked where a local variable contains them: a query that fails has the
+key of the local session among its parameters.
+
+This changes the filter that Django uses by default and that a project's own derives from. It makes
+no difference how far a request came before it failed.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ from __future__ import annotations
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
+from django.template.defaultfilters import pprint
 from django.views.debug import SafeExceptionReporterFilter
 
 from ..errors import ConfigurationError
+from ..redact import redact
 from .conf import get_settings
 
 if TYPE_CHECKING:
@@ -26,16 +31,28 @@ __all__ = ["install"]
 @cache
 def install() -> None:
     """Have Django's error reports mask whatever carries a session."""
-    for name in ("get_safe_cookies", "get_safe_request_meta"):
-        method = getattr(SafeExceptionReporterFilter, name)
-        setattr(SafeExceptionReporterFilter, name, _masking(method))
+    reports = SafeExceptionReporterFilter
+    reports.get_safe_cookies = _without_carriers(reports.get_safe_cookies)
+    reports.get_safe_request_meta = _without_carriers(reports.get_safe_request_meta)
+    reports.cleanse_special_types = _without_secrets(reports.cleanse_special_types)
 
 
-def _masking(method: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def _without_carriers(method: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     @wraps(method)
     def masked(self: Any, request: HttpRequest) -> dict[str, Any]:
         found = method(self, request)
         return {**found, **dict.fromkeys(_carriers(found), self.cleansed_substitute)}
+
+    return masked
+
+
+def _without_secrets(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def masked(self: Any, request: HttpRequest | None, value: Any) -> Any:
+        found = method(self, request, value)
+        text = pprint(found)  # as the report prints it
+        masked = redact(text, _secrets(request))
+        return found if masked == text else masked
 
     return masked
 
@@ -48,4 +65,12 @@ def _carriers(found: dict[str, Any]) -> set[str]:
         # Which cookies they are is one of the settings.
         return set(found)
     cookies = {settings.cookie_name, settings.local_session_cookie_name}
-    return found.keys() & {*cookies, "HTTP_COOKIE", "HTTP_AUTHORIZATION"}
+    return found.keys() & {*cookies, "HTTP_AUTHORIZATION", "HTTP_COOKIE"}
+
+
+def _secrets(request: HttpRequest | None) -> set[str]:
+    if request is None:
+        return set()
+    cookies = request.COOKIES
+    bearer = request.META.get("HTTP_AUTHORIZATION", "").rpartition(" ")[2]
+    return {bearer, *(cookies[name] for name in _carriers(cookies))}

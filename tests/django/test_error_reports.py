@@ -9,7 +9,10 @@ from typing import Any
 
 import django
 import pytest
+from django.contrib.sessions.models import Session as Row
 from django.core import mail
+from django.core.cache import caches
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.urls import path
@@ -267,3 +270,46 @@ def test_an_entry_that_no_path_can_match() -> None:
         get_gate()
     for report in reports_of(RequestFactory().get("/"), caught):
         check(report)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("engine", ["db", "cached_db", "file", "signed_cookies"])
+def test_the_variables_of_a_store_that_fails(engine: str) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        if request.GET:
+            request.session.get("cart")
+            raise ViewError
+        request.session["cart"] = "apple"
+        return HttpResponse()
+
+    local = {"LOCAL_SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}"}
+    client = as_user(Client(raise_request_exception=False))
+    with override_settings(ROOT_URLCONF=urlconf([path("", view)]), DEBUG=True, DJSESSION=local):
+        client.get("/")
+        key = client.cookies["djsession_local"].value
+        caches["default"].clear()
+        with connection.schema_editor() as editor:
+            editor.alter_db_table(Row, "django_session", "elsewhere")
+        try:
+            page = client.get("/?fail=1").content.decode()
+        finally:
+            with connection.schema_editor() as editor:
+                editor.alter_db_table(Row, "elsewhere", "django_session")
+    # The first two fail while they read: their table is gone.
+    assert ("session_key" in page) is engine.endswith("db")
+    assert key[:30] not in page
+    check(page, {"HTTP_COOKIE": cookie()})
+
+
+def test_the_variables_of_a_view() -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        token = request.COOKIES["sessionid"]  # noqa: F841
+        header = {"Cookie": [request.META["HTTP_COOKIE"]]}  # noqa: F841
+        other = "a dark one"  # noqa: F841
+        raise ViewError
+
+    client = as_user(Client(raise_request_exception=False))
+    with override_settings(ROOT_URLCONF=urlconf([path("", view)]), DEBUG=True, DJSESSION={}):
+        text = client.get("/").content.decode()
+    assert "a dark one" in text
+    assert client.cookies["sessionid"].value[:30] not in text
