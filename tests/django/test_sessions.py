@@ -531,7 +531,7 @@ def test_what_does_not_read_the_store_in_django_does_not_block(abrowser: Any) ->
     assert DatabaseStore(key)["nested"] == {"n": 1}
 
 
-def test_the_key_of_an_open_session_is_that_of_its_owner_only(abrowser: Any) -> None:
+def test_the_key_of_a_session_that_was_opened_without_blocking(abrowser: Any) -> None:
     async def view(request: HttpRequest) -> HttpResponse:
         await request.session.aload()
         return HttpResponse(str(request.session.session_key))
@@ -539,6 +539,19 @@ def test_the_key_of_an_open_session_is_that_of_its_owner_only(abrowser: Any) -> 
     key = abrowser.cookies["djsession_local"].value
     assert answer_of(view, abrowser).content == key.encode()
     assert answer_of(view, as_user(abrowser, ALICE)).content == b"None"
+
+
+def test_the_key_is_that_of_its_owner_only(db: None) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(str(request.session.session_key))
+
+    with engine("db"):
+        browser = as_user(Client())
+        do(browser, ["[]=", "a", 1])
+        key = browser.cookies["djsession_local"].value
+        with override_settings(ROOT_URLCONF=urlconf([path("", view)])):
+            assert browser.get("/").content == key.encode()
+            assert as_user(browser, ALICE).get("/").content == b"None"
 
 
 def test_clearing_does_not_block_and_empties_the_row(abrowser: Any) -> None:
