@@ -101,6 +101,12 @@ class LocalPart(Generic[Local]):
         # Django's sessions cannot be iterated, but have keys().
         return any(key not in _COOKIE_FLAGS for key in stored.keys())  # noqa: SIM118
 
+    def release(self) -> None:
+        """Forget the owner when nothing else is left, so that the framework drops the session."""
+        local = self.open()
+        if all(key == OWNER or key in _COOKIE_FLAGS for key in local.keys()):  # noqa: SIM118
+            local.pop(OWNER, None)
+
     def bind(self) -> Local:
         """Return the local part, to be written, with its owner's username in it."""
         local = self.open()
@@ -139,6 +145,7 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
     def __delitem__(self, key: str) -> None:
         self._check_writable(key)
         del self.local[key]
+        self.local_part.release()
 
     def __iter__(self) -> Iterator[str]:
         yield from (key for key in self.proxied if is_proxied(self.proxied, key))
@@ -161,7 +168,9 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
         """Remove and return a pair of the local part. Raises KeyError when it is empty."""
         for key in self.local:
             if key != OWNER:
-                return key, self.local.pop(key)
+                value = self.local.pop(key)
+                self.local_part.release()
+                return key, value
         raise KeyError("the local part of the session is empty")
 
     def _check_writable(self, key: str) -> None:

@@ -124,6 +124,10 @@ def with_views(app: Flask) -> Flask:
         session[key] = value
         return ""
 
+    @app.route("/pop/<key>")
+    def pop(key: str) -> Any:
+        return {"value": session.pop(key)}
+
     @app.route("/clear")
     @app.route("/open/clear")
     def clear() -> str:
@@ -335,6 +339,18 @@ class TestRefusals:
         browser = site.browser(XIA)
         assert browser.get("/abort").status_code == 403
         assert browser.get("/get/refused").json == {"value": "yes"}
+
+
+def test_taking_the_last_key_out_removes_the_session(site: Site) -> None:
+    id = site.id_with_cart(XIA, "7")
+    browser = site.browser(XIA, id)
+    browser.get("/pop/cart")
+    assert browser.get_cookie("session") is None
+    # The store does not know the id any more, so nobody gets a session with it.
+    browser = site.browser(XIA, id)
+    browser.get("/set/cart/8")
+    assert id_of(browser) != id
+    assert cart(browser) == "8"
 
 
 def test_the_test_client_changes_it(site: Site) -> None:

@@ -270,6 +270,19 @@ class TestMergedSession:
         assert store.stored == {}
         assert session["username"] == "xia"
 
+    @pytest.mark.parametrize("flags", [{}, {"_permanent": True}])
+    def test_without_the_last_key_it_does_not_keep_its_owner(self, flags: dict[str, Any]) -> None:
+        store = Store({OWNER: "xia", "a": 1, "b": 2, **flags})
+        session = merged(store)
+        del session["b"]
+        assert store.stored == {OWNER: "xia", "a": 1, **flags}
+        assert session.popitem() == ("a", 1)
+        assert store.stored == flags
+        session["c"] = 3
+        assert store.stored == {OWNER: "xia", "c": 3, **flags}
+        assert session.pop("c") == 3
+        assert store.stored == flags
+
     def test_what_is_written_after_clearing_belongs_to_the_user(self) -> None:
         store = Store({OWNER: "xia", "a": 1})
         session = merged(store)
