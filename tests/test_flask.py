@@ -23,6 +23,7 @@ from flask import (
     Flask,
     Response,
     abort,
+    after_this_request,
     flash,
     get_flashed_messages,
     redirect,
@@ -31,6 +32,7 @@ from flask import (
     session,
     stream_with_context,
 )
+from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -281,6 +283,22 @@ class TestSettings:
         gc.collect()
         assert reference() is None
 
+    def test_an_application_is_freed_by_reference_counting(self) -> None:
+        gc.disable()
+        try:
+            app = with_views(make_app())
+            DjSession(app)
+            # Flask itself leaves a cycle behind where a view raises or aborts.
+            browser = client(app)
+            for path in ("/me", "/get/cart", "/set/cart/7", "/pop/cart"):
+                assert browser.get(path).status_code == 200
+            del browser
+            reference = weakref.ref(app)
+            del app
+            assert reference() is None
+        finally:
+            gc.enable()
+
     @pytest.mark.parametrize(
         ("config", "said"),
         [
@@ -396,6 +414,14 @@ def with_views(app: Flask) -> Flask:
         session[key] = value
         return ""
 
+    @app.route("/pop/<key>")
+    def pop(key: str) -> Any:
+        return {"value": session.pop(key)}
+
+    @app.route("/popitem")
+    def popitem() -> Any:
+        return dict([session.popitem()])
+
     @app.route("/clear")
     def clear() -> Any:
         session.clear()
@@ -473,6 +499,24 @@ class TestSession:
         assert browser.get_cookie("session") is None
         assert browser.get("/get/cart").json == {"value": None}
         assert browser.get("/get/username").json == {"value": "xia"}
+
+    @pytest.mark.parametrize("data", [XIA, {}], ids=["user", "visitor"])
+    @pytest.mark.parametrize("path", ["/pop/cart", "/popitem"])
+    def test_taking_the_last_key_out_removes_the_cookie(
+        self, path: str, data: dict[str, Any], app: Flask
+    ) -> None:
+        browser = client(with_views(app), data)
+        browser.get("/set/cart/7")
+        browser.get("/set/color/red")
+        browser.get("/pop/color")
+        assert browser.get("/get/cart").json == {"value": "7"}
+        answer = browser.get(path)
+        assert answer.headers["Set-Cookie"].startswith("session=; Expires=Thu, 01 Jan 1970")
+        assert browser.get_cookie("session") is None
+        browser.get("/set/cart/8")
+        assert browser.get("/get/cart").json == {"value": "8"}
+        browser.set_cookie("sessionid", dumps(DANA, KEY))
+        assert browser.get("/get/cart").json == {"value": None}
 
     def test_another_user_on_the_same_browser_finds_nothing(self, app: Flask) -> None:
         browser = client(with_views(app))
@@ -659,6 +703,42 @@ class TestCaching:
         assert answer.headers["Vary"] == "Cookie, Authorization"
         assert "Cache-Control" not in browser.get("/text").headers
 
+    @pytest.mark.parametrize("stage", ["after_request", "blueprint", "after_this_request", "store"])
+    def test_an_error_page_that_flask_could_not_finish(
+        self, stage: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        app = with_responses(make_app(DJSESSION_ALLOWED_NO_SESSION=["/text", "/read", "/raise"]))
+        blueprint = Blueprint("blue", __name__)
+
+        def fail(response: Response) -> Response:
+            raise ValueError
+
+        def fail_to_save(*arguments: Any) -> None:
+            raise ConnectionError
+
+        if stage == "blueprint":
+            blueprint.after_app_request(fail)
+            app.register_blueprint(blueprint)
+        elif stage == "after_request":
+            app.after_request(fail)
+        elif stage == "after_this_request":
+            app.before_request(lambda: after_this_request(fail) and None)
+        else:
+            monkeypatch.setattr(SecureCookieSessionInterface, "save_session", fail_to_save)
+        paths = ["/read"] if stage == "store" else ["/text", "/read", "/raise", "/nowhere"]
+        for path in paths:
+            for data in (XIA, None):
+                answer = client(app, data).get(path)
+                is_refused = path == "/nowhere" and data is None
+                if is_refused and stage == "after_this_request":
+                    continue  # The refusal comes before the function that would register it.
+                assert answer.status_code == 500
+                expected = ["no-store"] if is_refused else ["private"]
+                if data is None and path in ("/text", "/raise"):
+                    expected = []
+                assert answer.headers.getlist("Cache-Control") == expected, path
+                assert answer.headers.getlist("Vary") == ["Cookie, Authorization"], path
+
     def test_a_refusal_is_no_store_whatever_renders_it(self) -> None:
         app = with_responses(make_app())
 
@@ -708,6 +788,27 @@ class TestUser:
         answer = client(app).get("/private")
         assert answer.text == "xia"
         assert "Set-Cookie" not in answer.headers
+        assert client(app, {}).get("/private").status_code == 401
+
+    @pytest.mark.parametrize("protection", ["basic", "strong"])
+    def test_flask_logins_session_protection_does_not_refuse_the_user(
+        self, protection: str
+    ) -> None:
+        flask_login = pytest.importorskip("flask_login")
+        app = with_views(make_app(SESSION_PROTECTION=protection))
+        DjSession(app)
+        DjSession.init_login_manager(flask_login.LoginManager(app))
+        app.add_url_rule(
+            "/private",
+            view_func=flask_login.login_required(lambda: str(flask_login.current_user.username)),
+        )
+        browser = client(app)
+        for agent in ("one", "another"):
+            answer = browser.get("/private", headers={"User-Agent": agent})
+            assert (answer.status_code, answer.text) == (200, "xia")
+            # Nor does it with a local session, which it would compare with the browser.
+            browser.get("/set/cart/7")
+        assert browser.get("/get/cart").json == {"value": "7"}
         assert client(app, {}).get("/private").status_code == 401
 
     def test_flask_login_needs_no_secret_key(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, abort, current_app, request, session
+from flask import Flask, abort, current_app, got_request_exception, request, session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..errors import AccessDenied, ConfigurationError, hide_locals
@@ -17,7 +17,7 @@ from ..gate import Gate
 from ..settings import BOOLEAN, Parser, Settings, setting
 from ..wsgi import check_request
 from . import click_commands
-from .session_interface import MergedSessionInterface
+from .session_interface import MergedSessionInterface, prepare_error_page
 from .users import EXTENSION, template_context, user_of_request
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class DjSession:
         # Flask calls these before the functions of before_request, and before it raises the 404
         # of an unknown URL: the earliest there is, inside the application's error handlers.
         app.url_value_preprocessors.setdefault(None, []).insert(0, _check_request)
+        got_request_exception.connect(prepare_error_page, app)
         app.context_processor(template_context)
         app.cli.add_command(click_commands.group)
         if settings.mockup is not None:

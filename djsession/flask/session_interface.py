@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import request
+from flask import request, session
+from flask.globals import request_ctx
 from flask.sessions import SessionInterface, SessionMixin
 
 from ..caching import REFUSAL_HEADERS, caching_changes
@@ -15,7 +16,7 @@ from ..wsgi import DECODED_KEY, SESSION_KEY, decode_request
 if TYPE_CHECKING:
     from flask import Flask, Request, Response
 
-__all__ = ["FlaskSession", "MergedSessionInterface"]
+__all__ = ["FlaskSession", "MergedSessionInterface", "prepare_error_page"]
 
 
 class FlaskSession(MergedSession[SessionMixin], SessionMixin):
@@ -63,14 +64,12 @@ class MergedSessionInterface(SessionInterface):
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         assert isinstance(session, FlaskSession)
         if session.local_part.is_refused:
-            for name, value in REFUSAL_HEADERS:
-                response.headers[name] = value
+            _set_caching_headers(session, response)
             return
-        environ = request.environ
-        is_personal = environ[DECODED_KEY].session is not None or session.local_part.is_open
+        is_personal = _is_personal(session)
         # Without a cookie there is nothing to renew.
         cookie = f"{self._inner.get_cookie_name(app)}="
-        has_cookie = cookie in environ.get("HTTP_COOKIE", "")
+        has_cookie = cookie in request.environ.get("HTTP_COOKIE", "")
         if has_cookie and response.is_streamed:
             # What it streams may read the session yet.
             is_personal = True
@@ -81,5 +80,36 @@ class MergedSessionInterface(SessionInterface):
             is_personal = is_personal or any(
                 header.startswith(cookie) for header in response.headers.getlist("Set-Cookie")
             )
-        for name, value in caching_changes(response.headers, is_personal=is_personal):
-            response.headers[name] = value
+        _set_caching_headers(session, response, is_personal=is_personal)
+
+
+def prepare_error_page(app: Flask, **details: object) -> None:
+    """Set the caching headers of an error page before anything else happens to it.
+
+    Connected to ``got_request_exception``. If a function of ``after_request`` or the store raises
+    while Flask finishes the page, Flask sends the page as it is and does not save the session.
+    """
+    request_ctx._after_request_functions.insert(0, _with_caching_headers)
+
+
+def _with_caching_headers(response: Response) -> Response:
+    current = session._get_current_object()  # type: ignore[attr-defined]
+    # It is not ours if opening it failed, or if the application replaced the interface.
+    if isinstance(current, FlaskSession):
+        _set_caching_headers(current, response, is_personal=_is_personal(current))
+    return response
+
+
+def _is_personal(session: FlaskSession) -> bool:
+    return request.environ[DECODED_KEY].session is not None or session.local_part.is_open
+
+
+def _set_caching_headers(
+    session: FlaskSession, response: Response, *, is_personal: bool = True
+) -> None:
+    if session.local_part.is_refused:
+        changes: tuple[tuple[str, str], ...] = REFUSAL_HEADERS
+    else:
+        changes = caching_changes(response.headers, is_personal=is_personal)
+    for name, value in changes:
+        response.headers[name] = value
