@@ -10,6 +10,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -45,11 +46,14 @@ from djsession.flask import (
     plan_required,
     role_required,
 )
+from djsession.flask.click_commands import print_login_address
+from djsession.mockup import MockupApp
 from tests.helpers.commands import ROOT, environment
-from tests.helpers.servers import GUNICORN, http, replay
+from tests.helpers.servers import GUNICORN, http, replay, running_server
 from tests.helpers.sessions import CAPTURES, KEY, OTHER_KEY, XIA, Capture, load_capture
 
 SECRET = "s3cret-of-the-site"
+FLASK = ("-m", "flask", "--app")
 DANA = {"username": "dana", "roles": {"contributor": [{"slug": "cowork"}]}}
 
 
@@ -316,6 +320,7 @@ class TestSettings:
                 {"DJSESSION_MOCKUP_ALLOW_REMOTE": "yes"},
                 "mockup_allow_remote: must be True or False",
             ),
+            ({"DJSESSION_MOCKUP_HOSTS": "my.test"}, "mockup_hosts: must be a list of strings"),
             ({"SESSION_COOKIE_NAME": "sessionid"}, "SESSION_COOKIE_NAME"),
         ],
     )
@@ -981,6 +986,39 @@ class TestMockups:
         del remote["HTTP_HOST"]  # which the cookie of the client is not for
         assert client(app).get("/me", environ_overrides=remote).status_code == 200
 
+    def test_a_setting_names_further_hosts(self, tmp_path: Path) -> None:
+        def login(app: Flask, host: str) -> int:
+            overrides = {"HTTP_HOST": host, "HTTP_ORIGIN": f"http://{host}"}
+            return client(app).get("/login/", environ_overrides=overrides).status_code
+
+        app = self.make(tmp_path, True, DJSESSION_MOCKUP_HOSTS=["my.test", "10.0.0.7"])
+        for host, code in (("my.test:5000", 200), ("10.0.0.7", 200), ("other.test", 403)):
+            assert login(app, host) == code, host
+        remote = {"REMOTE_ADDR": "10.0.0.7", "HTTP_HOST": "my.test"}
+        assert client(app).get("/login/", environ_overrides=remote).status_code == 403
+        assert login(self.make(tmp_path, True), "my.test") == 403
+
+    def test_the_environment_has_their_settings_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "sessions.yaml").write_text("xia: {}\n")
+        monkeypatch.setenv("DJSESSION_MOCKUP", str(tmp_path / "sessions.yaml"))
+        monkeypatch.setenv("DJSESSION_MOCKUP_HOSTS", "my.test,other.test")
+        app = make_app(DEBUG=True)
+        DjSession(app)
+        for host, code in (("other.test", 200), ("third.test", 403)):
+            answer = client(app).get("/login/", environ_overrides={"HTTP_HOST": host})
+            assert answer.status_code == code
+
+    def test_they_answer_in_place_of_the_applications_own_pages(self, tmp_path: Path) -> None:
+        app = self.make(tmp_path, True)
+        for path in ("/login", "/login/", "/logout"):
+            app.add_url_rule(path, path, lambda: "our own")
+        for is_debug in (True, False):
+            app.debug = is_debug
+            for path in ("/login", "/login/", "/logout"):
+                assert (client(app).get(path).text == "our own") is not is_debug
+
     def test_otherwise_there_is_no_login_page(self, tmp_path: Path) -> None:
         app = self.make(tmp_path, False)
         for path in ("/login/", "/api/auth", "/me"):
@@ -1033,7 +1071,7 @@ class TestCommands:
 
     def test_they_run_by_the_flask_command(self) -> None:
         result = subprocess.run(
-            [sys.executable, "-m", "flask", "--app", "examples.flask_app", "djsession", "encrypt"],
+            [sys.executable, *FLASK, "examples.flask_app", "djsession", "encrypt"],
             input="{}",
             capture_output=True,
             text=True,
@@ -1042,6 +1080,104 @@ class TestCommands:
             check=True,
         )
         assert loads(result.stdout.strip(), KEY) == {}
+
+
+@pytest.mark.server
+class TestFlaskRun:
+    """``flask run`` prints where to sign in."""
+
+    PRINTED = re.compile(r"Sign in at (\S+) as one of: (.*)")
+
+    @pytest.fixture
+    def site(self, tmp_path: Path) -> Path:
+        (tmp_path / "sessions.yaml").write_text("xia: {}\ndana: {}\n")
+        (tmp_path / "site_app.py").write_text(
+            "from flask import Flask\n"
+            "from djsession.flask import DjSession\n"
+            "app = Flask(__name__)\n"
+            "DjSession(app, mockup='sessions.yaml')\n"
+        )
+        return tmp_path
+
+    @contextmanager
+    def run(self, site: Path, *options: str, **variables: Any) -> Iterator[tuple[int, Path]]:
+        log = site / "server.log"
+        command = (sys.executable, *FLASK, "site_app", "run", "--port={port}", *options)
+        variables.setdefault("DJAODJIN_SECRET_KEY", KEY)
+        with running_server(command, log, cwd=site, **variables) as port:
+            http(port)
+            yield port, log
+
+    def reload(self, site: Path, log: Path) -> None:
+        source = site / "site_app.py"
+        source.write_text(source.read_text() + "# changed\n")
+        deadline = time.monotonic() + 60
+        while log.read_text().count("Debugger is active") < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def test_once_whatever_the_reloader_does(self, site: Path) -> None:
+        with self.run(site, "--debug") as (port, log):
+            self.reload(site, log)
+            assert http(port, "/login/")[0] == 200
+            expected = [(f"http://127.0.0.1:{port}/login/", "xia, dana")]
+            assert self.PRINTED.findall(log.read_text()) == expected
+
+    def test_with_the_key_of_the_process_that_answers(self, site: Path) -> None:
+        with self.run(site, "--debug", DJSESSION_MOCKUP_ALLOW_REMOTE="true") as (port, log):
+            for expected in (1, 2):
+                urls = [url for url, _ in self.PRINTED.findall(log.read_text())]
+                assert len(urls) == expected
+                address, key = urls[-1].split("?key=")
+                assert address == f"http://127.0.0.1:{port}/login/"
+                assert http(port, f"/login/?key={key}")[0] == 303
+                if expected == 1:
+                    self.reload(site, log)
+                    http(port)
+
+    def test_with_the_key_where_there_is_no_reloader(self, site: Path) -> None:
+        options = ("--debug", "--no-reload")
+        with self.run(site, *options, DJSESSION_MOCKUP_ALLOW_REMOTE="true") as (port, log):
+            printed = log.read_text()
+            [(url, _)] = self.PRINTED.findall(printed)
+            assert printed.count("?key=") == 1
+            assert http(port, url.removeprefix(f"http://127.0.0.1:{port}"))[0] == 303
+
+    def test_only_in_debug_mode(self, site: Path) -> None:
+        with self.run(site) as (port, log):
+            assert http(port, "/login/")[0] == 403
+            assert self.PRINTED.findall(log.read_text()) == []
+
+    @pytest.mark.parametrize(
+        ("options", "address"),
+        [
+            ({"host": "0.0.0.0"}, "http://localhost:5000/login/"),
+            ({"host": "::"}, "http://localhost:5000/login/"),
+            ({"host": "::1"}, "http://[::1]:5000/login/"),
+            ({"host": "my.test", "cert": "adhoc", "port": 80}, "https://my.test:80/login/"),
+            ({"port": 0}, "/login/"),
+            ({"host": "unix:///tmp/site.sock"}, "/login/"),
+        ],
+    )
+    def test_the_address_follows_the_options(
+        self, options: dict[str, Any], address: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        mockups = MockupApp(None, {"xia": {}}, secret_key=KEY)
+        options = {"host": "127.0.0.1", "port": 5000, "cert": None, "reload": None, **options}
+        print_login_address(options, mockups, has_key=False)
+        assert self.PRINTED.findall(capsys.readouterr().err) == [(address, "xia")]
+
+    @pytest.mark.parametrize("debug", ["--debug", "--no-debug"])
+    def test_other_commands_print_nothing(self, debug: str, site: Path) -> None:
+        result = subprocess.run(
+            [sys.executable, *FLASK, "site_app", debug, "routes"],
+            capture_output=True,
+            text=True,
+            cwd=site,
+            env=environment(DJAODJIN_SECRET_KEY=KEY, DJSESSION_MOCKUP_ALLOW_REMOTE="true"),
+            check=True,
+        )
+        assert "static" in result.stdout
+        assert "login" not in result.stdout + result.stderr
 
 
 @pytest.mark.server

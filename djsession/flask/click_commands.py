@@ -1,4 +1,4 @@
-"""``flask djsession encrypt``, ``decrypt`` and ``doctor``, with the key of the application."""
+"""``flask djsession encrypt``, ``decrypt`` and ``doctor``, and what ``flask run`` prints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, FlaskGroup
+from flask.helpers import get_debug_flag
+from werkzeug.serving import is_running_from_reloader
 
 from .. import commands
 from ..errors import SessionError
@@ -16,8 +18,9 @@ from .users import EXTENSION
 
 if TYPE_CHECKING:
     from ..codec import Format
+    from ..mockup import MockupApp
 
-__all__ = ["group"]
+__all__ = ["current_command", "group", "print_login_address"]
 
 group = AppGroup("djsession", help=f"Read and write tokens with {KEY_NAME}.")
 
@@ -61,6 +64,34 @@ def _doctor(token: str) -> None:
     click.echo(report.as_text())
     if not report.decodes:
         raise click.exceptions.Exit(1)
+
+
+def current_command() -> click.Context | None:
+    """Return the context of the ``flask`` command that runs, or None outside of one."""
+    context = click.get_current_context(silent=True)
+    if context is None or not isinstance(context.find_root().command, FlaskGroup):
+        return None
+    return context
+
+
+def print_login_address(options: dict[str, Any], mockups: MockupApp, *, has_key: bool) -> None:
+    """Print where to sign in, for ``flask run`` with these options.
+
+    The reloader starts a second process and starts that one again with each change. It prints the
+    address only if a login key is part of it, since each process has its own key.
+    """
+    reloads = get_debug_flag() if options["reload"] is None else options["reload"]
+    if is_running_from_reloader() != (has_key and reloads):
+        return
+    address, host, port = "", options["host"], options["port"]
+    # The server does not know its port yet if that is 0. It has none on a Unix socket.
+    if port and not host.startswith("unix://"):
+        host = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
+        scheme = "https" if options["cert"] else "http"
+        address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    users = ", ".join(mockups.sessions.by_name)
+    # Not through the logger: logs are kept, and read by others.
+    click.echo(f" * Sign in at {address}{mockups.login_path} as one of: {users}", err=True)
 
 
 def _argument(token: str) -> str:

@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, abort, current_app, got_request_exception, request, session
+from flask.cli import run_command
+from flask.helpers import get_debug_flag
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..errors import AccessDenied, ConfigurationError, hide_locals
 from ..gate import Gate
-from ..settings import BOOLEAN, Parser, Settings, setting
-from ..wsgi import check_request
+from ..settings import BOOLEAN, LIST, Parser, Settings, setting
+from ..wsgi import SessionMiddleware, check_request
 from . import click_commands
 from .session_interface import MergedSessionInterface, prepare_error_page
 from .users import EXTENSION, template_context, user_of_request
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication
+    from _typeshed.wsgi import StartResponse
 
     from ..mockup import MockupApp
 
@@ -36,6 +38,8 @@ class FlaskSettings(Settings):
 
     #: A YAML file of mockup sessions, to sign in with while the application is in debug mode.
     mockup: str | os.PathLike[str] | None = setting(Parser())  # noqa: RUF009
+    #: Host names besides localhost that mockup logins answer to.
+    mockup_hosts: tuple[str, ...] = setting(LIST, ())
     #: Whether mockup logins answer requests from other machines.
     mockup_allow_remote: bool = setting(BOOLEAN, False)
 
@@ -88,7 +92,7 @@ class DjSession:
         app.context_processor(template_context)
         app.cli.add_command(click_commands.group)
         if settings.mockup is not None:
-            app.wsgi_app = _DebugMockups(app, settings)  # type: ignore[method-assign]
+            app.wsgi_app = _DebugMockups(app, gate, settings)  # type: ignore[method-assign]
 
     @staticmethod
     def init_login_manager(login_manager: Any) -> None:
@@ -123,14 +127,25 @@ def _check_request(endpoint: str | None, values: dict[str, Any] | None) -> None:
 class _DebugMockups:
     """The mockup logins in front of an application, while it is in debug mode."""
 
-    def __init__(self, app: Flask, settings: FlaskSettings) -> None:
+    def __init__(self, app: Flask, gate: Gate, settings: FlaskSettings) -> None:
         self._app, self._settings = app, settings
-        self._wsgi_app: WSGIApplication = app.wsgi_app
+        self._wsgi_app = app.wsgi_app
+        self._gate = gate
         self._lock = threading.Lock()
-        # At start-up where the mode is known, so that mistakes in the file show there.
-        self._mockups = self._load() if app.debug else None
-        if not app.debug:
+        self._mockups: MockupApp | None = None
+        command = click_commands.current_command()
+        if command is not None and command.command is not run_command:
+            return  # Nothing is served, so nothing is printed.
+        # The flask command sets the mode of the application after it has loaded it.
+        if not (app.debug if command is None else get_debug_flag()):
             logger.warning("mockup logins are off: the application is not in debug mode")
+            return
+        # At start-up where the mode is known, so that mistakes in the file show there.
+        self._mockups = self._load(print_login_url=command is None)
+        if command is not None:
+            click_commands.print_login_address(
+                command.params, self._mockups, has_key=settings.mockup_allow_remote
+            )
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if self._app.debug:
@@ -142,14 +157,14 @@ class _DebugMockups:
                 return self._mockups.send(response, environ, start_response)
         return self._wsgi_app(environ, start_response)
 
-    def _load(self) -> MockupApp:
+    def _load(self, *, print_login_url: bool = True) -> MockupApp:
         from ..mockup import MockupApp
 
-        settings = self._settings
-        assert settings.mockup is not None
+        assert self._settings.mockup is not None
         return MockupApp(
-            self._wsgi_app,
-            settings.mockup,
-            allow_remote=settings.mockup_allow_remote,
-            **settings.gate_options(),
+            SessionMiddleware.from_gate(self._wsgi_app, self._gate),
+            self._settings.mockup,
+            hosts=self._settings.mockup_hosts,
+            allow_remote=self._settings.mockup_allow_remote,
+            print_login_url=print_login_url,
         )
