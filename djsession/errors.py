@@ -289,7 +289,11 @@ def hide_locals(function: Callable[P, R]) -> Callable[P, R]:
             del args, kwargs
             raise
         del args, kwargs
-        raise failure
+        try:
+            raise failure
+        finally:
+            # The frame would refer to the exception, which refers to the frame.
+            del failure
 
     return wrapper
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from djsession import dumps
+from djsession.mockup import MockupSessions
 from tests.helpers.commands import ROOT, environment
 from tests.helpers.servers import GUNICORN, Serve, http, raw_http, replay
 from tests.helpers.sessions import CAPTURES, KEY, OTHER_KEY, XIA, load_capture
@@ -159,7 +160,7 @@ def test_without_a_key_the_example_does_not_start() -> None:
 
 @pytest.fixture
 def django_app(serve: Serve, tmp_path: Path) -> int:
-    """The Django example under gunicorn, with a database of its own; xia is a superuser."""
+    """The Django example under gunicorn; xia is a superuser in its database."""
     pytest.importorskip("rest_framework")
     variables = {
         "DJAODJIN_SECRET_KEY": KEY,
@@ -224,9 +225,13 @@ def test_the_django_example(django_app: int) -> None:
         "username": "xia"
     }
 
-    status, _, body = http(port, "/admin/", **xia)
+    broker = MockupSessions(ROOT / "examples/sessions.yaml").by_name["alice"]
+    alice = {"Cookie": f'sessionid="{dumps(broker, KEY)}"'}
+    status, _, body = http(port, "/admin/", **alice)
     assert status == 200
     assert b"Site administration" in body
+    # The database has a superuser of that name, whom the roles at the proxy overrule.
+    assert http(port, "/admin/", **xia)[0] == 302
     assert http(port, "/admin/", **dana)[0] == 302
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import RemoteUserBackend
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.checks import CheckMessage, Error, Warning
+from django.db.models import EmailField
 from django.middleware.cache import FetchFromCacheMiddleware
 from django.urls import NoReverseMatch, get_resolver
 from django.utils.functional import Promise
@@ -29,6 +31,7 @@ from .conf import (
     reversed_paths,
 )
 from .middleware import SessionMiddleware
+from .roles import groups_field
 
 __all__ = ["check_settings"]
 
@@ -58,6 +61,7 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
         *_check_middleware(),
         *_check_engines(found),
         *_check_backends(),
+        *_check_users(found),
         *_check_open_pages(found),
         *_check_trusted_proxies(found),
         *_check_mockup(found),
@@ -164,6 +168,33 @@ def _check_backends() -> Iterator[CheckMessage]:
             " anonymous.",
             hint="Add djsession.django.backends.auth.ProxyUserBackend.",
             id="djsession.E008",
+        )
+
+
+def _check_users(found: DjangoSettings) -> Iterator[CheckMessage]:
+    model = get_user_model()
+    field = model._meta.get_field(model.USERNAME_FIELD)
+    if isinstance(field, EmailField) or field.name == "email":
+        yield Warning(
+            f"{model.__name__}.USERNAME_FIELD is {field.name}. The proxy sends usernames, which are"
+            " not e-mail addresses: each user gets a new row whose address is the username.",
+            hint="Set USERNAME_FIELD to a field that holds the username at the proxy.",
+            id="djsession.W009",
+        )
+    if found.groups and groups_field(model) is None:
+        yield Error(
+            f"GROUPS is set, and {model.__name__} does not have groups.",
+            hint="Derive the model from django.contrib.auth.models.PermissionsMixin.",
+            id="djsession.E014",
+        )
+    has_superusers = hasattr(model, "is_superuser") and found.user_source == "database"
+    if has_superusers and found.staff_roles is None:
+        yield Warning(
+            "Whoever registers the username of a superuser in the database at the proxy becomes"
+            " that superuser here.",
+            hint='Set DJSESSION["STAFF_ROLES"] to the roles that make a user is_staff, and'
+            ' "SUPERUSER_ROLES" to those that make one is_superuser. With [] nobody is.',
+            id="djsession.W010",
         )
 
 

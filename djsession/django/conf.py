@@ -78,6 +78,18 @@ def _user_source(value: Any) -> str:
     return str(value)
 
 
+def _roles(value: Any) -> tuple[str, ...] | None:
+    return None if value is None else LIST.check(value)
+
+
+def _groups(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping) or not all(isinstance(role, str) for role in value):
+        raise ValueError('must map roles to names of groups: {"manager": ["Editors"]}')
+    return tuple((role, LIST.check(groups)) for role, groups in value.items())
+
+
 def _mockup(value: Any) -> Any:
     if not isinstance(value, (str, os.PathLike, Mapping, type(None))):
         raise ValueError("must be a path to a YAML file, or a dict of sessions")
@@ -103,6 +115,13 @@ class DjangoSettings(Settings):
     user_source: str = setting(Parser(_user_source), "database")
     #: Whether email and names of a user in the database follow the session.
     update_user: bool = setting(BOOLEAN, False)
+    #: The roles for the site's own organization that make a user ``is_staff``. None: ``is_staff``
+    #: and ``is_superuser`` are those in the database.
+    staff_roles: tuple[str, ...] | None = setting(Parser(_roles, LIST.read))
+    #: The roles for the site's own organization that make a user ``is_superuser``.
+    superuser_roles: tuple[str, ...] = setting(LIST, ())
+    #: The names of the groups that a user is in, for each role for the site's own organization.
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(Parser(_groups))
     #: Mockup sessions, a YAML file or a mapping, to sign in with.
     mockup: str | os.PathLike[str] | Mapping[str, Any] | None = setting(  # noqa: RUF009
         Parser(_mockup), is_secret=True
@@ -119,6 +138,11 @@ class DjangoSettings(Settings):
             raise ConfigurationError(
                 "LOCAL_SESSION_COOKIE_NAME is that of the proxy's cookie, which the proxy drops"
                 " from every response: choose another name"
+            )
+        if self.superuser_roles and self.staff_roles is None:
+            raise ConfigurationError(
+                "SUPERUSER_ROLES is set without STAFF_ROLES: set both, STAFF_ROLES to [] if nobody"
+                " is to be staff only"
             )
 
     @property

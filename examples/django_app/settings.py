@@ -45,6 +45,9 @@ STATIC_URL = "static/"
 
 DJSESSION: dict[str, Any] = {
     "ALLOWED_NO_SESSION": [STATIC_URL, reverse_lazy("about")],
+    # Managers of the organization that runs the site work in Django's admin.
+    "STAFF_ROLES": ["manager"],
+    "SUPERUSER_ROLES": ["manager"],
 }
 if DEBUG:
     # The users that you can sign in as without the proxy.

@@ -13,14 +13,13 @@ from django.contrib.auth.models import Group, Permission, UserManager
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import connection, connections
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from djsession.django.backends.auth import ProxyUserBackend
-from djsession.django.middleware import SessionMiddleware
 from djsession.errors import ProxiedKeyError
-from tests.helpers.django_clients import as_user, cookie, run
+from tests.helpers.django_clients import as_user, cookie, middleware, run, signed_in
 from tests.helpers.sessions import XIA
 
 User = get_user_model()
@@ -316,19 +315,6 @@ class TestSpelling:
             assert whoami("admin") == "Admin"
         # That lookup is not used where unknown users are created.
         assert whoami("admin") == "admin"
-
-
-def middleware(get_response: Any) -> Any:
-    from django.contrib.auth.middleware import AuthenticationMiddleware
-
-    return SessionMiddleware(AuthenticationMiddleware(get_response))
-
-
-def signed_in(session: dict[str, Any] | None = None) -> HttpRequest:
-    """Return a request that has passed through the middleware."""
-    request: HttpRequest = RequestFactory().get("/", HTTP_COOKIE=cookie(session))
-    middleware(lambda _: HttpResponse())(request)
-    return request
 
 
 @pytest.mark.django_db(transaction=True)

@@ -24,11 +24,20 @@ from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 OURS = "djsession.django.middleware.SessionMiddleware"
 MOCKUPS = include("djsession.django.mockup.urls")
 WITHOUT_MOCKUPS = [item for item in urlpatterns if getattr(item, "urlconf_module", 0) != MOCKUPS[0]]
-QUIET: dict[str, Any] = {"DJSESSION": {}, "ROOT_URLCONF": urlconf(WITHOUT_MOCKUPS)}
+QUIET: dict[str, Any] = {
+    "DJSESSION": {"STAFF_ROLES": []},
+    "ROOT_URLCONF": urlconf(WITHOUT_MOCKUPS),
+}
+
+
+def quiet(**overrides: Any) -> override_settings:
+    """Return the settings of a project without findings, changed by ``overrides``."""
+    ours = {**QUIET["DJSESSION"], **overrides.pop("DJSESSION", {})}
+    return override_settings(**{**QUIET, "DJSESSION": ours, **overrides})
 
 
 def ids(**overrides: Any) -> list[str]:
-    with override_settings(**{**QUIET, **overrides}):
+    with quiet(**overrides):
         messages = check_settings()
         assert all(message.hint and message.msg for message in messages)
         return [message.id for message in messages]
@@ -40,7 +49,7 @@ def test_a_project_as_documented_passes() -> None:
 
 def test_djangos_own_checks_pass_too() -> None:
     # Among them those of the admin, which look for middleware and context processors.
-    with override_settings(DJSESSION={"MOCKUP_WITHOUT_DEBUG": True}):
+    with override_settings(DJSESSION={"MOCKUP_WITHOUT_DEBUG": True, "STAFF_ROLES": []}):
         assert run_checks() == []
 
 
@@ -67,7 +76,7 @@ def test_a_named_page_with_others_below_it_is_reported(name: str, expected: list
 
 
 def test_an_entry_that_cannot_be_reversed_is_named() -> None:
-    with override_settings(**{**QUIET, "DJSESSION": {"ALLOWED_NO_SESSION": [reverse_lazy("no")]}}):
+    with quiet(DJSESSION={"ALLOWED_NO_SESSION": [reverse_lazy("no")]}):
         [message] = check_settings()
     assert "Reverse for 'no' not found" in message.msg
     # An error would stop manage.py.
@@ -134,6 +143,14 @@ def without_ours() -> list[str]:
         ({"DJSESSION": {"TRUSTED_PROXIES": ["10.0.0.0/33"]}}, ["djsession.E002"]),
         ({"DJSESSION": {"TRUSTED_PROXIES": ["10.0.0.7", "unix"]}}, []),
         ({"DJSESSION": {"MOCKUP_ALLOW_REMOTE": "yes"}}, ["djsession.E002"]),
+        ({"DJSESSION": {"STAFF_ROLES": None}}, ["djsession.W010"]),
+        ({"DJSESSION": {"STAFF_ROLES": None, "USER_SOURCE": "session"}}, []),
+        ({"DJSESSION": {"STAFF_ROLES": ["manager"], "SUPERUSER_ROLES": ["owner"]}}, []),
+        ({"DJSESSION": {"STAFF_ROLES": None, "SUPERUSER_ROLES": ["owner"]}}, ["djsession.E002"]),
+        ({"DJSESSION": {"STAFF_ROLES": "manager"}}, ["djsession.E002"]),
+        ({"DJSESSION": {"GROUPS": {"manager": ["Editors"]}}}, []),
+        ({"DJSESSION": {"GROUPS": {"manager": "Editors"}}}, ["djsession.E002"]),
+        ({"DJSESSION": {"GROUPS": ["manager"]}}, ["djsession.E002"]),
         ({"DJSESSION": {"ALLOWED_NO_SESSION": [""]}}, ["djsession.E012"]),
         ({"DJSESSION": {"ALLOWED_NO_SESSION": ["/open/", ""]}}, ["djsession.E012"]),
         ({"DJSESSION": {"ALLOWED_NO_SESSION": ["https://cdn.example.com/", "//cdn/"]}}, []),
@@ -161,9 +178,7 @@ def test_each_mistake_has_an_id(overrides: dict[str, Any], expected: list[str]) 
 def test_an_entry_that_starts_with_the_mount_point(
     mount_point: str, entry: Any, written: str | None
 ) -> None:
-    with override_settings(
-        **{**QUIET, "DJSESSION": {"ALLOWED_NO_SESSION": [entry]}}, FORCE_SCRIPT_NAME=mount_point
-    ):
+    with quiet(DJSESSION={"ALLOWED_NO_SESSION": [entry]}, FORCE_SCRIPT_NAME=mount_point):
         found = [(message.id, message.hint) for message in check_settings()]
     assert found == ([] if written is None else [("djsession.E013", f"Write {written}")])
 

@@ -24,4 +24,4 @@ def test_a_user_model_of_the_projects_own() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert "7 passed" in done.stdout
+    assert "8 passed" in done.stdout

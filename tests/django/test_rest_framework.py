@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 pytest.importorskip("rest_framework")
 
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.test import override_settings
+from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
+from rest_framework.throttling import ScopedRateThrottle, UserRateThrottle
+from rest_framework.views import APIView
 
 from djsession import dumps
 from djsession.django.authentication import BearerAuthentication, JWTAuthentication
 from tests.django.rest_views import BearerMe
-from tests.helpers.django_clients import as_user
+from tests.helpers.django_clients import as_user, signed_in
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 
@@ -190,3 +194,33 @@ class TestRestFramework:
 
     def test_its_name_in_deployutils(self) -> None:
         assert JWTAuthentication is BearerAuthentication
+
+
+class OncePerUser(UserRateThrottle):  # type: ignore[misc]
+    rate = "1/day"
+
+
+class OncePerScope(ScopedRateThrottle):  # type: ignore[misc]
+    THROTTLE_RATES: ClassVar = {"reports": "1/day"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("throttle", [OncePerUser, OncePerScope])
+@pytest.mark.parametrize("source", ["session", "database"])
+def test_throttles_count_each_user(throttle: Any, source: str) -> None:
+    class Report(APIView):  # type: ignore[misc]
+        throttle_classes = (throttle,)
+        throttle_scope = "reports"
+
+        def get(self, request: Any) -> Response:
+            return Response()
+
+    cache.clear()
+    names = ["xia", "alice", "alice ", "Alice", "夏 李", "a" * 150]
+    with override_settings(DJSESSION={"USER_SOURCE": source}):
+        if source == "database":
+            names = names[:2]
+        for expected in (200, 429):
+            for name in names:
+                request = signed_in({"username": name})
+                assert Report.as_view()(request).status_code == expected, ascii(name)

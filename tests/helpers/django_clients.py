@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import connections
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
 
 from djsession import dumps
 from tests.helpers.sessions import KEY, XIA
@@ -23,6 +25,22 @@ def as_user(client: Any, session: dict[str, Any] | None = None) -> Any:
     """Make the requests of a test client those that the proxy forwards for a session."""
     client.cookies["sessionid"] = dumps(XIA if session is None else session, KEY)
     return client
+
+
+def middleware(get_response: Any) -> Any:
+    """Return the middleware that a request for a user passes."""
+    from django.contrib.auth.middleware import AuthenticationMiddleware
+
+    from djsession.django.middleware import SessionMiddleware
+
+    return SessionMiddleware(AuthenticationMiddleware(get_response))
+
+
+def signed_in(session: dict[str, Any] | None = None) -> HttpRequest:
+    """Return a request that has passed through the middleware."""
+    request: HttpRequest = RequestFactory().get("/", HTTP_COOKIE=cookie(session))
+    middleware(lambda _: HttpResponse())(request)
+    return request
 
 
 def do(client: Any, *calls: list[Any], path: str = "/session") -> list[Any]:

@@ -19,6 +19,7 @@ from django.db.models import CharField, TextField
 
 from ...session import Session
 from ..conf import get_settings, is_test_environment
+from ..roles import apply_roles
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -62,10 +63,12 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         """
         if remote_user is None:
             return self._by_password(request, credentials)
-        user, created = self._found(remote_user, _session_of(request, remote_user))
+        session = _session_of(request, remote_user)
+        user, created = self._found(remote_user, session)
         if user is None:
             return None
-        return self._admitted(self.configure_user(request, user, created=created))
+        user = self.configure_user(request, user, created=created)
+        return self._admitted(request, user, session)
 
     async def aauthenticate(
         self,
@@ -76,7 +79,8 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         """See :meth:`authenticate`."""
         if remote_user is None:
             return await self._aby_password(request, credentials)
-        user, created = await self._afound(remote_user, _session_of(request, remote_user))
+        session = _session_of(request, remote_user)
+        user, created = await self._afound(remote_user, session)
         if user is None:
             return None
         # Django's own would go to a thread with it.
@@ -84,21 +88,25 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             type(self).aconfigure_user is not RemoteUserBackend.aconfigure_user
         ):
             user = await self.aconfigure_user(request, user, created=created)
-        return self._admitted(user)
+        return self._admitted(request, user, session)
 
     def get_user(self, user_id: Any) -> Any:
         """Return the user with a primary key, or None."""
         user = _announced_user(user_id)
         if user is not None:
             return user
-        return None if get_settings().user_source == "session" else super().get_user(user_id)
+        if get_settings().user_source == "session":
+            return None
+        return _without_roles(super().get_user(user_id))
 
     async def aget_user(self, user_id: Any) -> Any:
         """See :meth:`get_user`."""
         user = _announced_user(user_id)
         if user is not None:
             return user
-        return None if get_settings().user_source == "session" else await super().aget_user(user_id)
+        if get_settings().user_source == "session":
+            return None
+        return _without_roles(await super().aget_user(user_id))
 
     def _by_password(self, request: HttpRequest | None, credentials: dict[str, Any]) -> Any:
         if is_test_environment():
@@ -221,10 +229,13 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         logger.warning("the session has a username that the user model cannot hold")
         return None
 
-    def _admitted(self, user: Any) -> Any:
+    def _admitted(self, request: HttpRequest | None, user: Any, session: Session) -> Any:
         if self.user_can_authenticate(user):
+            apply_roles(user, session)
             return user
         logger.info("the user of the session is not active: request.user is anonymous")
+        if request is not None:
+            request.djsession_user_is_inactive = True
         return None
 
 
@@ -239,6 +250,8 @@ def user_of(request: HttpRequest | None, session: Session) -> Any:
             return None
         if user is not None:
             user.backend = path
+            # Also for a backend that is not djsession's.
+            apply_roles(user, session)
             return user
     return None
 
@@ -254,6 +267,8 @@ async def auser_of(request: HttpRequest | None, session: Session) -> Any:
             return None
         if user is not None:
             user.backend = path
+            # Also for a backend that is not djsession's.
+            apply_roles(user, session)
             return user
     return None
 
@@ -282,6 +297,13 @@ def _announced_user(user_id: Any) -> Any:
     # A user without a row was announced as 0.
     pk = user._meta.pk.to_python(0) if user.pk is None else user.pk
     return user if pk == user_id else None
+
+
+def _without_roles(user: Any) -> Any:
+    """Return a user, if there is one, with what a session without roles grants."""
+    if user is not None:
+        apply_roles(user, Session())
+    return user
 
 
 def _session_of(request: HttpRequest | None, username: str) -> Session:

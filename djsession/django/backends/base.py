@@ -316,6 +316,15 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             self._user = user_of(self._request, self.proxied)
         return self._user
 
+    async def aget_user(self) -> Any:
+        """See :meth:`get_user`."""
+        from .auth import auser_of
+
+        if self._user is _NOT_LOADED:
+            self.accessed = True
+            self._user = await auser_of(self._request, self.proxied)
+        return self._user
+
     def _auth_value(self, key: str) -> Any:
         """Return what Django keeps of the user in a session. Raises KeyError for nobody."""
         from .auth import announce_user
@@ -420,10 +429,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     async def _aload_for(self, key: str) -> None:
         if key in _AUTH_KEYS:
-            from .auth import auser_of
-
-            if self._user is _NOT_LOADED:
-                self._user = await auser_of(self._request, self.proxied)
+            await self.aget_user()
         elif not is_proxied(self.proxied, key):
             await self.aopen_local()
 

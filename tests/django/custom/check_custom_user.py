@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import AsyncClient, Client, override_settings
 
+from djsession.django.checks import check_settings
 from tests.django.custom.models import Member, Tenant
 from tests.helpers.django_clients import as_user, run
 from tests.helpers.sessions import XIA
@@ -30,6 +31,14 @@ def test_the_user_is_found_by_its_username_field(django_assert_num_queries: Any)
         return (await as_user(AsyncClient(), SESSION).get("/awhoami")).json()
 
     assert run(again()) == first
+
+
+def test_a_check_warns_that_the_username_is_an_address_here() -> None:
+    with override_settings(DJSESSION={"GROUPS": {"manager": ["Editors"]}}):
+        found = {message.id: message.msg for message in check_settings()}
+    assert "Member.USERNAME_FIELD is email" in found["djsession.W009"]
+    assert "Member does not have groups" in found["djsession.E014"]
+    assert "djsession.W010" not in found  # the model does not have superusers
 
 
 def test_without_a_row() -> None:
