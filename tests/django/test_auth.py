@@ -139,6 +139,20 @@ class TestDatabase:
         with backend("AdmittingAll"):
             assert as_user(Client()).get("/whoami").json()["user"] == "xia"
 
+    def test_a_log_filter_may_read_the_user(self, caplog: pytest.LogCaptureFixture) -> None:
+        User.objects.create(username="xia", is_active=False)
+        request, seen = signed_in(), []
+
+        def read_user(record: logging.LogRecord) -> bool:
+            seen.append(request.user.get_username())
+            return True
+
+        caplog.handler.addFilter(read_user)
+        with caplog.at_level(logging.INFO, "djsession"):
+            assert request.user.is_anonymous
+        assert seen == [""]
+        assert "not active" in caplog.text
+
     def test_create_unknown_user_can_be_switched_off(self) -> None:
         with backend("OnlyKnown"):
             assert as_user(Client()).get("/whoami").json()["user"] == ""

@@ -313,7 +313,13 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
         if self._user is _NOT_LOADED:
             self.accessed = True
-            self._user = user_of(self._request, self.proxied)
+            # A log filter may ask for the user while a backend logs why there is none.
+            self._user = None
+            try:
+                self._user = user_of(self._request, self.proxied)
+            except BaseException:
+                self._user = _NOT_LOADED
+                raise
         return self._user
 
     async def aget_user(self) -> Any:
