@@ -1,4 +1,4 @@
-"""The djsession command: keygen, encrypt, decrypt, doctor and serve.
+"""The djsession command: keygen, encrypt, decrypt, doctor, serve and migrate.
 
 The key comes from the environment or from a file, never from the command line, which other
 users of the machine can see. Exit codes: 0; 1 for a refused token or bad input, with one line on
@@ -20,6 +20,7 @@ from .commands import decrypt, encrypt, examine
 from .doctor import Configuration, InputError
 from .errors import ConfigurationError, DjsessionError, MockupError
 from .keys import generate_key
+from .migrate import migrate
 from .settings import KEY_NAME, Settings
 
 __all__ = ["main"]
@@ -179,6 +180,20 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--watched", action="store_true", help=argparse.SUPPRESS)
     _add_key_file(serve)
     serve.set_defaults(run=_serve)
+
+    migrate = commands.add_parser(
+        "migrate",
+        help="move a project from djaodjin-deployutils",
+        description="Print the changes that move a project from djaodjin-deployutils to djsession"
+        " as a diff, and below it what has to be looked at by hand. The diff shows the lines around"
+        " a change as they are, secrets included.",
+        epilog="The exit code is 0 when there is nothing to change, or with --write when everything"
+        " was changed; 1 when there are changes to write, or a file that names deployutils was"
+        " skipped; 2 for wrong use.",
+    )
+    migrate.add_argument("path", type=_existing, metavar="PATH", help="a project, or a file of it")
+    migrate.add_argument("--write", action="store_true", help="change the files")
+    migrate.set_defaults(run=_migrate)
     return parser
 
 
@@ -213,6 +228,13 @@ def _port(value: str) -> int:
     if value.isdecimal() and int(value) <= 65535:
         return int(value)
     raise argparse.ArgumentTypeError("expected a number from 0 to 65535")
+
+
+def _existing(value: str) -> Path:
+    path = Path(value)
+    if path.exists():
+        return path
+    raise argparse.ArgumentTypeError(f"{value} does not exist")
 
 
 def _secret_keys(key_file: str | None) -> list[str] | None:
@@ -353,3 +375,10 @@ def _serve(arguments: argparse.Namespace) -> int:
         new_key=made,
         watch=arguments.watched,
     )
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    migration = migrate(arguments.path, write=arguments.write)
+    encoding = sys.stdout.encoding or "utf-8"
+    print(migration.as_text().encode(encoding, "backslashreplace").decode(encoding))
+    return 0 if migration.is_complete else 1
