@@ -111,10 +111,14 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Run the examples behind the real proxy, and exchange tokens with other implementations."""
+    """Run the examples behind the real proxy, and a project on djaodjin-deployutils and djsession.
+
+    Tokens are exchanged with other implementations.
+    """
     install_with_test_dependencies(session)
     with tempfile.TemporaryDirectory() as folder:
-        # The proxy gets its own environment: it needs packages that the project does not need.
+        # The proxy, and a project that uses both packages, get their own environment: they need
+        # packages that djsession does not need.
         session.run("python", "-m", "venv", folder)
         python = str(Path(folder) / "bin" / "python")
         session.run(
@@ -124,13 +128,17 @@ def interop(session: nox.Session) -> None:
             "install",
             "--quiet",
             "djaodjin-rules",
+            "djaodjin-deployutils[django]",
             "gunicorn",
+            "--editable",
+            ".",
             external=True,
         )
         session.run("npm", "install", "--silent", "--prefix", folder, "crypto-js", external=True)
         session.run(
             "pytest",
             "tests/interop",
+            "tests/migration",
             *session.posargs,
             env={
                 "DJSESSION_TEST_PROXY_PYTHON": python,

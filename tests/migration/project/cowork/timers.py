@@ -1,0 +1,5 @@
+from django.urls import reverse
+
+
+def timer_url():
+    return reverse('api_timer')
