@@ -2,7 +2,8 @@
 
 The key comes from the environment or from a file, never from the command line, which other
 users of the machine can see. Exit codes: 0; 1 for a refused token or bad input, with one line on
-stderr; 2 for a wrong use of the command or a setting that is missing or wrong.
+stderr; 2 for a wrong use of the command or a setting that is missing or wrong. Those of migrate are
+in its help.
 """
 
 from __future__ import annotations

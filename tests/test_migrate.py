@@ -302,6 +302,10 @@ class TestInstalledApps:
         before, after = (text.replace("{}", app).replace("@", NEW) for text in (before, after))
         assert rewritten(before, tmp_path) == after
 
+    def test_an_app_that_is_installed_beside_is_only_listed(self, tmp_path: Path) -> None:
+        [heading] = report(f"INSTALLED_APPS = ['{OLD}']", tmp_path)
+        assert "still come from djaodjin-deployutils" in heading
+
     def test_an_app_in_another_place_is_reported(self, tmp_path: Path) -> None:
         text = f"INSTALLED_APPS.append('{OLD}')"
         assert rewritten(text, tmp_path) == text
@@ -524,10 +528,13 @@ class TestFiles:
         assert rewritten(f"\ufeff{TEXT}", tmp_path) == f"\ufeff{AFTER}"
 
     @pytest.mark.parametrize(
-        "text", ["# coding: latin-1\nü = 'ü'; ", "'''\f\r\v\x1c\u2028'''; ", "ü=0\f\n"]
+        "text", ["# coding: latin-1\nü = 'ü'; ", "'''\f\r\v\x1c\u2028'''; ", "ü=0\f\nü=0; "]
     )
     def test_positions_count_from_where_python_counts(self, text: str, tmp_path: Path) -> None:
-        assert rewritten(f"{text}{TEXT}", tmp_path) == f"{text}{AFTER}"
+        left, moved = (f"from {name}.mixins import" for name in (OLD, NEW))
+        before = f"{text}{left} AccountMixin, BeforeMixin\n"
+        after = f"{text}{left} BeforeMixin; {moved} AccountMixin\n"
+        assert rewritten(before, tmp_path) == after
 
     @pytest.mark.parametrize(
         "folder",

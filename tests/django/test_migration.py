@@ -1,4 +1,4 @@
-"""A project that used djaodjin-deployutils, with one substitution in its files."""
+"""A project as the proxy's documentation sets it up, with djsession's names."""
 
 from __future__ import annotations
 
