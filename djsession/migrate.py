@@ -79,7 +79,7 @@ _MODULES = {_parent(old): _parent(new) for old, new in MOVED.items()}
 class _Reason(Enum):
     """Why something is not changed: the headings of the report, in their order."""
 
-    SKIPPED = "Skipped: these files name deployutils, and this command cannot read or write them."
+    SKIPPED = "Skipped: this command cannot read or write these. Migrate them by hand."
     BROKEN = (
         "djsession does not have these names, and they do not work with its session engines. Use"
         " djsession's mockup logins instead."
@@ -240,11 +240,15 @@ def migrate(path: Path, *, write: bool = False) -> Migration:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """Yield the regular files of a project, without hidden folders, environments and packages."""
+    """Yield the regular files of a project, and folders that cannot be read.
+
+    Hidden folders, environments and packages are not part of the project.
+    """
     if not path.is_dir():
         yield path
         return
-    for folder, folders, names in os.walk(path):
+    errors: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not _is_foreign(Path(folder, name)))
         for name in sorted(names):
             found = Path(folder, name)
@@ -252,6 +256,8 @@ def _files(path: Path) -> Iterator[Path]:
                 # A link may lead out of the project.
                 if stat.S_ISREG(found.lstat().st_mode):
                     yield found
+    for error in errors:
+        yield Path(error.filename)
 
 
 def _is_foreign(folder: Path) -> bool:
@@ -271,7 +277,7 @@ def _migrated(path: Path) -> _File:
             return file
         data = path.read_bytes()
     except OSError as error:
-        if is_python or is_template:
+        if is_python or is_template or path.is_dir():
             file.notes.append(_Note(1, error.strerror or "not readable", _Reason.SKIPPED))
         return file
     file.before = file.after = data

@@ -581,7 +581,7 @@ class TestFiles:
         (tmp_path / "good.py").write_text(TEXT)
         found = migrate(tmp_path, write=True)
         assert not found.is_complete
-        assert "Skipped: these files name deployutils" in found.as_text()
+        assert "Skipped: this command cannot read or write these" in found.as_text()
         assert f"bad.py:{said}\n" in found.as_text()
         assert (tmp_path / "bad.py").read_bytes() == data
         assert (tmp_path / "good.py").read_text() == AFTER
@@ -593,6 +593,24 @@ class TestFiles:
         found = migrate(tmp_path)
         assert found.files == []
         assert found.is_complete
+
+    def test_a_folder_that_cannot_be_read_is_reported(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "closed").mkdir()
+        (tmp_path / "a.py").write_text(TEXT)
+        scandir = os.scandir
+
+        def fail(path: str) -> Any:
+            if path.endswith("closed"):
+                raise PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", fail)
+        found = migrate(tmp_path, write=True)
+        assert not found.is_complete
+        assert f"  {tmp_path}/closed:1: " in found.as_text()
+        assert (tmp_path / "a.py").read_text() == AFTER
 
     def test_a_file_that_cannot_be_written_stays_as_it_is(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
