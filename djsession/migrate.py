@@ -99,7 +99,6 @@ class _Reason(Enum):
         "At the level DEBUG, djsession's logger shows what is in each session, personal data"
         " included. Choose INFO where that is not wanted."
     )
-    TIMER = "djsession's mockup.urls does not have a URL of this name."
     KEY = (
         f"With deployutils the environment variable {KEY_NAME} overrides the setting. With"
         " djsession the setting overrides the variable. Where both exist, remove the one that is"
@@ -134,7 +133,6 @@ _LARGEST = 1_000_000  # of a file that is neither Python nor a template
 _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta", "bin/activate")
 _DOTTED = re.compile(r"(?<![\w./-])deployutils(?:\.[A-Za-z_]\w*)+")
 _LEFT_IN_TEMPLATES = re.compile(rf"{_DOTTED.pattern}|\bdeployutils_\w+")
-_TIMER_URL = re.compile(r"\bapi_timer\b")
 _NEWLINE = re.compile(rb"\r\n|\r|\n")
 _IMPORT_FROM = re.compile(rb"(from[\s\\]+)[\w.]+")
 _COMMENT = re.compile(rb"(?:[ \t]*#[^\r\n]*)?")
@@ -316,12 +314,7 @@ def _parse(text: str) -> ast.Module:
 def _template(text: str) -> tuple[bytes, list[_Note]]:
     """Return a template with its names replaced, and what is left in it."""
     after = _DOTTED.sub(lambda match: MOVED.get(match[0], match[0]), text)
-    notes = [
-        note
-        for pattern, reason in ((_LEFT_IN_TEMPLATES, _Reason.LEFT), (_TIMER_URL, _Reason.TIMER))
-        for note in _notes(after, pattern, reason)
-    ]
-    return after.encode(), notes
+    return after.encode(), list(_notes(after, _LEFT_IN_TEMPLATES, _Reason.LEFT))
 
 
 def _notes(
@@ -620,8 +613,6 @@ class _Module(ast.NodeVisitor):
             return
         if value == "deployutils":
             self._note(node, value, _Reason.LOGGER)
-        elif value == "api_timer":
-            self._note(node, value, _Reason.TIMER)
         elif value in _PACKAGES:
             self._note(node, value, _Reason.APP)
         elif value in MOVED:

@@ -50,7 +50,6 @@ LEFT = {
     },
     "cowork/templates/cowork/about.html": {"deployutils_prefixtags"},
     "cowork/templates/cowork/app.html": {"deployutils_prefixtags"},
-    "cowork/timers.py": {"api_timer"},
     "cowork/urls.py": {
         f"{OLD}.redirects.AccountRedirectView",
         f"{OLD}.urlbuilders.url_prefixed",
