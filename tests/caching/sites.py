@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import grp
-import os
-import pwd
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from djsession import dumps
-from tests.helpers.commands import command
-from tests.helpers.servers import free_port, running_server
+from tests.helpers.nginx import running_nginx
+from tests.helpers.servers import running_server
 from tests.helpers.sessions import KEY
 
 GUNICORN = ("-m", "gunicorn", "-b", "127.0.0.1:{port}", "-k", "gthread", "--threads", "4")
@@ -30,34 +27,20 @@ BACKENDS = {
 
 # Set-Cookie usually keeps nginx from storing a response. This cache ignores it, as caches that were
 # tuned for a high hit rate do, so that only what djsession says about a response protects it.
-CONFIGURATION = """
-daemon off;
-worker_processes 1;
-pid "{folder}/nginx.pid";
-error_log stderr warn;
-{user}
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path "{folder}/body";
-    proxy_temp_path "{folder}/proxy";
-    fastcgi_temp_path "{folder}/fastcgi";
-    uwsgi_temp_path "{folder}/uwsgi";
-    scgi_temp_path "{folder}/scgi";
-    proxy_cache_path "{folder}/cache" keys_zone=pages:1m use_temp_path=off;
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://127.0.0.1:{backend};
-            proxy_cache pages;
-            proxy_cache_valid 200 301 302 304 403 404 1m;
-            proxy_ignore_headers Set-Cookie;
-            # nginx leaves this header out where it caches.
-            proxy_set_header If-None-Match $http_if_none_match;
-            add_header X-Cache $upstream_cache_status always;
-        }}
-    }}
-}}
+CACHE = """
+proxy_cache_path "{folder}/cache" keys_zone=pages:1m use_temp_path=off;
+server {
+    listen 127.0.0.1:{port};
+    location / {
+        proxy_pass http://127.0.0.1:{backend};
+        proxy_cache pages;
+        proxy_cache_valid 200 301 302 304 403 404 1m;
+        proxy_ignore_headers Set-Cookie;
+        # nginx leaves this header out where it caches.
+        proxy_set_header If-None-Match $http_if_none_match;
+        add_header X-Cache $upstream_cache_status always;
+    }
+}
 """
 
 Headers = Mapping[str, str]
@@ -138,28 +121,11 @@ def running_backend(adapter: str, folder: Path, *, site_cache: str = "") -> Iter
 @contextmanager
 def running_site(adapter: str, folder: Path) -> Iterator[Site]:
     """Run an application with nginx in front of it."""
-    nginx = command("nginx")
-    with ExitStack() as stack:
-        backend = stack.enter_context(running_backend(adapter, folder))
-        port = free_port()
-        configuration = folder / "nginx.conf"
-        configuration.write_text(
-            CONFIGURATION.format(
-                folder=folder,
-                port=port,
-                backend=backend,
-                # As root, nginx would give up the right to read the folder of the test.
-                user=f"user {account()};" if os.geteuid() == 0 else "",
-            )
-        )
-        arguments = (nginx, "-e", "stderr", "-p", str(folder), "-c", str(configuration))
-        stack.enter_context(running_server(arguments, folder / "nginx.log", port=port))
+    with (
+        running_backend(adapter, folder) as backend,
+        running_nginx(CACHE.replace("{backend}", str(backend)), folder) as port,
+    ):
         yield Site(adapter, backend, port)
-
-
-def account() -> str:
-    """Return the user and the group of this process, as in nginx's configuration."""
-    return f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
 
 
 #: A request of somebody who is not signed in, without any cookie.

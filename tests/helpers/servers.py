@@ -85,6 +85,12 @@ def running_server(
             process.wait()
 
 
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
 def raw_http(address: int | str, request: str) -> tuple[int, dict[str, str], bytes]:
     """Send a request as it is to a port or a Unix socket.
 

@@ -17,7 +17,7 @@ import pytest
 
 from djsession import SessionError, dumps, loads
 from tests.helpers.commands import ROOT
-from tests.helpers.servers import free_port, running_server
+from tests.helpers.servers import children, free_port, running_server
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.tokens import REFUSED
 
@@ -150,12 +150,6 @@ def results(clients: list[Client]) -> Counter[str]:
     wrong = [item for client in clients for item in client.wrong]
     assert wrong == [], wrong[:5]
     return sum((client.seen for client in clients), Counter())
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found]
 
 
 def resident(pids: list[int]) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import command
-from tests.helpers.servers import Serve, free_port, http, raw_http, running_server
+from tests.helpers.nginx import running_nginx
+from tests.helpers.servers import Serve, http, raw_http
 from tests.helpers.sessions import KEY
 
 APP = """\
@@ -153,27 +153,14 @@ class TestServeAllowRemote:
         assert output.count(found[2]) == 1  # what it printed at start
 
 
-NGINX = """\
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://127.0.0.1:{upstream};
-            {directives}
-        }}
-    }}
-}}
+NGINX = """
+server {
+    listen 127.0.0.1:{port};
+    location / {
+        proxy_pass http://127.0.0.1:{upstream};
+        {directives}
+    }
+}
 """
 
 
@@ -202,15 +189,10 @@ class TestNginx:
         ],
     )
     def test_it_is_refused(self, directives: str, said: str, folder: Path, mockups: Serve) -> None:
-        nginx = command("nginx")
-        upstream, port = mockups(), free_port()
-        config = folder / "nginx.conf"
-        config.write_text(
-            NGINX.format(folder=folder, port=port, upstream=upstream, directives=directives)
-        )
-        arguments = [nginx, "-p", str(folder), "-e", "stderr", "-c", str(config)]
+        upstream = mockups()
+        server = NGINX.replace("{upstream}", str(upstream)).replace("{directives}", directives)
         request = GET_LOGIN.replace("localhost", "dev.example.com")
-        with running_server(arguments, folder / "nginx.log", port=port):
+        with running_nginx(server, folder) as port:
             for sent in (request, request.replace("GET /login/", "GET /app/")):
                 status, answer = ask("127.0.0.1", port, sent)
                 assert status == 403
