@@ -369,7 +369,19 @@ def _session_factory(request: Request) -> PyramidSession:
     is_refused = _REFUSED_KEY in request.environ
     factory = _Unstored if is_refused else _installed(request.registry).local_factory
 
+    callbacks = (request.response_callbacks, request.finished_callbacks)
+    before: list[int] = []
+
+    def open_stored() -> Any:
+        before[:] = map(len, callbacks)
+        return factory(request)
+
     def open_new() -> Any:
+        # The stored session belongs to somebody else. Its callbacks must not run: they would send
+        # its cookie again, and store again what was read, over what its owner has written since.
+        for queue, length in zip(callbacks, before, strict=False):
+            while len(queue) > length:
+                queue.pop()
         # As for a request without cookies, so that the store draws a new id.
         environ = request.environ
         cookie = environ.pop("HTTP_COOKIE", None)
@@ -380,9 +392,7 @@ def _session_factory(request: Request) -> PyramidSession:
                 environ["HTTP_COOKIE"] = cookie
 
     proxied = _session_of(request)
-    return PyramidSession(
-        proxied, LocalPart(proxied, lambda: factory(request), open_new, is_refused=is_refused)
-    )
+    return PyramidSession(proxied, LocalPart(proxied, open_stored, open_new, is_refused=is_refused))
 
 
 class _Unstored(dict[str, Any]):

@@ -49,13 +49,21 @@ class Store:
     It takes over any id that a browser sends. It counts what it does with the store.
     """
 
+    #: Whether it renews a session that was read, as pyramid_session_redis does: it stores again
+    #: what it read when the request has finished, and sends the cookie again.
+    renews = False
+
     def __init__(self) -> None:
         self.data: dict[str, dict[str, Any]] = {}
         self.reads: list[str] = []
         self.writes: list[str] = []
 
     def __call__(self, request: Request) -> StoredSession:
-        return StoredSession(self, request)
+        session = StoredSession(self, request)
+        if self.renews:
+            request.add_response_callback(lambda _, answer: answer.set_cookie("local", session.id))
+            request.add_finished_callback(lambda _: session.changed())
+        return session
 
 
 @implementer(ISession)
@@ -235,6 +243,20 @@ class TestOthersData:
         # The first user's data is there when she comes back with her cookie.
         assert site.cart(XIA, id) == "7"
         assert site.cart(XIA, danas) is None
+
+    @pytest.mark.parametrize("other", [DANA, {}, None], ids=["dana", "visitor", "nobody"])
+    def test_a_store_renews_it_for_its_owner_only(
+        self, other: dict[str, Any] | None, site: Site
+    ) -> None:
+        site.store.renews = True
+        id = site.id_with_cart(XIA, "7")
+        site.store.writes.clear()
+        response = site.get("/open/get?key=cart", other, id)
+        assert response.json is None
+        assert id not in str(response.headers.getall("Set-Cookie"))
+        assert id not in site.store.writes
+        assert site.cart(XIA, id) == "7"
+        assert id in site.store.writes
 
     @pytest.mark.parametrize("path", ["/set?value=7", "/flash", "/csrf", "/new-csrf"])
     def test_whatever_is_written_first_belongs_to_the_user(self, path: str, site: Site) -> None:
