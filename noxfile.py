@@ -147,13 +147,17 @@ def interop(session: nox.Session) -> None:
         )
 
 
+REDIS = ("pyramid_session_redis>=1.8", "redis>=5.1")
+
+
 @nox.session
 def load(session: nox.Session) -> None:
-    """Run servers under load, with broken tokens, killed workers and changed keys.
+    """Run servers under load, with broken tokens, killed servers and changed keys.
 
-    Each server gets 200,000 requests, or as many as DJSESSION_TEST_LOAD says.
+    Each server gets 200,000 requests, or as many as DJSESSION_TEST_LOAD says. Each site of several
+    servers gets a tenth of them.
     """
-    install_with_test_dependencies(session)
+    install_with_test_dependencies(session, *REDIS)
     requests = os.environ.get("DJSESSION_TEST_LOAD", "200000")
     session.run("pytest", "tests/load", *session.posargs, env={"DJSESSION_TEST_LOAD": requests})
 
@@ -190,7 +194,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types of the package, the tests and the examples, strictly."""
     stubs = ("types-docutils", "types-jsonschema", "types-PyYAML", "types-WebOb")
-    install_with_test_dependencies(session, "mypy>=2", "grimp>=3.11", *BROWSER, *stubs)
+    install_with_test_dependencies(session, "mypy>=2", "grimp>=3.11", *BROWSER, *REDIS, *stubs)
     session.run("mypy")
 
 
