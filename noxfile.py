@@ -162,6 +162,20 @@ def load(session: nox.Session) -> None:
     session.run("pytest", "tests/load", *session.posargs, env={"DJSESSION_TEST_LOAD": requests})
 
 
+@nox.session(python=INTERPRETERS[:1])
+def suites(session: nox.Session) -> None:
+    """Run the tests of Django, Flask, Flask-Login and Pyramid with djsession in place.
+
+    They come from the source distributions on PyPI. tests/suites/expected.toml lists the tests that
+    fail on purpose, and why. Takes ten minutes; ``nox -s suites -- flask pyramid`` names some.
+    """
+    frameworks = ("Django~=5.2.0", "Flask[async]~=3.1.0", "Flask-Login~=0.6.3", "pyramid~=2.1.0")
+    # Flask 3.1's tests need a pytest before 9.2.
+    needs = ("pytest>=8,<9", "python-dotenv", "semantic_version", "WebTest>=3", "zope.component")
+    session.install("--editable", ".", *frameworks, *needs)
+    session.run("python", "tests/suites/run.py", *session.posargs)
+
+
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Run the property tests with many examples, then a coverage-guided fuzzer if available."""
