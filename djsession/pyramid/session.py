@@ -1,0 +1,102 @@
+"""``request.session``, and the local sessions that nothing stores."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, NoReturn
+
+from pyramid.interfaces import ISession
+from pyramid.request import Request
+from zope.interface import implementer
+
+from ..errors import ConfigurationError
+from ..local_session import MergedSession
+
+__all__ = ["NoLocal", "PyramidSession", "Unstored"]
+
+
+@implementer(ISession)
+class PyramidSession(MergedSession[Any]):
+    """``request.session``: the proxy's keys, read-only, over the application's own session."""
+
+    @property
+    def created(self) -> Any:
+        """When the application's own session was created, in seconds since the epoch."""
+        return self.local.created
+
+    @property
+    def new(self) -> bool:
+        """Whether the application's own session is new."""
+        return bool(self.local.new)
+
+    def changed(self) -> None:
+        """Record that a mutable value of the application's own session was changed."""
+        self.local_part.bind().changed()
+
+    def invalidate(self) -> None:
+        """Forget the application's own session. What the proxy sent stays."""
+        self.local.invalidate()
+
+    def flash(self, msg: Any, queue: str = "", allow_duplicate: bool = True) -> None:
+        """Add a message to a flash queue."""
+        self.local_part.bind().flash(msg, queue, allow_duplicate)
+
+    def pop_flash(self, queue: str = "") -> Any:
+        """Return and remove the messages of a flash queue."""
+        return self.local.pop_flash(queue)
+
+    def peek_flash(self, queue: str = "") -> Any:
+        """Return the messages of a flash queue."""
+        return self.local.peek_flash(queue)
+
+    def new_csrf_token(self) -> Any:
+        """Return a new CSRF token, kept in the application's own session."""
+        return self.local_part.bind().new_csrf_token()
+
+    def get_csrf_token(self) -> Any:
+        """Return the CSRF token of the application's own session, a new one if there is none."""
+        return self.local_part.bind().get_csrf_token()
+
+
+class Unstored(dict[str, Any]):
+    """The local part of a refused request: it can be written, and nothing of it is kept."""
+
+    new = True
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.created = int(time.time())
+        self._queues: dict[str, list[Any]] = {}
+
+    def changed(self) -> None:
+        pass
+
+    def invalidate(self) -> None:
+        self.clear()
+
+    def flash(self, msg: Any, queue: str = "", allow_duplicate: bool = True) -> None:
+        self._queues.setdefault(queue, []).append(msg)
+
+    def peek_flash(self, queue: str = "") -> list[Any]:
+        return self._queues.get(queue, [])
+
+    def pop_flash(self, queue: str = "") -> list[Any]:
+        return self._queues.pop(queue, [])
+
+    def new_csrf_token(self) -> str:
+        return secrets.token_hex()
+
+    get_csrf_token = new_csrf_token
+
+
+class NoLocal(Unstored):
+    """The local part where no secret is configured: empty, and not to be written."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise ConfigurationError(
+            "request.session cannot be written: set djsession.local_secret to something unique and"
+            " secret, which signs its cookie"
+        )
+
+    __setitem__ = changed = flash = new_csrf_token = get_csrf_token = _refuse

@@ -1,0 +1,126 @@
+"""The settings, and what an application has of djsession."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pyramid.registry import Registry
+from pyramid.request import Request
+from pyramid.session import SignedCookieSessionFactory
+from pyramid.settings import asbool, aslist
+
+from ..errors import ConfigurationError, hide_locals
+from ..gate import Gate
+from ..settings import BOOLEAN, Parser, Settings, setting
+from .session import NoLocal
+
+__all__ = ["OPTIONS", "Installed", "PyramidSettings", "installed", "settings_of"]
+
+logger = logging.getLogger("djsession")
+
+PREFIX = "djsession."
+KEY_NAME = PREFIX + "secret_key"
+
+#: The key of the registry that holds the options of ``config.add_djsession``.
+OPTIONS = "djsession.options"
+_INSTALLED = "djsession.installed"
+
+# What turns a Pyramid application's development helpers on.
+_DEVELOPMENT = (
+    "pyramid.reload_all",
+    "pyramid.reload_templates",
+    "pyramid.reload_assets",
+    "pyramid.debug_all",
+    "pyramid.debug_authorization",
+    "pyramid.debug_notfound",
+    "pyramid.debug_routematch",
+    "pyramid.debug_templates",
+)
+
+
+@dataclass(frozen=True, init=False)
+class PyramidSettings(Settings):
+    """The settings, ``djsession.`` + name in the ini file. Lists are as ``aslist`` takes them."""
+
+    #: What signs the cookie of what the application writes into ``request.session``.
+    local_secret: str | None = setting(Parser(), is_secret=True)
+    #: The name of that cookie.
+    local_cookie_name: str = setting(Parser(), "djsession_local")
+    #: A session factory that stores it instead, or the dotted name of one.
+    local_session_factory: Any = setting(Parser())  # noqa: RUF009
+    #: A YAML file of mockup sessions to sign in with. For development.ini.
+    mockup: str | None = setting(Parser())
+    #: Whether mockup logins answer requests from other machines.
+    mockup_allow_remote: bool = setting(BOOLEAN, False)
+    #: Whether there are mockup logins although none of Pyramid's development settings is on.
+    mockup_without_debug: bool = setting(BOOLEAN, False)
+
+    def _check_together(self) -> None:
+        if self.local_cookie_name == self.cookie_name:
+            raise ConfigurationError(
+                "local_cookie_name is that of the proxy's cookie, which the proxy drops from every"
+                " response: choose another name"
+            )
+
+
+class Installed:
+    """What an application has: its gate, and where the local part of a session is stored."""
+
+    @hide_locals
+    def __init__(self, registry: Registry) -> None:
+        ini = {
+            key: value for key, value in (registry.settings or {}).items() if isinstance(key, str)
+        }
+        self.settings = PyramidSettings.from_mapping(
+            ini, PREFIX, KEY_NAME, environ=os.environ, split=aslist, **registry[OPTIONS]
+        )
+        if any("%%" in key for key in self.settings.secret_key):
+            logger.warning(
+                "djsession.secret_key contains '%%'. A '%' is written twice in an ini file and"
+                " nowhere else: if every token is refused, write it once."
+            )
+        self.gate = Gate(self.settings)
+        self.local_factory = self._local_factory()
+        self.is_development = any(asbool(ini.get(name)) for name in _DEVELOPMENT)
+
+    def _local_factory(self) -> Callable[[Request], Any]:
+        settings = self.settings
+        factory = settings.local_session_factory
+        if isinstance(factory, str):
+            from pyramid.path import DottedNameResolver
+
+            try:
+                factory = DottedNameResolver().resolve(factory)
+            except (ImportError, AttributeError):
+                raise ConfigurationError(
+                    "djsession.local_session_factory cannot be imported"
+                ) from None
+        if factory is not None:
+            if not callable(factory):
+                raise ConfigurationError("djsession.local_session_factory is not a session factory")
+            return factory  # type: ignore[no-any-return]
+        if settings.local_secret:
+            return SignedCookieSessionFactory(  # type: ignore[no-any-return]
+                settings.local_secret,
+                cookie_name=settings.local_cookie_name,
+                httponly=True,
+                # Not a new cookie with every answer: the local part is saved when it has changed.
+                reissue_time=120,
+            )
+        return NoLocal
+
+
+def installed(registry: Registry) -> Installed:
+    found: Installed | None = registry.get(_INSTALLED)
+    if found is None:
+        found = registry[_INSTALLED] = Installed(registry)
+    return found
+
+
+def settings_of(registry: Registry) -> PyramidSettings:
+    """Return the settings of an application. Raises ConfigurationError."""
+    return installed(registry).settings

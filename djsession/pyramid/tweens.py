@@ -1,0 +1,97 @@
+"""The tween that opens the gate, and the one that answers with the mockup logins."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pyramid.httpexceptions import HTTPForbidden
+from pyramid.registry import Registry
+from pyramid.request import Request
+from pyramid.response import Response
+
+from ..errors import AccessDenied
+from ..gate import Gate
+from ..wsgi import SESSION_KEY, check_request, decode_request, forbidden
+from .request import REFUSED_KEY, add_caching_headers, add_refusal_headers
+from .settings import installed
+
+__all__ = ["mockup_tween_factory", "tween_factory"]
+
+logger = logging.getLogger("djsession")
+
+Handler = Callable[[Request], Any]
+
+
+def tween_factory(handler: Handler, registry: Registry) -> Handler:
+    """A tween that opens the gate, or raises HTTPForbidden for the forbidden view to render.
+
+    It is under the exception view tween and over everything that it guards: routing, static
+    views, unknown paths. Where ``pyramid.tweens`` is explicit it has to be in the list, under
+    ``pyramid.tweens.excview_tween_factory``; an application without it does not start.
+    """
+    gate = installed(registry).gate
+
+    def tween(request: Request) -> Any:
+        # Callbacks, since tweens over this one make some responses, that of exceptions for example,
+        # and may use the session.
+        if _passes(gate, request):
+            request.add_response_callback(add_caching_headers)
+            return handler(request)
+        request.add_response_callback(add_refusal_headers)
+        raise HTTPForbidden
+
+    return tween
+
+
+def _passes(gate: Gate, request: Request) -> bool:
+    """Return whether the gate lets a request pass, and set ``request.djsession``."""
+    environ = request.environ
+    session = decode_request(gate, environ)
+    if session is None:
+        try:
+            # Pyramid puts the header X-Vhm-Root, which a client can set, in front of the path that
+            # it traverses.
+            check_request(gate, environ, may_be_open="HTTP_X_VHM_ROOT" not in environ)
+        except AccessDenied:
+            environ[REFUSED_KEY] = True
+    # For the view that renders a refusal, too. Not by setattr(), for which WebOb does more.
+    request.__dict__["djsession"] = environ[SESSION_KEY]
+    return REFUSED_KEY not in environ
+
+
+def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
+    """A tween that answers with the mockup logins where ``djsession.mockup`` names a file.
+
+    It does so where one of Pyramid's own development settings is on, such as
+    ``pyramid.reload_templates``, or ``djsession.mockup_without_debug``.
+    """
+    application = installed(registry)
+    settings = application.settings
+    if settings.mockup is None:
+        return handler
+    if not (application.is_development or settings.mockup_without_debug):
+        logger.warning(
+            "the mockup logins of djsession.mockup are off, because no development setting is on:"
+            " set pyramid.reload_templates = true, or djsession.mockup_without_debug = true"
+        )
+        return handler
+    from ..mockup import MockupApp
+
+    mockups = MockupApp(
+        forbidden,
+        settings.mockup,
+        allow_remote=settings.mockup_allow_remote,
+        **settings.gate_options(),
+    )
+
+    def tween(request: Request) -> Any:
+        answer = mockups.respond(request.environ)
+        if answer is None:
+            return handler(request)
+        return Response(
+            answer.body, answer.status, list(answer.headerlist), content_type=answer.content_type
+        )
+
+    return tween
