@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +34,7 @@ from zope.interface.verify import verifyObject
 
 from djsession import ConfigurationError, Session, SessionMiddleware, dumps
 from djsession.errors import MockupError, ProxiedKeyError
-from djsession.local_session import LocalPart, MergedSession
+from djsession.local_session import MergedSession
 from djsession.pyramid import PyramidSession, SecurityPolicy
 from djsession.requirements import principals_of
 from tests.helpers.commands import ROOT, environment
@@ -241,6 +243,21 @@ class TestGate:
         with pytest.raises(ConfigurationError, match=r"djsession\.pyramid\.tween_factory is not"):
             make_app(**{"pyramid.tweens": "pyramid.tweens.excview_tween_factory"})
 
+    @pytest.mark.parametrize("name", ["authenticated_userid", "session"])
+    @pytest.mark.parametrize("over", [EXCVIEW, "djsession.pyramid.tween_factory"])
+    def test_a_tween_before_the_gate_may_ask_who_is_there(self, name: str, over: str) -> None:
+        def with_a_tween(config: Configurator) -> None:
+            config.registry["tests.asks"] = name
+            config.add_tween("tests.test_pyramid.asking_tween_factory", over=over)
+
+        app = make_app(with_a_tween)
+        answer = app.get("/me", headers=cookie())
+        assert answer.json["username"] == "xia"
+        assert answer.headers.getall("Cache-Control") == ["private"]
+        assert answer.headers.getall("Vary") == ["Cookie, Authorization"]
+        answer = app.get("/me", status=403)
+        assert answer.headers.getall("Cache-Control") == ["no-store"]
+
     def test_a_subrequest_has_no_session_of_its_own(self) -> None:
         def nested(config: Configurator) -> None:
             def outer(request: Request) -> Response:
@@ -274,6 +291,18 @@ RESPONSES = [
     ("/peek", {}, 200, "private", "private"),
     ("/read-and-raise", {}, 404, "private", "private"),
 ]
+
+
+def asking_tween_factory(handler: Any, registry: Any) -> Any:
+    """A tween of the application that looks at the session before the gate has decided."""
+
+    def tween(request: Request) -> Any:
+        found = getattr(request, registry["tests.asks"])
+        if isinstance(found, PyramidSession):
+            found.get("cart")
+        return handler(request)
+
+    return tween
 
 
 def raising_tween_factory(handler: Any, registry: Any) -> Any:
@@ -548,13 +577,33 @@ def frames_below(error: BaseException) -> str:
 class TestSession:
     def test_it_is_an_isession(self) -> None:
         request = Request.blank("/")
-        local = SignedCookieSessionFactory("s")(request)
-        proxied = Session(XIA)
-        session = PyramidSession(proxied, LocalPart(proxied, lambda: local, lambda: local))
+        request.registry = make_wsgi_app().registry
+        session = PyramidSession(Session(XIA), request)
         assert verifyObject(ISession, session)
         assert session.new is True
-        assert session.created == local.created
+        assert session.created == session.local.created <= time.time()
         assert isinstance(session, MergedSession)
+
+    def test_a_request_that_reads_it_is_freed_at_once(self) -> None:
+        requests: list[weakref.ref[Any]] = []
+
+        def reading(config: Configurator) -> None:
+            def read(request: Request) -> Response:
+                requests.append(weakref.ref(request))
+                return Response(request.session["username"])
+
+            config.add_route("read", "/read")
+            config.add_view(read, route_name="read")
+
+        app = make_wsgi_app(reading)
+        environ = Request.blank("/read", headers=cookie()).environ
+        gc.disable()
+        try:
+            app(environ, lambda status, headers, exc_info=None: None)
+            [request] = requests
+            assert request() is None
+        finally:
+            gc.enable()
 
     def test_what_the_proxy_sent_is_read_and_nothing_is_set(self) -> None:
         answer = make_app().get("/get/username", headers=cookie())

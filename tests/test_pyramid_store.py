@@ -16,6 +16,7 @@ from pyramid.httpexceptions import HTTPForbidden, HTTPNotFound
 from pyramid.interfaces import ISession
 from pyramid.request import Request
 from pyramid.response import Response
+from pyramid.tweens import EXCVIEW
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -177,6 +178,16 @@ class Site:
     def snapshot(self) -> Any:
         """Everything in the store, and what was ever written to it."""
         return {id: dict(data) for id, data in self.store.data.items()}, list(self.store.writes)
+
+
+def looking_tween_factory(handler: Any, registry: Any) -> Any:
+    """A tween that looks into the session before the gate has decided."""
+
+    def tween(request: Request) -> Any:
+        request.session.get("cart")
+        return handler(request)
+
+    return tween
 
 
 def json_view(view: Callable[[Request], Any]) -> Callable[[Request], Response]:
@@ -348,6 +359,23 @@ class TestRefusals:
         assert seen == [(None, [], 0)] * 5
         assert site.snapshot() == before
         assert site.store.reads == reads
+
+    def test_nothing_is_written_after_a_tween_has_looked(self) -> None:
+        def forbidden(request: Request) -> Response:
+            request.session["cart"] = "8"
+            return Response("", 403)
+
+        def configure(config: Configurator) -> None:
+            config.add_tween("tests.test_pyramid_store.looking_tween_factory", over=EXCVIEW)
+            config.add_forbidden_view(forbidden)
+
+        site = Site(configure)
+        for local in (site.id_with_cart(None, "7"), None):
+            before = site.snapshot()
+            response = site.get("/get?key=cart", None, local)
+            assert response.status_code == 403
+            assert "Set-Cookie" not in response.headers
+            assert site.snapshot() == before
 
     def test_a_view_that_refuses_writes_as_usual(self) -> None:
         def forbidden(request: Request) -> Response:

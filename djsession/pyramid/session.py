@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from functools import cached_property
 from typing import Any, NoReturn
 
 from pyramid.interfaces import ISession
@@ -11,14 +12,61 @@ from pyramid.request import Request
 from zope.interface import implementer
 
 from ..errors import ConfigurationError
-from ..local_session import MergedSession
+from ..local_session import LocalPart, MergedSession
+from ..session import Session
+from .settings import installed
 
-__all__ = ["NoLocal", "PyramidSession", "Unstored"]
+__all__ = ["REFUSED_KEY", "PyramidSession"]
+
+#: In the environ of a request that the tween refused, and of its copies for subrequests.
+REFUSED_KEY = "djsession.refused"
 
 
 @implementer(ISession)
 class PyramidSession(MergedSession[Any]):
     """``request.session``: the proxy's keys, read-only, over the application's own session."""
+
+    def __init__(self, proxied: Session, request: Request) -> None:
+        # The local part is made when it is first used: most requests do without it.
+        self.proxied, self._request = proxied, request
+
+    @cached_property
+    def local_part(self) -> LocalPart[Any]:  # type: ignore[override]
+        """The part that the application may write."""
+        request = self._request
+        is_refused = REFUSED_KEY in request.environ
+        configured = installed(request.registry).local_factory or _NoLocal
+        factory = _Unstored if is_refused else configured
+
+        callbacks = (request.response_callbacks, request.finished_callbacks)
+        before: list[int] = []
+
+        def open_stored() -> Any:
+            before[:] = map(len, callbacks)
+            return factory(request)
+
+        def open_new() -> Any:
+            # The stored session belongs to somebody else. Its callbacks must not run: they would
+            # send its cookie again, and store again what was read, over what its owner has written
+            # since.
+            for queue, length in zip(callbacks, before, strict=False):
+                while len(queue) > length:
+                    queue.pop()
+            # As for a request without cookies, so that the store draws a new id.
+            environ = request.environ
+            cookie = environ.pop("HTTP_COOKIE", None)
+            try:
+                return factory(request)
+            finally:
+                if cookie is not None:
+                    environ["HTTP_COOKIE"] = cookie
+
+        return LocalPart(self.proxied, open_stored, open_new, is_refused=is_refused)
+
+    @property
+    def is_local_open(self) -> bool:
+        """Whether the application's own session was asked for."""
+        return "local_part" in self.__dict__ and self.local_part.is_open
 
     @property
     def created(self) -> Any:
@@ -59,7 +107,7 @@ class PyramidSession(MergedSession[Any]):
         return self.local_part.bind().get_csrf_token()
 
 
-class Unstored(dict[str, Any]):
+class _Unstored(dict[str, Any]):
     """The local part of a refused request: it can be written, and nothing of it is kept."""
 
     new = True
@@ -90,7 +138,7 @@ class Unstored(dict[str, Any]):
     get_csrf_token = new_csrf_token
 
 
-class NoLocal(Unstored):
+class _NoLocal(_Unstored):
     """The local part where no secret is configured: empty, and not to be written."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:

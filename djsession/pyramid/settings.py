@@ -16,7 +16,6 @@ from pyramid.settings import asbool, aslist
 from ..errors import ConfigurationError, hide_locals
 from ..gate import Gate
 from ..settings import BOOLEAN, Parser, Settings, setting
-from .session import NoLocal
 
 __all__ = ["OPTIONS", "Installed", "PyramidSettings", "installed", "settings_of"]
 
@@ -87,7 +86,7 @@ class Installed:
         self.local_factory = self._local_factory()
         self.is_development = any(asbool(ini.get(name)) for name in _DEVELOPMENT)
 
-    def _local_factory(self) -> Callable[[Request], Any]:
+    def _local_factory(self) -> Callable[[Request], Any] | None:
         settings = self.settings
         factory = settings.local_session_factory
         if isinstance(factory, str):
@@ -111,7 +110,7 @@ class Installed:
                 # Not a new cookie with every answer: the local part is saved when it has changed.
                 reissue_time=120,
             )
-        return NoLocal
+        return None
 
 
 def installed(registry: Registry) -> Installed:

@@ -13,8 +13,8 @@ from pyramid.response import Response
 
 from ..errors import AccessDenied
 from ..gate import Gate
-from ..wsgi import SESSION_KEY, check_request, decode_request, forbidden
-from .request import REFUSED_KEY, add_caching_headers, add_refusal_headers
+from ..wsgi import check_request, forbidden
+from .request import open_request, refuse
 from .settings import installed
 
 __all__ = ["mockup_tween_factory", "tween_factory"]
@@ -34,31 +34,23 @@ def tween_factory(handler: Handler, registry: Registry) -> Handler:
     gate = installed(registry).gate
 
     def tween(request: Request) -> Any:
-        # Callbacks, since tweens over this one make some responses, that of exceptions for example,
-        # and may use the session.
-        if _passes(gate, request):
-            request.add_response_callback(add_caching_headers)
-            return handler(request)
-        request.add_response_callback(add_refusal_headers)
-        raise HTTPForbidden
+        if open_request(gate, request) is None:
+            _check(gate, request)
+        return handler(request)
 
     return tween
 
 
-def _passes(gate: Gate, request: Request) -> bool:
-    """Return whether the gate lets a request pass, and set ``request.djsession``."""
+def _check(gate: Gate, request: Request) -> None:
+    """Raise HTTPForbidden unless a request without a session passes."""
     environ = request.environ
-    session = decode_request(gate, environ)
-    if session is None:
-        try:
-            # Pyramid puts the header X-Vhm-Root, which a client can set, in front of the path that
-            # it traverses.
-            check_request(gate, environ, may_be_open="HTTP_X_VHM_ROOT" not in environ)
-        except AccessDenied:
-            environ[REFUSED_KEY] = True
-    # For the view that renders a refusal, too. Not by setattr(), for which WebOb does more.
-    request.__dict__["djsession"] = environ[SESSION_KEY]
-    return REFUSED_KEY not in environ
+    try:
+        # Pyramid puts the header X-Vhm-Root, which a client can set, in front of the path that it
+        # traverses.
+        check_request(gate, environ, may_be_open="HTTP_X_VHM_ROOT" not in environ)
+    except AccessDenied:
+        refuse(request)
+        raise HTTPForbidden from None
 
 
 def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
