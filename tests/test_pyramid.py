@@ -19,7 +19,8 @@ import pytest
 pytest.importorskip("pyramid")
 pytest.importorskip("webtest")
 
-from pyramid.authorization import Allow, Authenticated, Everyone
+from pyramid.authentication import CallbackAuthenticationPolicy
+from pyramid.authorization import ACLAuthorizationPolicy, Allow, Authenticated, Everyone
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationConflictError
 from pyramid.httpexceptions import HTTPFound, HTTPGone, HTTPNotFound
@@ -574,6 +575,63 @@ def frames_below(error: BaseException) -> str:
     return "".join(lines)
 
 
+def own_policy(config: Configurator) -> None:
+    class Own(SecurityPolicy):
+        def authenticated_userid(self, request: Request) -> str | None:
+            return "theirs"
+
+        def permits(self, request: Request, context: Any, permission: str) -> bool:
+            return permission == "theirs"
+
+    config.set_security_policy(Own())
+
+
+def own_legacy_policies(config: Configurator) -> None:
+    class Own(CallbackAuthenticationPolicy):  # type: ignore[misc]
+        def unauthenticated_userid(self, request: Request) -> str:
+            return "theirs"
+
+    config.set_authorization_policy(ACLAuthorizationPolicy())
+    config.set_authentication_policy(Own())
+
+
+def own_session_factory(config: Configurator) -> None:
+    config.set_session_factory(SignedCookieSessionFactory("t", cookie_name="own"))
+
+
+Install = Callable[[Configurator, Configure], None]
+
+
+def after(config: Configurator, own: Configure) -> None:
+    config.include("djsession.pyramid")
+    own(config)
+
+
+def before(config: Configurator, own: Configure) -> None:
+    own(config)
+    config.include("djsession.pyramid")
+
+
+def committed_before(config: Configurator, own: Configure) -> None:
+    own(config)
+    config.commit()
+    config.include("djsession.pyramid")
+
+
+def included_after(config: Configurator, own: Configure) -> None:
+    config.include("djsession.pyramid")
+    config.include(own)
+
+
+def included_before(config: Configurator, own: Configure) -> None:
+    config.include(own)
+    config.include("djsession.pyramid")
+
+
+# How an application installs its own policies and factories, and djsession.
+INSTALLATIONS = [after, before, committed_before, included_after, included_before]
+
+
 class TestSession:
     def test_it_is_an_isession(self) -> None:
         request = Request.blank("/")
@@ -705,14 +763,21 @@ class TestSession:
         assert answer.headers["Set-Cookie"].startswith("named=")
         assert stores[-1]["cart"] == "7"
 
-    def test_an_own_session_factory_wins(self) -> None:
-        factory = SignedCookieSessionFactory("t", cookie_name="own")
-        app = make_app(lambda config: config.set_session_factory(factory))
-        assert app.get("/get/username", headers=cookie()).json == {"value": None}
+    @pytest.mark.parametrize("install", INSTALLATIONS)
+    def test_an_own_session_factory_wins(self, install: Install) -> None:
+        config = Configurator(settings={"djsession.secret_key": KEY})
+        install(config, own_session_factory)
+        config.add_route("set", "/set")
+        config.add_view(
+            lambda request: Response(str(request.session.update(username="7"))), route_name="set"
+        )
+        answer = TestApp(config.make_wsgi_app()).get("/set", headers=cookie())
+        assert answer.headers["Set-Cookie"].startswith("own=")
 
 
 class Root:
     __acl__ = (
+        (Allow, "theirs", "theirs"),
         (Allow, "manager:xia", "manage"),
         (Allow, "role:contributor", "contribute"),
         (Allow, "plan:basic", "learn"),
@@ -812,13 +877,34 @@ class TestSecurity:
         assert seen == [(XIA, "xia"), (None, None)]
         assert type(seen[0][0]) is Session
 
-    def test_an_own_policy_wins(self) -> None:
-        class Own(SecurityPolicy):
-            def authenticated_userid(self, request: Request) -> str | None:
-                return "own"
+    @pytest.mark.parametrize("own", [own_policy, own_legacy_policies])
+    @pytest.mark.parametrize("install", INSTALLATIONS)
+    @pytest.mark.filterwarnings("ignore:Authentication and authorization policies")
+    def test_an_own_policy_wins(self, install: Install, own: Configure) -> None:
+        config = Configurator(settings={"djsession.secret_key": KEY})
+        install(config, own)
+        config.add_route("me", "/me")
+        config.add_view(me, route_name="me", renderer="json")
+        for permission in ("theirs", "manage"):
+            config.add_route(permission, f"/{permission}", factory=Root)
+            config.add_view(
+                lambda request: Response("yes"), route_name=permission, permission=permission
+            )
+        app = TestApp(config.make_wsgi_app())
+        assert app.get("/me", headers=cookie()).json == {"username": "theirs", "session": XIA}
+        assert app.get("/theirs", headers=cookie()).text == "yes"
+        # xia may do this, by the policy that is installed otherwise.
+        app.get("/manage", headers=cookie(), status=403)
 
-        app = make_app(lambda config: config.set_security_policy(Own()))
-        assert app.get("/me", headers=cookie()).json["username"] == "own"
+    def test_without_an_own_policy_it_is_the_proxys_at_once(self) -> None:
+        # Where each call takes effect when it is made, views have to be secured as well.
+        config = Configurator(settings={"djsession.secret_key": KEY}, autocommit=True)
+        config.include("djsession.pyramid")
+        config.add_route("manage", "/manage", factory=Root)
+        config.add_view(lambda request: Response(""), route_name="manage", permission="manage")
+        app = TestApp(config.make_wsgi_app())
+        app.get("/manage", headers=cookie(), status=200)
+        app.get("/manage", headers=cookie(DANA), status=403)
 
     @pytest.mark.parametrize(
         ("predicate", "session", "code"),

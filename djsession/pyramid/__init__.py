@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyramid.config import Configurator
+from pyramid.interfaces import PHASE2_CONFIG, PHASE3_CONFIG, ISecurityPolicy, ISessionFactory
 from pyramid.settings import aslist
 from pyramid.tweens import EXCVIEW
 
@@ -50,12 +51,24 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_djsession", _add_djsession)
     config.add_tween(_MOCKUP_TWEEN, over=EXCVIEW)
     config.add_tween(_TWEEN, under=EXCVIEW)
-    config.set_session_factory(session_factory)
-    config.set_security_policy(SecurityPolicy())
+    # Pyramid registers an application's own policies in phase 2, and its session factory in phase 3,
+    # in whatever order they are configured. Views, in phase 3, need the policy.
+    _add_default(config, ISecurityPolicy, SecurityPolicy(), PHASE2_CONFIG + 1)
+    _add_default(config, ISessionFactory, session_factory, PHASE3_CONFIG + 1)
     config.add_view_predicate("djsession_role", RolePredicate)
     config.add_view_predicate("djsession_plan", PlanPredicate)
     config.add_view_deriver(djsession_deriver, "djsession")
     config.add_djsession()
+
+
+def _add_default(config: Configurator, interface: Any, default: Any, order: int) -> None:
+    """Register a utility after all actions of a lower order, unless there is one by then."""
+
+    def register() -> None:
+        if config.registry.queryUtility(interface) is None:
+            config.registry.registerUtility(default, interface)
+
+    config.action((_add_default, interface), register, order=order)
 
 
 def _add_djsession(config: Configurator, **options: Any) -> None:
