@@ -511,6 +511,9 @@ class TestSettings:
             ({"djsession.trusted_proxies": ""}, "trusted_proxies: must not be empty"),
             ({"djsession.formats": "openssl, jwt"}, "formats: must be a list"),
             ({"djsession.mockup_allow_remote": "maybe"}, "mockup_allow_remote: must be true"),
+            ({"djsession.local_cookie_secure": "maybe"}, "local_cookie_secure: must be true"),
+            ({"djsession.local_cookie_samesite": "strict"}, 'must be "Lax", "Strict" or "None"'),
+            ({"djsession.local_cookie_samesite": "None"}, "set local_cookie_secure = true"),
         ],
     )
     def test_a_wrong_setting_stops_it(self, settings: dict[str, Any], said: str) -> None:
@@ -685,6 +688,29 @@ class TestSession:
         browser.get("/invalidate/x")
         assert browser.get("/get/cart") is None
         assert browser.get("/get/username") == "xia"
+
+    @pytest.mark.parametrize(
+        ("settings", "attributes"),
+        [
+            ({}, {"samesite=lax"}),
+            ({"local_cookie_secure": "true"}, {"secure", "samesite=lax"}),
+            ({"local_cookie_samesite": "Strict"}, {"samesite=strict"}),
+            (
+                {"local_cookie_samesite": "None", "local_cookie_secure": "true"},
+                {"secure", "samesite=none"},
+            ),
+        ],
+    )
+    def test_settings_restrict_where_the_cookie_goes(
+        self, settings: dict[str, str], attributes: set[str]
+    ) -> None:
+        browser = Browser(
+            make_app(**{f"djsession.{name}": value for name, value in settings.items()})
+        )
+        browser.get("/set/cart")
+        sent = browser.answer.headers["Set-Cookie"].lower().split("; ")
+        assert set(sent[1:]) - {"path=/", "httponly"} == attributes
+        assert browser.get("/get/cart") == "7"
 
     def test_another_user_on_the_same_browser_finds_nothing(self) -> None:
         browser = Browser(make_app())
@@ -987,6 +1013,20 @@ class TestMockups:
             app.get(path, headers=cookie(), status=[200])
             app.get(path, headers=cookie(), extra_environ={**LOCAL, **environ}, status=403)
 
+    def test_a_setting_adds_host_names(self, tmp_path: Path) -> None:
+        hosts = "dev.example.com\n  192.0.2.7"
+        app = self.make(tmp_path, **{"djsession.mockup_hosts": hosts})
+        for host, status in (
+            ("dev.example.com", 200),
+            ("192.0.2.7:8000", 200),
+            ("localhost", 200),
+            ("example.com", 403),
+        ):
+            app.get("/login/", extra_environ={**LOCAL, "HTTP_HOST": host}, status=status)
+        # Other machines stay outside.
+        remote = {"REMOTE_ADDR": "192.0.2.7", "HTTP_HOST": "dev.example.com"}
+        app.get("/login/", extra_environ={**LOCAL, **remote}, status=403)
+
     def test_a_setting_lets_other_machines_in_with_a_key(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -1032,17 +1072,31 @@ class TestMockups:
             self.make(tmp_path, "xia: 1\n")
 
 
-def test_it_works_with_the_debug_toolbar() -> None:
+@pytest.mark.parametrize("install", [after, before])
+def test_it_works_with_the_debug_toolbar(install: Install, tmp_path: Path) -> None:
     pytest.importorskip("pyramid_debugtoolbar")
-    app = make_app(
-        lambda config: config.include("pyramid_debugtoolbar"),
-        **{"debugtoolbar.hosts": "127.0.0.1"},
+    path = tmp_path / "sessions.yaml"
+    path.write_text("xia: {}\n")
+    config = Configurator(
+        settings={
+            "debugtoolbar.hosts": "127.0.0.1",
+            "djsession.secret_key": KEY,
+            "djsession.mockup": str(path),
+            "pyramid.reload_templates": "true",
+        }
     )
-    app.extra_environ.update(REMOTE_ADDR="127.0.0.1")
+    install(config, lambda config: config.include("pyramid_debugtoolbar"))
+    config.add_route("me", "/me")
+    config.add_view(me, route_name="me", renderer="json")
+    app = TestApp(config.make_wsgi_app(), extra_environ=LOCAL)
     assert app.get("/me", headers=cookie()).json["username"] == "xia"
     app.get("/me", status=403)
-    answer = app.get("/get/username", headers=cookie())
-    assert answer.json == {"value": "xia"}
+    # The toolbar reads the body of a request before the mockups do.
+    signed_in = app.post("/login/", {"user": "xia", "next": "/me"}, status=303)
+    app.reset()
+    token = signed_in.headers["Set-Cookie"].partition(";")[0]
+    assert app.get("/me", headers={"Cookie": token}).json["username"] == "xia"
+    app.post_json("/api/auth", {"username": "xia", "password": ""}, status=201)
 
 
 class TestExample:

@@ -488,6 +488,9 @@ def _body(request: Request) -> bytes | None:
     length = request.content_length
     if length is None or not 0 <= length <= _MAX_BODY:
         return None
+    if request.is_body_seekable:
+        # What is in front of the mockups may have read it, as Pyramid's debug toolbar does.
+        request.body_file_raw.seek(0)  # type: ignore[attr-defined]
     body: bytes = request.body_file_raw.read(length)
     return body
 

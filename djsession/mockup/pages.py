@@ -52,7 +52,13 @@ _ALLOW_REMOTE = (
     ("DJSESSION_MOCKUP_ALLOW_REMOTE", "Flask"),
     ("djsession.mockup_allow_remote", "Pyramid"),
 )
-_HOSTS = (("hosts", "MockupApp"), ("djsession serve --allow-host", ""), ("MOCKUP_HOSTS", "Django"))
+_HOSTS = (
+    ("hosts", "MockupApp"),
+    ("djsession serve --allow-host", ""),
+    ("MOCKUP_HOSTS", "Django"),
+    ("DJSESSION_MOCKUP_HOSTS", "Flask"),
+    ("djsession.mockup_hosts", "Pyramid"),
+)
 
 
 def login_page(

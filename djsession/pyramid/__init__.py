@@ -51,7 +51,7 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_djsession", _add_djsession)
     config.add_tween(_MOCKUP_TWEEN, over=EXCVIEW)
     config.add_tween(_TWEEN, under=EXCVIEW)
-    # Pyramid registers an application's own policies in phase 2, and its session factory in phase 3,
+    # Pyramid registers an application's own policies in phase 2 and its session factory in phase 3,
     # in whatever order they are configured. Views, in phase 3, need the policy.
     _add_default(config, ISecurityPolicy, SecurityPolicy(), PHASE2_CONFIG + 1)
     _add_default(config, ISessionFactory, session_factory, PHASE3_CONFIG + 1)

@@ -15,7 +15,7 @@ from pyramid.settings import asbool, aslist
 
 from ..errors import ConfigurationError, hide_locals
 from ..gate import Gate
-from ..settings import BOOLEAN, Parser, Settings, setting
+from ..settings import BOOLEAN, LIST, Parser, Settings, setting
 
 __all__ = ["OPTIONS", "Installed", "PyramidSettings", "installed", "settings_of"]
 
@@ -41,6 +41,12 @@ _DEVELOPMENT = (
 )
 
 
+def _samesite(value: Any) -> str:
+    if value not in ("Lax", "Strict", "None"):
+        raise ValueError('must be "Lax", "Strict" or "None"')
+    return str(value)
+
+
 @dataclass(frozen=True, init=False)
 class PyramidSettings(Settings):
     """The settings, ``djsession.`` + name in the ini file. Lists are as ``aslist`` takes them."""
@@ -49,10 +55,16 @@ class PyramidSettings(Settings):
     local_secret: str | None = setting(Parser(), is_secret=True)
     #: The name of that cookie.
     local_cookie_name: str = setting(Parser(), "djsession_local")
+    #: Whether browsers send that cookie only over TLS.
+    local_cookie_secure: bool = setting(BOOLEAN, False)
+    #: Which requests from other sites carry that cookie: "Lax", "Strict" or "None".
+    local_cookie_samesite: str = setting(Parser(_samesite), "Lax")
     #: A session factory that stores it instead, or the dotted name of one.
     local_session_factory: Any = setting(Parser())  # noqa: RUF009
     #: A YAML file of mockup sessions to sign in with. For development.ini.
     mockup: str | None = setting(Parser())
+    #: Host names and addresses, besides localhost, that mockup logins answer to.
+    mockup_hosts: tuple[str, ...] = setting(LIST, ())
     #: Whether mockup logins answer requests from other machines.
     mockup_allow_remote: bool = setting(BOOLEAN, False)
     #: Whether there are mockup logins although none of Pyramid's development settings is on.
@@ -63,6 +75,11 @@ class PyramidSettings(Settings):
             raise ConfigurationError(
                 "local_cookie_name is that of the proxy's cookie, which the proxy drops from every"
                 " response: choose another name"
+            )
+        if self.local_cookie_samesite == "None" and not self.local_cookie_secure:
+            raise ConfigurationError(
+                "local_cookie_samesite is None, and browsers drop such a cookie unless it is"
+                " secure: set local_cookie_secure = true"
             )
 
 
@@ -107,6 +124,8 @@ class Installed:
                 settings.local_secret,
                 cookie_name=settings.local_cookie_name,
                 httponly=True,
+                secure=settings.local_cookie_secure,
+                samesite=settings.local_cookie_samesite,
                 # Not a new cookie with every answer: the local part is saved when it has changed.
                 reissue_time=120,
             )

@@ -74,6 +74,7 @@ def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
     mockups = MockupApp(
         forbidden,
         settings.mockup,
+        hosts=settings.mockup_hosts,
         allow_remote=settings.mockup_allow_remote,
         **settings.gate_options(),
     )

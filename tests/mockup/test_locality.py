@@ -32,7 +32,13 @@ OPTIONS = [
     "DJSESSION_MOCKUP_ALLOW_REMOTE (Flask)",
     "djsession.mockup_allow_remote (Pyramid)",
 ]
-HOST_OPTIONS = ["hosts (MockupApp)", "djsession serve --allow-host", "MOCKUP_HOSTS (Django)"]
+HOST_OPTIONS = [
+    "hosts (MockupApp)",
+    "djsession serve --allow-host",
+    "MOCKUP_HOSTS (Django)",
+    "DJSESSION_MOCKUP_HOSTS (Flask)",
+    "djsession.mockup_hosts (Pyramid)",
+]
 
 
 def reason(**environ: Any) -> str | None:
