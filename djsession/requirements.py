@@ -23,7 +23,7 @@ def role_requirement(roles: tuple[str, ...], account: str | None) -> Requirement
 
     Raises ConfigurationError when no role is given, or when the view does not have that argument.
     """
-    if not roles or not all(isinstance(role, str) for role in roles):
+    if not roles or not all(role and isinstance(role, str) for role in roles):
         raise ConfigurationError('role_required takes names of roles: role_required("manager")')
 
     def is_met(session: Session, arguments: Mapping[str, Any]) -> bool:
@@ -41,7 +41,7 @@ def plan_requirement(plans: tuple[str, ...]) -> Requirement:
 
     Raises ConfigurationError when no plan is given.
     """
-    if not plans or not all(isinstance(plan, str) for plan in plans):
+    if not plans or not all(plan and isinstance(plan, str) for plan in plans):
         raise ConfigurationError('plan_required takes slugs of plans: plan_required("basic")')
     return lambda session, _: any(session.subscribed_to(plan) for plan in plans)
 

@@ -954,12 +954,13 @@ class TestSecurity:
         make_app(viewed).get("/view", headers=cookie(session), status=code)
 
     @pytest.mark.parametrize("value", ["", [], [1], [""]])
-    def test_a_predicate_needs_a_name(self, value: Any) -> None:
+    @pytest.mark.parametrize("predicate", ["djsession_role", "djsession_plan"])
+    def test_a_predicate_needs_a_name(self, predicate: str, value: Any) -> None:
         def viewed(config: Configurator) -> None:
             config.add_route("view", "/view")
-            config.add_view(lambda request: None, route_name="view", djsession_role=value)
+            config.add_view(lambda request: None, route_name="view", **{predicate: value})
 
-        with pytest.raises(Exception, match="djsession_role takes a name"):
+        with pytest.raises(Exception, match=f"{predicate} takes a name"):
             make_app(viewed)
 
 

@@ -29,7 +29,7 @@ class TestRoles:
         with pytest.raises(ConfigurationError, match="the view has no argument 'account'"):
             role_requirement(("manager",), "account")(Session(XIA), {"slug": "xia"})
 
-    @pytest.mark.parametrize("roles", [(), (len,), (None,), (["manager"],)])
+    @pytest.mark.parametrize("roles", [(), (len,), (None,), (["manager"],), ("",), ("manager", "")])
     def test_without_a_role_it_is_an_error(self, roles: Any) -> None:
         with pytest.raises(ConfigurationError, match="names of roles"):
             role_requirement(roles, None)
@@ -47,7 +47,7 @@ class TestPlans:
         session = Session(roles={"manager": [{"slug": "a", "subscriptions": [ended]}]})
         assert not plan_requirement(("basic",))(session, {})
 
-    @pytest.mark.parametrize("plans", [(), (len,), (None,)])
+    @pytest.mark.parametrize("plans", [(), (len,), (None,), ("",), ("basic", "")])
     def test_without_a_plan_it_is_an_error(self, plans: Any) -> None:
         with pytest.raises(ConfigurationError, match="slugs of plans"):
             plan_requirement(plans)

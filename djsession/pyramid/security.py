@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pyramid.authorization import ACLHelper
@@ -12,7 +13,7 @@ from pyramid.request import Request
 from zope.interface import implementer
 
 from ..errors import ConfigurationError
-from ..requirements import principals_of
+from ..requirements import Requirement, plan_requirement, principals_of, role_requirement
 from ..session import Session
 from .request import session_of
 
@@ -51,28 +52,34 @@ class SecurityPolicy:
 class _Predicate:
     """A view predicate that takes one name or several, any of which will do."""
 
-    name = ""
+    name: str
+    requirement: Callable[[tuple[str, ...]], Requirement]
 
     def __init__(self, value: str | Sequence[str], config: Configurator) -> None:
-        self.wanted = (value,) if isinstance(value, str) else tuple(value)
-        if not self.wanted or not all(isinstance(item, str) and item for item in self.wanted):
-            raise ConfigurationError(f"{self.name} takes a name or a list of them")
+        self._wanted = (value,) if isinstance(value, str) else tuple(value)
+        try:
+            self._is_met = self.requirement(self._wanted)
+        except ConfigurationError:
+            raise ConfigurationError(f"{self.name} takes a name or a list of them") from None
 
     def text(self) -> str:
-        return f"{self.name} = {', '.join(self.wanted)}"
+        return f"{self.name} = {', '.join(self._wanted)}"
 
     phash = text
 
+    def __call__(self, context: Any, request: Request) -> bool:
+        return self._is_met(session_of(request), {})
+
 
 class RolePredicate(_Predicate):
-    name = "djsession_role"
+    """``djsession_role``: the user has one of the roles for any organization."""
 
-    def __call__(self, context: Any, request: Request) -> bool:
-        return bool(session_of(request).accessibles(self.wanted))
+    name = "djsession_role"
+    requirement = staticmethod(partial(role_requirement, account=None))
 
 
 class PlanPredicate(_Predicate):
-    name = "djsession_plan"
+    """``djsession_plan``: an organization of the user is subscribed to one of the plans."""
 
-    def __call__(self, context: Any, request: Request) -> bool:
-        return any(session_of(request).subscribed_to(plan) for plan in self.wanted)
+    name = "djsession_plan"
+    requirement = staticmethod(plan_requirement)
