@@ -259,15 +259,75 @@ class TestGate:
         answer = app.get("/me", status=403)
         assert answer.headers.getall("Cache-Control") == ["no-store"]
 
-    def test_a_subrequest_has_no_session_of_its_own(self) -> None:
-        def nested(config: Configurator) -> None:
-            def outer(request: Request) -> Response:
-                return request.invoke_subrequest(Request.blank("/me"))
 
-            config.add_route("outer", "/outer")
-            config.add_view(outer, route_name="outer")
+def with_subrequests(config: Configurator) -> None:
+    """Add views that answer with the response to a subrequest to the path in ``to``."""
 
-        assert make_app(nested).get("/outer", headers=cookie()).json["username"] is None
+    def answer(request: Request) -> Response:
+        if request.matchdict["how"] == "blank":
+            subrequest = Request.blank(request.params["to"])
+        else:
+            subrequest = request.copy_get()
+            subrequest.path_info = request.params["to"]
+        use_tweens = "tweens" in request.params
+        return request.invoke_subrequest(subrequest, use_tweens=use_tweens)
+
+    config.add_route("subrequest", "/subrequest/{how}")
+    config.add_view(answer, route_name="subrequest")
+
+
+class TestSubrequests:
+    def test_a_new_request_has_no_session(self) -> None:
+        app = make_app(with_subrequests)
+        answer = app.get("/subrequest/blank?to=/me", headers=cookie())
+        assert answer.json == {"username": None, "session": {}}
+
+    def test_with_tweens_the_gate_decides_about_it(self) -> None:
+        app = make_app(with_subrequests, **{"djsession.allowed_no_session": "/get"})
+        answer = app.get("/subrequest/blank?to=/me&tweens", headers=cookie(), status=403)
+        assert answer.headers["Cache-Control"] == "no-store"
+        answer = app.get("/subrequest/blank?to=/get/username&tweens", headers=cookie())
+        assert answer.json == {"value": None}
+
+    @pytest.mark.parametrize("tweens", ["", "&tweens"])
+    @pytest.mark.parametrize("trusted", [None, "10.0.0.7"])
+    def test_a_copy_of_the_request_has_its_session(self, tweens: str, trusted: str | None) -> None:
+        app = make_app(with_subrequests, **{"djsession.trusted_proxies": trusted})
+        app.extra_environ["REMOTE_ADDR"] = "10.0.0.7"
+        answer = app.get(f"/subrequest/copy?to=/me{tweens}", headers=cookie())
+        assert answer.json == {"username": "xia", "session": XIA}
+        assert answer.headers.getall("Cache-Control") == ["private"]
+        assert answer.headers.getall("Vary") == ["Cookie, Authorization"]
+
+    @pytest.mark.parametrize("tweens", ["", "&tweens"])
+    def test_what_a_visitors_copy_reads_of_the_local_session_makes_its_response_private(
+        self, tweens: str
+    ) -> None:
+        app = make_app(with_subrequests, **{"djsession.allowed_no_session": "/subrequest /get"})
+        answer = app.get(f"/subrequest/copy?to=/get/cart{tweens}")
+        assert answer.headers.getall("Cache-Control") == ["private"]
+
+    @pytest.mark.parametrize("tweens", ["", "&tweens"])
+    def test_what_a_copy_writes_is_kept(self, tweens: str) -> None:
+        browser = Browser(make_app(with_subrequests))
+        browser.get(f"/subrequest/copy?to=/set/cart{tweens}")
+        assert browser.get("/get/cart") == "7"
+
+    @pytest.mark.parametrize("use_tweens", [False, True])
+    def test_a_copy_of_a_refused_request_stores_nothing(self, use_tweens: bool) -> None:
+        def with_a_page(config: Configurator) -> None:
+            def page(request: Request) -> Response:
+                subrequest = request.copy_get()
+                subrequest.path_info = "/set/cart"
+                return request.invoke_subrequest(subrequest, use_tweens=use_tweens)
+
+            config.add_forbidden_view(page)
+
+        app = make_app(with_a_page, **{"djsession.allowed_no_session": "/set"})
+        answer = app.get("/me")
+        assert answer.json == {"value": None}
+        assert "Set-Cookie" not in answer.headers
+        assert answer.headers.getall("Cache-Control") == ["no-store"]
 
 
 RESPONSES = [
