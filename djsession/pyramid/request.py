@@ -60,7 +60,8 @@ def djsession_deriver(view: View, info: Any) -> View:
     # subscriber, which makes it look for more of them four times: either costs more than the
     # decryption.
     def derived(context: Any, request: Request) -> Any:
-        session_of(request)
+        if "djsession" not in request.__dict__:
+            session_of(request)
         return view(context, request)
 
     return derived

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from functools import cached_property
 from typing import Any, NoReturn
 
 from pyramid.interfaces import ISession
@@ -27,12 +26,23 @@ class PyramidSession(MergedSession[Any]):
     """``request.session``: the proxy's keys, read-only, over the application's own session."""
 
     def __init__(self, proxied: Session, request: Request) -> None:
-        # The local part is made when it is first used: most requests do without it.
         self.proxied, self._request = proxied, request
+        # It is made when it is first used: most requests do without it.
+        self._local_part: LocalPart[Any] | None = None
 
-    @cached_property
+    @property
     def local_part(self) -> LocalPart[Any]:  # type: ignore[override]
         """The part that the application may write."""
+        if self._local_part is None:
+            self._local_part = self._make_local_part()
+        return self._local_part
+
+    @property
+    def is_local_open(self) -> bool:
+        """Whether the application's own session was asked for."""
+        return self._local_part is not None and self._local_part.is_open
+
+    def _make_local_part(self) -> LocalPart[Any]:
         request = self._request
         is_refused = REFUSED_KEY in request.environ
         configured = installed(request.registry).local_factory or _NoLocal
@@ -62,11 +72,6 @@ class PyramidSession(MergedSession[Any]):
                     environ["HTTP_COOKIE"] = cookie
 
         return LocalPart(self.proxied, open_stored, open_new, is_refused=is_refused)
-
-    @property
-    def is_local_open(self) -> bool:
-        """Whether the application's own session was asked for."""
-        return "local_part" in self.__dict__ and self.local_part.is_open
 
     @property
     def created(self) -> Any:
