@@ -41,6 +41,9 @@ Factory = Callable[..., Any]
 class SessionUnderTest(PyramidSession):
     """Has the attributes of the local session that Pyramid's tests look at."""
 
+    def __init__(self, local_part: LocalPart[Any]) -> None:
+        self.proxied, self._local_part = Session(), local_part
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.local, name)
 
@@ -55,7 +58,7 @@ def factory_over(inner: Factory) -> Factory:
             def open_local() -> Any:
                 return local_factory(request)
 
-            return SessionUnderTest(Session(), LocalPart(Session(), open_local, open_local))
+            return SessionUnderTest(LocalPart(Session(), open_local, open_local))
 
         return factory
 
