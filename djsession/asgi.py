@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from .caching import with_caching_headers
+from .caching import CACHING_NAMES, with_caching_headers
 from .errors import AccessDenied, hide_locals
 from .gate import Gate
 from .refusal import refusal
@@ -78,12 +78,10 @@ class SessionMiddleware:
             except AccessDenied:
                 await _refuse(scope, receive, send)
                 return
-        if kind == "websocket":
-            await self.app(scope, receive, send)
-            return
 
         async def send_with_caching(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            # The second type is how an application refuses the handshake of a WebSocket.
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = _with_caching_headers(message.get("headers", ()), is_personal=is_personal)
                 message = {**message, "headers": headers}
             await send(message)
@@ -187,14 +185,28 @@ def check_scope(gate: Gate, scope: Scope) -> Session:
 def peer_of(scope: Scope) -> str | None:
     """Return the address of the connection, None for a Unix socket.
 
-    uvicorn and Hypercorn leave the port 0 where they have replaced the address by that in
-    X-Forwarded-For. No connection comes from that port.
+    REPLACED_PEER where a server may have replaced the address by that in X-Forwarded-For. uvicorn
+    and Hypercorn leave the port 0 then, from which no connection comes. Where the client sent a
+    port as well, in X-Forwarded-For (uvicorn) or X-Forwarded-Port (Daphne), they use that port.
     """
     client = scope.get("client")
     if not client:
         return None
-    address, port = client[0], client[1]
-    return REPLACED_PEER if port == 0 and address else address
+    address: str = client[0]
+    if client[1] == 0:
+        return REPLACED_PEER
+    forwarded, has_port = "", False
+    for name, value in scope["headers"]:
+        if name == b"x-forwarded-for":
+            forwarded += f",{value.decode('latin-1')}"
+        elif name == b"x-forwarded-port":
+            has_port = True
+    if forwarded:
+        for item in forwarded.split(","):
+            host = item.strip()
+            if host.rpartition(":")[0].strip("[]") == address or (has_port and host == address):
+                return REPLACED_PEER
+    return address
 
 
 def open_path(scope: Scope) -> str | None:
@@ -216,12 +228,23 @@ def open_path(scope: Scope) -> str | None:
     return path or "/"
 
 
+def _as_bytes(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+#: What is added to a response without caching headers of its own, by ``is_personal``.
+_ADDED = {flag: _as_bytes(with_caching_headers([], is_personal=flag)) for flag in (False, True)}
+
+_CACHING_NAMES = tuple(name.encode() for name in CACHING_NAMES)
+
+
 def _with_caching_headers(headers: Headers, *, is_personal: bool) -> list[tuple[bytes, bytes]]:
-    as_text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-    return [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in with_caching_headers(as_text, is_personal=is_personal)
-    ]
+    headers = list(headers)
+    for name, _ in headers:
+        if len(name) in (4, 13) and name.lower() in _CACHING_NAMES:
+            as_text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+            return _as_bytes(with_caching_headers(as_text, is_personal=is_personal))
+    return [*headers, *_ADDED[is_personal]]
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -235,7 +258,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
         {
             "type": "http.response.start",
             "status": 403,
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
+            "headers": _as_bytes(headers),
         }
     )
     body = b"" if scope["method"] == "HEAD" else body

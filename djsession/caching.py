@@ -16,7 +16,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["REFUSAL_HEADERS", "caching_changes", "caching_headers", "with_caching_headers"]
+__all__ = [
+    "CACHING_NAMES",
+    "REFUSAL_HEADERS",
+    "caching_changes",
+    "caching_headers",
+    "with_caching_headers",
+]
 
 _VARY = ("Cookie", "Authorization")
 _VARY_VALUE = ", ".join(_VARY)
@@ -25,7 +31,9 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 #: The caching headers of a refusal: nobody else's request may be answered with it.
 REFUSAL_HEADERS = (("Cache-Control", "no-store"), ("Vary", _VARY_VALUE))
 
-_NAMES = ("cache-control", "vary")
+#: The headers that the rule is about, in lower case.
+CACHING_NAMES = ("cache-control", "vary")
+
 _IMPERSONAL = (("Vary", _VARY_VALUE),)
 _PERSONAL = (("Vary", _VARY_VALUE), ("Cache-Control", "private"))
 
@@ -80,7 +88,7 @@ def with_caching_headers(
 ) -> list[tuple[str, str]]:
     """Return the headers of a response, as in WSGI, with the caching headers."""
     for name, _ in headers:
-        if len(name) in (4, 13) and name.lower() in _NAMES:
+        if len(name) in (4, 13) and name.lower() in CACHING_NAMES:
             changes = caching_changes(headers, is_personal=is_personal)
             replaced = [name.lower() for name, _ in changes]
             return [*(header for header in headers if header[0].lower() not in replaced), *changes]

@@ -132,8 +132,9 @@ class Gate:
             cause = "the request did not come from one of trusted_proxies"
             if peer == REPLACED_PEER:
                 cause = (
-                    "trusted_proxies cannot be checked, since ProxyFix may have replaced the"
-                    " address of the connection; put SessionMiddleware around ProxyFix"
+                    "trusted_proxies cannot be checked, since X-Forwarded-For may have replaced the"
+                    " address of the connection; put SessionMiddleware around ProxyFix, and run"
+                    " uvicorn with --no-proxy-headers"
                 )
             return DecodedRequest(settings, headers, None, (cause,), bool(candidates))
         cause = refusal_of_all(candidates, authorization, settings.formats, settings.max_token_size)

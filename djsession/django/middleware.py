@@ -17,6 +17,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import http_date
 
+from ..asgi import peer_of
 from ..caching import REFUSAL_HEADERS
 from ..errors import AccessDenied, ConfigurationError
 from ..session import Session
@@ -88,16 +89,15 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
     def _passes(self, request: HttpRequest) -> bool:
         announce_user(None)
         gate, meta = get_gate(), request.META
+        scope = getattr(request, "scope", None)
         # What the middleware for WSGI found is in META. Django's error mails print what is there.
         earlier = meta.pop(DECODED_KEY, None)
-        scope = getattr(request, "scope", None)
-        if earlier is None and scope is not None:
-            earlier = scope.get(DECODED_KEY)
+        if scope is None:
+            peer = meta.get("REMOTE_ADDR")
+        else:
+            peer, earlier = peer_of(scope), scope.get(DECODED_KEY)
         decoded = gate.decode(
-            meta.get("HTTP_COOKIE"),
-            meta.get("HTTP_AUTHORIZATION"),
-            meta.get("REMOTE_ADDR"),
-            earlier,
+            meta.get("HTTP_COOKIE"), meta.get("HTTP_AUTHORIZATION"), peer, earlier
         )
         meta.pop(SESSION_KEY, None)
         is_refused = False

@@ -44,11 +44,17 @@ def connections_kept() -> Iterator[None]:
 
 
 def by_asgi(
-    path: str, *, script_name: str = "", scope: Mapping[str, Any] | None = None, **meta: Any
+    path: str,
+    *,
+    app: Any = None,
+    script_name: str = "",
+    scope: Mapping[str, Any] | None = None,
+    **meta: Any,
 ) -> Answer:
     """Send the same request by ASGI: the path of the scope includes the root_path.
 
-    ``meta`` are headers only; ``scope`` goes into the scope.
+    ``meta`` are headers only; ``scope`` goes into the scope. ``app`` is Django's own handler or an
+    application around it.
     """
     headers = [
         (name.removeprefix("HTTP_").replace("_", "-").lower().encode(), value.encode())
@@ -58,6 +64,7 @@ def by_asgi(
         "path": script_name + path,
         "root_path": script_name,
         "headers": headers,
+        "client": ("127.0.0.1", 50_000),
         **(scope or {}),
     }
     messages: list[Mapping[str, Any]] = []
@@ -74,7 +81,7 @@ def by_asgi(
         async def send(message: Mapping[str, Any]) -> None:
             messages.append(message)
 
-        await ASGIHandler()(sent, receive, send)
+        await (app or ASGIHandler())(sent, receive, send)
 
     try:
         run(scenario())
