@@ -10,7 +10,8 @@
     client.get("/app/", headers=session_headers({"username": "xia"}, secret_key))
 
 ``client`` is Django's ``Client`` or ``AsyncClient``, Django REST framework's ``APIClient``, Flask's
-``FlaskClient`` or WebTest's ``TestApp``. For pytest there are the fixtures ``djsession_key`` and
+``FlaskClient``, WebTest's ``TestApp``, Starlette's and FastAPI's ``TestClient``, or a ``Client`` or
+``AsyncClient`` of httpx. For pytest there are the fixtures ``djsession_key`` and
 ``login_as``: see :mod:`djsession.pytest_plugin`.
 """
 
@@ -21,7 +22,9 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .asgi import SessionMiddleware
 from .codec import SessionCodec
+from .gate import Gate
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -70,6 +73,9 @@ def log_in(
     kind = _kind_of(client)
     if kind == "django":
         client.cookies[name] = token  # type: ignore[attr-defined]
+    elif kind == "httpx":
+        log_out(client, cookie_name=name)
+        client.cookies.set(name, token)  # type: ignore[attr-defined]
     else:
         client.set_cookie(name, token)  # type: ignore[attr-defined]
     return client
@@ -84,7 +90,7 @@ def log_out(client: Client, *, cookie_name: str | None = None) -> Client:
     elif kind == "flask":
         client.delete_cookie(name)  # type: ignore[attr-defined]
     else:
-        jar = client.cookiejar  # type: ignore[attr-defined]
+        jar = client.cookies.jar if kind == "httpx" else client.cookiejar  # type: ignore[attr-defined]
         for cookie in [cookie for cookie in jar if cookie.name == name]:
             jar.clear(cookie.domain, cookie.path, name)
     return client
@@ -103,9 +109,11 @@ def _kind_of(client: Any) -> str:
         return "webtest"
     if hasattr(client, "cookies") and hasattr(client, "force_login"):
         return "django"
+    if hasattr(getattr(client, "cookies", None), "jar"):
+        return "httpx"  # or Starlette's, which is one
     raise TypeError(
-        f"{type(client).__name__} is no test client of Django, Flask or WebTest: send it"
-        " session_headers(...)"
+        f"{type(client).__name__} is not a test client of Django, Flask, WebTest, Starlette or"
+        " httpx: send it session_headers(...)"
     )
 
 
@@ -119,6 +127,9 @@ def settings_under_test(client: Any) -> Settings | None:
     elif kind == "django":
         conf = sys.modules.get("djsession.django.conf")
         found = conf and conf.get_settings()
+    elif kind == "httpx":
+        transport = getattr(client, "_transport", None)
+        found = _settings_in(getattr(client, "app", None) or getattr(transport, "app", None))
     else:
         pyramid = sys.modules.get("djsession.pyramid")
         registry = getattr(client.app, "registry", None)
@@ -138,3 +149,17 @@ def _settings_of(client: Any, secret_key: str | None, cookie_name: str | None) -
         cookie_name=cookie_name or found.cookie_name,
         formats=found.formats,
     )
+
+
+def _settings_in(app: Any) -> Settings | None:
+    """Return the settings of the first SessionMiddleware in a stack of middlewares, or None."""
+    while app is not None:
+        gate = getattr(app, "gate", None)
+        if isinstance(gate, Gate):
+            return gate.settings
+        # Where Starlette keeps what add_middleware was given until the application starts.
+        for middleware in getattr(app, "user_middleware", ()):
+            if middleware.cls is SessionMiddleware:
+                return Settings.from_environ(None, **middleware.kwargs)
+        app = getattr(app, "app", None)
+    return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from django.test import AsyncClient, Client
 
-from djsession import ConfigurationError, SessionMiddleware, loads
+from djsession import ConfigurationError, SessionMiddleware, dumps, loads
+from djsession.asgi import SessionMiddleware as AsgiMiddleware
 from djsession.testing import log_in, log_out, session_headers
 from tests.helpers.commands import ROOT
 from tests.helpers.django_clients import run
@@ -106,6 +108,75 @@ def test_webtest() -> None:
         assert client.get("/", headers=session_headers(XIA, KEY, cookie_name="mine"), status="*")
 
 
+def asgi_apps(**settings: Any) -> list[Any]:
+    """Return an ASGI application wrapped in the middleware, and one that was given it."""
+    applications = pytest.importorskip("starlette.applications")
+    from starlette.authentication import requires
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    @requires("authenticated", status_code=401)
+    async def home(request: Any) -> Any:
+        return PlainTextResponse(request.user.display_name)
+
+    routes = [Route("/", home)]
+    given = applications.Starlette(routes=routes)
+    given.add_middleware(AsgiMiddleware, secret_key=KEY, **settings)
+    wrapped = AsgiMiddleware(applications.Starlette(routes=routes), secret_key=KEY, **settings)
+
+    async def outermost(scope: Any, receive: Any, send: Any) -> None:
+        await wrapped(scope, receive, send)
+
+    outermost.app = wrapped  # type: ignore[attr-defined]
+    return [given, wrapped, outermost]
+
+
+@pytest.mark.parametrize("settings", [{}, {"cookie_name": "mine"}, {"formats": ["jwt"]}])
+@pytest.mark.parametrize("package", ["starlette.testclient", "httpx", "httpx2"])
+def test_starlette_and_httpx(package: str, settings: Any) -> None:
+    module = pytest.importorskip(package)
+
+    async def with_httpx(app: Any) -> None:
+        transport = module.ASGITransport(app=app)
+        async with module.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            assert (await client.get("/")).status_code == 403
+            for user in ("alice", "bob"):
+                assert (await log_in(client, user).get("/")).text == user
+            assert (await log_out(client).get("/")).status_code == 403
+            assert (await client.get("/", headers=headers)).text == "carol"
+
+    headers = session_headers("carol", KEY, format="jwt")
+    for app in asgi_apps(**settings):
+        if hasattr(module, "AsyncClient"):
+            asyncio.run(with_httpx(app))
+            continue
+        client = module.TestClient(app)
+        assert client.get("/").status_code == 403
+        for user in ("alice", "bob"):
+            assert log_in(client, user).get("/").text == user
+        assert log_out(client).get("/").status_code == 403
+        assert client.get("/", headers=headers).text == "carol"
+
+
+@pytest.mark.parametrize("package", ["httpx", "httpx2"])
+def test_httpx_without_asgi(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    httpx = pytest.importorskip(package)
+    app = SessionMiddleware(wsgi, secret_key=KEY, cookie_name="mine")
+    base_url = "http://testserver"
+    with httpx.Client(transport=httpx.WSGITransport(app=app), base_url=base_url) as client:
+        assert log_in(client, XIA).get("/").text == "xia"
+        # A cookie of the same name that the application has set for its own host.
+        client.cookies.set("mine", dumps(XIA, KEY), domain="testserver.local", path="/")
+        assert log_in(client, "alice").get("/").text == "alice"
+        assert log_out(client).get("/").status_code == 403
+    # A server that runs elsewhere: key and name come from the environment.
+    monkeypatch.setenv("DJAODJIN_SECRET_KEY", OTHER_KEY)
+    with httpx.Client() as client:
+        [cookie] = log_in(client, XIA).cookies.jar
+        assert cookie.name == "sessionid"
+        assert loads(cookie.value, OTHER_KEY) == XIA
+
+
 def test_a_site_with_the_jwt_backend() -> None:
     """Test clients send the token in the cookie, as mockup logins do."""
     client = flask_app(DJSESSION_FORMATS=["jwt"]).test_client()
@@ -130,6 +201,43 @@ xia:
       - {slug: xia, printable_name: Xia Lee}
 """
 
+FASTAPI_CONFTEST = """
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from djsession.asgi import SessionMiddleware
+from djsession.fastapi import CurrentSession
+
+@pytest.fixture
+def client(djsession_key):
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware)
+
+    @app.get("/")
+    async def index(session: CurrentSession):
+        return {"user": session.username, "accounts": session.managed_accounts}
+
+    return TestClient(app)
+"""
+
+FASTAPI_TESTS = """
+def test_nobody(client):
+    assert client.get("/").status_code == 403
+
+def test_somebody(client, login_as):
+    assert login_as("xia") is client
+    assert client.get("/").json() == {"user": "xia", "accounts": ["xia"]}
+"""
+
+
+def test_the_fixtures_with_fastapi(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("fastapi")
+    (pytester.path / "sessions.yaml").write_text(SESSIONS)
+    pytester.makeconftest(FASTAPI_CONFTEST)
+    pytester.makepyfile(FASTAPI_TESTS)
+    pytester.runpytest_subprocess("-p", "no:django").assert_outcomes(passed=2)
+
+
 CONFTEST = """
 import pytest
 from flask import Flask
@@ -151,6 +259,7 @@ def client(djsession_key):
 TESTS = """
 import os
 from djsession import loads
+from djsession.asgi import SessionMiddleware as AsgiMiddleware
 from djsession.testing import session_headers
 
 def test_nobody(client):

@@ -1,0 +1,117 @@
+"""Dependencies for FastAPI: the session of a request, and the role or plan that a view requires.
+
+::
+
+    from djsession.asgi import SessionMiddleware
+    from djsession.fastapi import CurrentSession, plan_required, role_required
+
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware)
+
+    @app.get("/manage/{slug}", dependencies=[Depends(role_required("manager", account="slug"))])
+    async def manage(slug: str, session: CurrentSession):
+        return {"username": session.username}
+
+They work in WebSocket endpoints, too. In the OpenAPI document, an operation that uses them takes
+the session cookie or a bearer token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Security, WebSocketException
+from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
+from fastapi.openapi.models import SecurityBase as Model
+from fastapi.requests import HTTPConnection
+from fastapi.security.base import SecurityBase
+
+from .errors import ConfigurationError
+from .requirements import Requirement, plan_requirement, role_requirement
+from .session import Session
+from .settings import Settings
+from .wsgi import SESSION_KEY
+
+__all__ = ["CurrentSession", "current_session", "plan_required", "role_required"]
+
+
+class _Transport(SecurityBase):
+    """A security scheme that is only described, since the middleware has read the token.
+
+    Those of FastAPI look for the token again, and not in a WebSocket.
+    """
+
+    def __init__(self, scheme_name: str, model: Model) -> None:
+        self.scheme_name, self.model = scheme_name, model
+
+    async def __call__(self) -> None:
+        """Nothing is left to do."""
+
+
+_COOKIE = _Transport(
+    "sessionCookie",
+    APIKey.model_validate(
+        {
+            "in": APIKeyIn.cookie,
+            "name": Settings.cookie_name,
+            "description": "The session cookie. The setting cookie_name gives it another name.",
+        }
+    ),
+)
+_BEARER = _Transport(
+    "sessionBearer", HTTPBearer(bearerFormat="JWT", description="The session as a jwt.")
+)
+
+
+async def current_session(
+    connection: HTTPConnection,
+    _cookie: Annotated[None, Security(_COOKIE)],
+    _bearer: Annotated[None, Security(_BEARER)],
+) -> Session:
+    """Return the Session of a request or a WebSocket, which is empty when nobody is signed in.
+
+    Raises ConfigurationError when the middleware is not installed.
+    """
+    session = connection.scope.get(SESSION_KEY)
+    if not isinstance(session, Session):
+        raise ConfigurationError(
+            "there is no session, because djsession.asgi.SessionMiddleware is not installed: call"
+            " app.add_middleware(SessionMiddleware)"
+        )
+    return session
+
+
+#: The type of an argument that receives the Session of the request.
+CurrentSession = Annotated[Session, Depends(current_session)]
+
+#: What ``Depends`` takes. It returns the Session.
+Dependency = Callable[[HTTPConnection, CurrentSession], Awaitable[Session]]
+
+
+def role_required(*roles: str, account: str | None = None) -> Dependency:
+    """Return a dependency that answers 403 unless the user has one of ``roles``.
+
+    ``account`` names the path parameter that holds the slug of the organization to have the role
+    for; without it any organization will do. A WebSocket is refused before it is accepted.
+    """
+    return _required(role_requirement(roles, account))
+
+
+def plan_required(*plans: str) -> Dependency:
+    """Return a dependency that answers 403 unless an organization of the user has one of ``plans``.
+
+    A WebSocket is refused before it is accepted.
+    """
+    return _required(plan_requirement(plans))
+
+
+def _required(is_met: Requirement) -> Dependency:
+    async def check(connection: HTTPConnection, session: CurrentSession) -> Session:
+        if is_met(session, connection.path_params):
+            return session
+        if connection.scope["type"] == "websocket":
+            raise WebSocketException(code=1008)
+        raise HTTPException(status_code=403)
+
+    return check

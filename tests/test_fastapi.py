@@ -1,0 +1,277 @@
+"""The dependencies for FastAPI, with its own test client."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx2")
+
+from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from djsession import ConfigurationError, Session
+from djsession.asgi import SessionMiddleware
+from djsession.fastapi import CurrentSession, plan_required, role_required
+from djsession.testing import log_in, session_headers
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+
+Manager = Annotated[Session, Depends(role_required("manager", account="slug"))]
+
+router = APIRouter()
+
+
+@router.get("/session")
+async def session(session: CurrentSession) -> Any:
+    assert type(session) is Session
+    return session
+
+
+@router.get("/sync")
+def sync(session: CurrentSession) -> dict[str, str | None]:
+    return {"user": session.username}
+
+
+@router.get("/raw", response_model=None)
+async def raw(session: CurrentSession) -> Session:
+    return session
+
+
+@router.get("/manage/{slug}")
+async def manage(slug: str, session: Manager) -> str:
+    return f"{session.username} manages {slug}"
+
+
+@router.get("/any", dependencies=[Depends(role_required("contributor", "manager"))])
+async def any_account() -> str:
+    return "of some organization"
+
+
+@router.get("/contributor", dependencies=[Depends(role_required("contributor"))])
+async def contributor() -> str:
+    return "never"
+
+
+@router.get("/numbers/{slug}", dependencies=[Depends(role_required("manager", account="slug"))])
+async def numbered(slug: int) -> int:
+    return slug
+
+
+@router.get("/misspelt/{slug}", dependencies=[Depends(role_required("manager", account="slgu"))])
+async def misspelt(slug: str) -> str:
+    return "never"
+
+
+@router.get("/course", dependencies=[Depends(plan_required("basic", "all-courses"))])
+async def course() -> str:
+    return "for subscribers"
+
+
+@router.get("/premium", dependencies=[Depends(plan_required("premium"))])
+async def premium() -> str:
+    return "never"
+
+
+@router.get("/public/session")
+async def public(session: CurrentSession) -> dict[str, Any]:
+    return {"user": session.username, "type": type(session).__name__}
+
+
+@router.get("/public/manage", dependencies=[Depends(role_required("manager"))])
+async def public_manage() -> str:
+    return "never for visitors"
+
+
+@router.get("/unrelated")
+async def unrelated() -> str:
+    return "does not look at the session"
+
+
+@router.websocket("/ws")
+async def ws(websocket: WebSocket, session: CurrentSession) -> None:
+    await websocket.accept()
+    await websocket.send_json({"user": session.username})
+    await websocket.close()
+
+
+@router.websocket("/ws/{slug}")
+async def managers_ws(websocket: WebSocket, session: Manager) -> None:
+    await ws(websocket, session)
+
+
+def make_app(**settings: Any) -> FastAPI:
+    app = FastAPI()
+    app.include_router(router)
+    opened = ["/public", "/openapi.json"]
+    app.add_middleware(SessionMiddleware, secret_key=KEY, allowed_no_session=opened, **settings)
+    return app
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(make_app())
+
+
+@pytest.fixture
+def xia(client: TestClient) -> TestClient:
+    return log_in(client, XIA)
+
+
+class TestCurrentSession:
+    def test_it_is_the_session(self, xia: TestClient) -> None:
+        assert xia.get("/session").json() == XIA
+        assert xia.get("/raw").json() == XIA
+        assert xia.get("/sync").json() == {"user": "xia"}
+        headers = session_headers("dana", KEY, format="jwt")
+        assert TestClient(make_app()).get("/sync", headers=headers).json() == {"user": "dana"}
+
+    def test_without_a_session_the_middleware_refuses(self, client: TestClient) -> None:
+        for path in ("/session", "/unrelated", "/docs", "/nothing"):
+            answer = client.get(path, headers={"Accept": "application/json"})
+            assert (answer.status_code, answer.json()) == (403, {"detail": "Forbidden"})
+
+    def test_a_visitor_has_an_empty_one(self, client: TestClient) -> None:
+        nobody = {"user": None, "type": "Session"}
+        assert client.get("/public/session").json() == nobody
+        client.cookies["sessionid"] = "garbage"
+        assert client.get("/public/session").json() == nobody
+        assert log_in(client, {}).get("/public/session").json() == nobody
+
+    @pytest.mark.parametrize("planted", [None, XIA, "xia"])
+    def test_without_the_middleware_it_is_an_error(self, planted: Any) -> None:
+        app = FastAPI()
+        app.include_router(router)
+
+        async def outer(scope: Any, receive: Any, send: Any) -> None:
+            if planted is not None:
+                scope["djsession.session"] = planted
+            await app(scope, receive, send)
+
+        client = TestClient(outer)
+        headers = session_headers(XIA, KEY)
+        for path in ("/session", "/any", "/course", "/public/session", "/manage/xia"):
+            with pytest.raises(ConfigurationError, match=r"add_middleware\(SessionMiddleware\)"):
+                client.get(path, headers=headers)
+        for path in ("/ws", "/ws/xia"):
+            with (
+                pytest.raises(ConfigurationError, match="SessionMiddleware is not installed"),
+                client.websocket_connect(path, headers=headers),
+            ):
+                pass
+        assert client.get("/unrelated").status_code == 200
+        quiet = TestClient(outer, raise_server_exceptions=False)
+        assert quiet.get("/session", headers=headers).status_code == 500
+
+    def test_an_overridden_dependency_is_fastapis_business(self) -> None:
+        from djsession.fastapi import current_session
+
+        app = FastAPI()
+        app.include_router(router)
+        app.dependency_overrides[current_session] = lambda: Session(XIA)
+        assert TestClient(app).get("/manage/xia").status_code == 200
+        assert TestClient(app).get("/manage/dana").status_code == 403
+
+
+class TestRequirements:
+    def test_a_role_for_the_account_of_the_path(self, xia: TestClient) -> None:
+        assert xia.get("/manage/xia").json() == "xia manages xia"
+        for slug in ("cowork", "Xia", "xia%20", "%2E", "xi"):
+            answer = xia.get(f"/manage/{slug}")
+            assert (answer.status_code, answer.json()) == (403, {"detail": "Forbidden"})
+        assert xia.get("/manage/cowork?slug=xia").status_code == 403
+
+    def test_a_role_for_any_account(self, xia: TestClient) -> None:
+        assert xia.get("/any").status_code == 200
+        assert xia.get("/contributor").status_code == 403
+        assert log_in(xia, "dana").get("/any").status_code == 403
+
+    def test_a_slug_that_looks_like_a_number(self, client: TestClient) -> None:
+        log_in(client, {"username": "xia", "roles": {"manager": [{"slug": "7"}]}})
+        assert client.get("/numbers/7").json() == 7
+        assert client.get("/numbers/8").status_code == 403
+
+    def test_a_plan(self, xia: TestClient) -> None:
+        assert xia.get("/course").status_code == 200
+        assert xia.get("/premium").status_code == 403
+        assert log_in(xia, "dana").get("/course").status_code == 403
+
+    def test_a_visitor_on_an_open_path_is_refused(self, client: TestClient) -> None:
+        assert client.get("/public/manage").status_code == 403
+        assert log_in(client, {}).get("/public/manage").status_code == 403
+        assert log_in(client, XIA).get("/public/manage").status_code == 200
+
+    def test_a_parameter_that_the_path_does_not_have_is_an_error(self, xia: TestClient) -> None:
+        for path in ("/misspelt/xia", "/misspelt/xia?slgu=xia"):
+            with pytest.raises(ConfigurationError, match="no argument 'slgu'"):
+                xia.get(path)
+
+    @pytest.mark.parametrize("required", [role_required, plan_required])
+    @pytest.mark.parametrize("names", [(), (["manager"],), (None,)])
+    def test_nothing_required_is_an_error(self, required: Any, names: Any) -> None:
+        with pytest.raises(ConfigurationError):
+            required(*names)
+
+    def test_the_response_has_caching_headers(self, xia: TestClient) -> None:
+        for path in ("/manage/xia", "/manage/cowork", "/nothing"):
+            headers = xia.get(path).headers
+            assert headers["Cache-Control"] == "private"
+            assert headers["Vary"] == "Cookie, Authorization"
+
+
+class TestWebSockets:
+    def test_it_has_the_session(self, xia: TestClient) -> None:
+        for path in ("/ws", "/ws/xia"):
+            with xia.websocket_connect(path) as websocket:
+                assert websocket.receive_json() == {"user": "xia"}
+
+    @pytest.mark.parametrize("path", ["/ws", "/ws/cowork"])
+    def test_it_is_refused_before_it_is_accepted(self, path: str, client: TestClient) -> None:
+        if path != "/ws":
+            log_in(client, XIA)
+        with pytest.raises(WebSocketDisconnect) as caught, client.websocket_connect(path):
+            pass
+        assert caught.value.code == 1008
+
+    def test_a_wrong_key(self, client: TestClient) -> None:
+        headers = session_headers(XIA, OTHER_KEY)
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers=headers):
+            pass
+
+
+class TestOpenAPI:
+    def test_the_operations_that_use_the_session_say_so(self, client: TestClient) -> None:
+        document = client.get("/openapi.json").json()
+        schemes = document["components"]["securitySchemes"]
+        for scheme in schemes.values():
+            scheme.pop("description")
+        assert schemes == {
+            "sessionCookie": {"type": "apiKey", "in": "cookie", "name": "sessionid"},
+            "sessionBearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        }
+        found = {
+            path: operations["get"].get("security")
+            for path, operations in document["paths"].items()
+        }
+        assert found.pop("/unrelated") is None
+        assert len(found) == 12
+        one_of_both: list[Any] = [{"sessionCookie": []}, {"sessionBearer": []}]
+        assert all(security == one_of_both for security in found.values())
+
+    def test_nothing_else_appears_in_it(self, client: TestClient) -> None:
+        document = client.get("/openapi.json").json()
+        assert "Session" not in document["components"]["schemas"]
+        parameters = document["paths"]["/manage/{slug}"]["get"]["parameters"]
+        assert [item["name"] for item in parameters] == ["slug"]
+        assert "parameters" not in document["paths"]["/session"]["get"]
+
+
+def test_no_thread_is_used(xia: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*args: Any, **kwargs: Any) -> None:
+        pytest.fail("a thread was used")
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", fail)
+    for path in ("/session", "/manage/xia", "/course"):
+        assert xia.get(path).status_code == 200
