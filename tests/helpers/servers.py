@@ -16,6 +16,9 @@ from tests.helpers.sessions import Capture
 
 Serve = Callable[..., int]
 GUNICORN = ("-m", "gunicorn", "-c", "examples/gunicorn.conf.py", "-b", "127.0.0.1:{port}")
+UVICORN = ("-m", "uvicorn", "--port", "{port}", "--no-proxy-headers")
+HYPERCORN = ("-m", "hypercorn", "--bind", "127.0.0.1:{port}")
+DAPHNE = ("-m", "daphne", "-b", "127.0.0.1", "-p", "{port}")
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.commands import ROOT, environment
 from tests.helpers.proxy import PROXY_PYTHON, SESSIONS, Browser, without
-from tests.helpers.servers import GUNICORN, running_server
+from tests.helpers.servers import GUNICORN, UVICORN, running_server
 from tests.helpers.sessions import KEY
 
 if not PROXY_PYTHON:
@@ -44,6 +44,7 @@ APPLICATIONS = {
     "flask": "examples.flask_app:create_app()",
     "pyramid": "tests.interop.pyramid_wsgi:application",
     "django": "examples.django_app.wsgi:application",
+    "fastapi": "examples.fastapi_app:app",
 }
 
 
@@ -72,9 +73,10 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, s
             }
             if application == "django":
                 variables = _django_variables(folder)
+            server = UVICORN if application == "fastapi" else GUNICORN
             port = stack.enter_context(
                 running_server(
-                    (sys.executable, *GUNICORN, APPLICATIONS[application]),
+                    (sys.executable, *server, APPLICATIONS[application]),
                     folder / "application.log",
                     **variables,
                 )

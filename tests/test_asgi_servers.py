@@ -1,0 +1,162 @@
+"""The FastAPI example under uvicorn, Hypercorn and Daphne, with requests and WebSockets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from djsession import dumps
+from tests.helpers.servers import DAPHNE, HYPERCORN, UVICORN, Serve, http, raw_http
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+
+pytest.importorskip("fastapi")
+client = pytest.importorskip("websockets.sync.client")
+exceptions = pytest.importorskip("websockets.exceptions")
+
+APPLICATION = "examples.fastapi_app:app"
+SERVERS = {
+    "uvicorn": (*UVICORN, APPLICATION),
+    "hypercorn": (*HYPERCORN, APPLICATION),
+    "daphne": (*DAPHNE, APPLICATION),
+}
+COOKIE = {"Cookie": f'_ga=1; sessionid="{dumps(XIA, KEY)}"; theme="dark mode"'}
+BEARER = {"Authorization": f"Bearer {dumps(XIA, KEY, 'jwt')}"}
+DANA = {"Cookie": f'sessionid="{dumps({"username": "dana"}, KEY)}"'}
+VISITOR = {"Cookie": f'sessionid="{dumps({}, KEY)}"'}
+REFUSED: list[dict[str, str]] = [
+    {},
+    {"Cookie": "sessionid=garbage"},
+    {"Cookie": f"sessionid={dumps(XIA, OTHER_KEY)}"},
+    {"Authorization": "Bearer garbage"},
+    {"Authorization": "Bearer", **COOKIE},
+    {"Authorization": f"Bearer {dumps({}, KEY, 'jwt')}", **COOKIE},
+]
+
+
+@pytest.fixture(params=SERVERS)
+def port(request: pytest.FixtureRequest, serve: Serve) -> int:
+    # Daphne chooses Twisted's reactor by way of Django's settings, if there are any.
+    return serve(*SERVERS[request.param], DJAODJIN_SECRET_KEY=KEY)
+
+
+def connect(port: int, path: str, headers: dict[str, str], origin: str | None = None) -> Any:
+    url = f"ws://127.0.0.1:{port}{path}"
+    # A proxy in the environment is for other hosts.
+    return client.connect(url, additional_headers=headers, origin=origin, proxy=None)
+
+
+def refusal(port: int, path: str, headers: dict[str, str], **options: Any) -> int:
+    """Return the status with which a server refuses a handshake."""
+    with pytest.raises(exceptions.InvalidStatus) as caught:
+        connect(port, path, headers, **options)
+    return int(caught.value.response.status_code)
+
+
+def test_requests(port: int) -> None:
+    for headers in (COOKIE, BEARER):
+        status, received, body = http(port, "/app/", **headers)
+        assert status == 200
+        assert b"<h1>Hello, xia</h1>" in body
+        assert b"<li>xia</li>" in body
+        assert received["vary"] == "Cookie, Authorization"
+        assert received["cache-control"] == "private"
+        shown = json.loads(http(port, "/session", **headers)[2])
+        assert {key: shown[key] for key in XIA} == XIA
+    assert b"Hello, visitor" in http(port, "/", **VISITOR)[2]
+
+    for headers in REFUSED:
+        for path in ("/", "/session", "/openapi.json", "/docs", "/nothing"):
+            status, received, body = http(port, path, **headers)
+            assert (status, body) == (403, b"Forbidden\n")
+            assert received["cache-control"] == "no-store"
+    status, received, body = http(port, "/about")
+    assert (status, body) == (200, b"open to anyone")
+    assert received["vary"] == "Cookie, Authorization"
+    assert "cache-control" not in received
+
+    assert http(port, "/manage/xia", **COOKIE)[2] == b"xia manages xia"
+    assert http(port, "/manage/cowork", **COOKIE)[0] == 403
+    assert http(port, "/manage/xia", **DANA)[0] == 403
+    assert http(port, "/course", **COOKIE)[0] == 200
+    assert http(port, "/course", **DANA)[0] == 403
+
+    evil = {"username": "<script>alert(1)</script>", "roles": {"x": [{"slug": "<script>"}]}}
+    _, _, body = http(port, "/", Cookie=f"sessionid={dumps(evil, KEY)}")
+    assert body.count(b"<script") == 1  # the page's own
+    large = {**XIA, "bio": "x" * 4_000}
+    shown = json.loads(http(port, "/session", Cookie=f"sessionid={dumps(large, KEY)}")[2])
+    assert shown == large
+
+
+def test_head_and_a_body_that_nobody_reads(port: int) -> None:
+    for line in ("HEAD / HTTP/1.1", "POST /nothing HTTP/1.1"):
+        body = "x" * 70_000 if line.startswith("POST") else ""
+        length = f"Content-Length: {len(body)}\n" if body else ""
+        status, headers, body_received = raw_http(
+            port, f"{line}\nHost: 127.0.0.1\nConnection: close\n{length}\n{body}"
+        )
+        assert status == 403
+        assert headers["content-length"] == "10"
+        assert body_received == (b"" if line.startswith("HEAD") else b"Forbidden\n")
+
+
+def test_websockets(port: int) -> None:
+    for path in ("/live", "/app/live", "/manage/xia/live"):
+        for headers in (COOKIE, BEARER):
+            with connect(port, path, headers) as socket:
+                assert socket.recv() == "connected as xia"
+                socket.send("hello")
+                assert socket.recv() == "xia: hello"
+    with connect(port, "/live", VISITOR) as socket:
+        assert socket.recv() == "connected as visitor"
+
+
+def test_refused_websockets(port: int) -> None:
+    for headers in REFUSED:
+        for path in ("/live", "/manage/xia/live", "/nothing"):
+            assert refusal(port, path, headers) == 403
+    # What the application refuses.
+    assert refusal(port, "/manage/cowork/live", COOKIE) == 403
+    assert refusal(port, "/manage/xia/live", DANA) == 403
+    for origin in ("https://www.example.com", "null"):
+        assert refusal(port, "/live", COOKIE, origin=origin) == 403
+    with connect(port, "/live", COOKIE, origin=f"http://127.0.0.1:{port}") as socket:
+        assert socket.recv() == "connected as xia"
+
+
+def test_two_sockets_at_once_have_their_own_sessions(port: int) -> None:
+    with connect(port, "/live", COOKIE) as first, connect(port, "/live", DANA) as second:
+        assert (first.recv(), second.recv()) == ("connected as xia", "connected as dana")
+        for socket in (second, first, second):
+            socket.send("hello")
+        assert (first.recv(), second.recv()) == ("xia: hello", "dana: hello")
+
+
+def test_a_sign_in_at_the_mockup_server_counts(serve: Serve) -> None:
+    """As README.rst says: browsers send the cookies of a host name to each of its ports."""
+    mockup = serve(
+        "-m",
+        "djsession",
+        "serve",
+        "examples.hello:application",
+        "--mockup",
+        "examples/sessions.yaml",
+        "--port",
+        "{port}",
+        DJAODJIN_SECRET_KEY=KEY,
+    )
+    port = serve(*SERVERS["uvicorn"], DJAODJIN_SECRET_KEY=KEY)
+    form = "username=xia&password=any"
+    status, headers, _ = raw_http(
+        mockup,
+        f"POST /login/ HTTP/1.1\nHost: 127.0.0.1:{mockup}\nConnection: close\n"
+        "Content-Type: application/x-www-form-urlencoded\n"
+        f"Content-Length: {len(form)}\n\n{form}",
+    )
+    assert status == 303
+    cookie, *attributes = headers["set-cookie"].split("; ")
+    assert "Path=/" in attributes
+    assert not any(item.startswith("Domain") for item in attributes)
+    assert b"Hello, xia" in http(port, "/app/", Cookie=cookie)[2]
