@@ -1,7 +1,0 @@
-"""The Django project as an ASGI application."""
-
-from __future__ import annotations
-
-from django.core.asgi import get_asgi_application
-
-application = get_asgi_application()
