@@ -236,9 +236,9 @@ def build(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print the cost of decoding and of each adapter, beside djaodjin-deployutils.
 
-    ``nox -s bench -- decode adapters django servers`` names the parts; all of them by default.
+    ``nox -s bench -- decode asgi adapters django servers`` names the parts; all of them by default.
     """
     # The newest Django that djaodjin-deployutils supports.
     install_with_test_dependencies(session, "djaodjin-deployutils", "Django~=5.2.0")
-    for name in session.posargs or ("decode", "adapters", "django", "servers"):
+    for name in session.posargs or ("decode", "asgi", "adapters", "django", "servers"):
         session.run("python", "-m", f"tests.benchmarks.bench_{name}")

@@ -48,6 +48,8 @@ class SessionMiddleware:
     looks at ``scope["client"]``: run the server without the option that replaces it by the address
     in X-Forwarded-For, which a client can set (uvicorn: ``--no-proxy-headers``).
 
+    Put it around all other middlewares. Whatever is outside is asked before the gate.
+
     The settings are the fields of :class:`~djsession.settings.Settings`. One that is not given
     comes from the environment. Raises ConfigurationError when one is missing or wrong.
     """
@@ -79,12 +81,12 @@ class SessionMiddleware:
                 await _refuse(scope, receive, send)
                 return
 
-        async def send_with_caching(message: Message) -> None:
+        def send_with_caching(message: Message) -> Awaitable[None]:
             # The second type is how an application refuses the handshake of a WebSocket.
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = _with_caching_headers(message.get("headers", ()), is_personal=is_personal)
                 message = {**message, "headers": headers}
-            await send(message)
+            return send(message)
 
         await self.app(scope, receive, send_with_caching)
 
@@ -157,7 +159,7 @@ def decode_scope(gate: Gate, scope: Scope) -> Session | None:
         # HTTP/2 splits cookies over several headers (RFC 9113 section 8.2.3).
         "; ".join(cookies) if cookies else None,
         ",".join(authorizations) if authorizations else None,
-        peer_of(scope),
+        peer_of(gate, scope),
         scope.get(DECODED_KEY),
     )
     scope[DECODED_KEY] = decoded
@@ -182,14 +184,14 @@ def check_scope(gate: Gate, scope: Scope) -> Session:
     )
 
 
-def peer_of(scope: Scope) -> str | None:
-    """Return the address of the connection, None for a Unix socket.
+def peer_of(gate: Gate, scope: Scope) -> str | None:
+    """Return the address of the connection, None for a Unix socket or where nobody asks for it.
 
     REPLACED_PEER where a server may have replaced the address by that in X-Forwarded-For. uvicorn
     and Hypercorn leave the port 0 then, from which no connection comes. Where the client sent a
     port as well, in X-Forwarded-For (uvicorn) or X-Forwarded-Port (Daphne), they use that port.
     """
-    client = scope.get("client")
+    client = None if gate.settings.trusted_proxies is None else scope.get("client")
     if not client:
         return None
     address: str = client[0]

@@ -324,7 +324,8 @@ class TestPeer:
 
     @pytest.mark.parametrize("address", ["10.0.0.7", "", "localhost"])
     def test_an_address_with_the_port_0_was_replaced(self, address: str) -> None:
-        assert peer_of(make_scope(client=(address, 0))) == REPLACED_PEER
+        gate = make_gate(trusted_proxies=self.TRUSTED)
+        assert peer_of(gate, make_scope(client=(address, 0))) == REPLACED_PEER
         assert not self.is_trusted((address, 0))
 
     def test_without_trusted_proxies_it_does_not_matter(self) -> None:

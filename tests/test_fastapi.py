@@ -10,6 +10,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx2")
 
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -173,6 +174,31 @@ class TestCurrentSession:
         app.dependency_overrides[current_session] = lambda: Session(XIA)
         assert TestClient(app).get("/manage/xia").status_code == 200
         assert TestClient(app).get("/manage/dana").status_code == 403
+
+
+def test_around_the_application_an_unhandled_exception_has_caching_headers() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def fail() -> None:
+        raise LookupError
+
+    wrapped = SessionMiddleware(app, secret_key=KEY)
+    client = TestClient(wrapped, raise_server_exceptions=False)
+    answer = log_in(client, XIA).get("/")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (500, "private")
+
+
+def test_cors_outside_answers_a_preflight_and_nothing_else() -> None:
+    app = make_app()
+    app.add_middleware(CORSMiddleware, allow_origins=["https://a.example"])
+    headers = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+    client = TestClient(app)
+    assert client.options("/session", headers=headers).status_code == 200
+    answer = client.get("/session", headers=headers)
+    assert answer.status_code == 403
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://a.example"
+    assert "Cookie" in answer.headers["Vary"]
 
 
 class TestRequirements:

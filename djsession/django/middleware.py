@@ -95,7 +95,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         if scope is None:
             peer = meta.get("REMOTE_ADDR")
         else:
-            peer, earlier = peer_of(scope), scope.get(DECODED_KEY)
+            peer, earlier = peer_of(gate, scope), scope.get(DECODED_KEY)
         decoded = gate.decode(
             meta.get("HTTP_COOKIE"), meta.get("HTTP_AUTHORIZATION"), peer, earlier
         )

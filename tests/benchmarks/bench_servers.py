@@ -1,4 +1,4 @@
-"""Requests per second under gunicorn: bare, with djsession, with djaodjin-deployutils.
+"""Requests per second of servers: bare, with djsession, with djaodjin-deployutils.
 
 It needs wrk, which Debian has as a package. Run it with ``nox -s bench -- servers``.
 """
@@ -22,17 +22,24 @@ from .measuring import KEY, OTHER_COOKIES, SIZES, headline, session_of
 ROUNDS = 5
 #: One process on one core, which keeps connections open; wrk has another core.
 GUNICORN = ("-m", "gunicorn", "--worker-class=gthread", "--threads=4", "--bind=127.0.0.1:{port}")
+UVICORN = ("-m", "uvicorn", "--port={port}", "--no-access-log", "--lifespan=off")
 WRK = ("wrk", "--threads=1", "--connections=4", "--duration=2s")
 
-WSGI, DJANGO = "tests.benchmarks.wsgi_apps", "tests.benchmarks.django_project"
-#: The row, the application that gunicorn loads, and the format of the token. The first row of each
-#: group is what the others are compared with.
+WSGI, ASGI = "tests.benchmarks.wsgi_apps", "tests.benchmarks.asgi_apps"
+DJANGO = "tests.benchmarks.django_project"
+#: The row, the application that the server loads, and the format of the token. The first row of
+#: each group is what the others are compared with.
 GROUPS = (
     (
         ("WSGI, bare", f"{WSGI}:bare", "openssl"),
         ("WSGI, djsession, openssl", f"{WSGI}:djsession", "openssl"),
         ("WSGI, djsession, jwt", f"{WSGI}:djsession", "jwt"),
         ("WSGI, deployutils.crypt", f"{WSGI}:deployutils", "openssl"),
+    ),
+    (
+        ("ASGI, bare", f"{ASGI}:bare", "openssl"),
+        ("ASGI, djsession, openssl", f"{ASGI}:djsession", "openssl"),
+        ("ASGI, djsession, jwt", f"{ASGI}:djsession", "jwt"),
     ),
     (
         ("Django, bare", f"{DJANGO}:served('bare')", "openssl"),
@@ -68,14 +75,15 @@ def main() -> None:
         ports: dict[str, int] = {}
         for application in {application for _, application, _ in rows}:
             log = logs / f"{len(ports)}.log"
-            command = (sys.executable, *GUNICORN, application)
+            server = UVICORN if application.startswith(ASGI) else GUNICORN
+            command = (sys.executable, *server, application)
             ports[application] = stack.enter_context(running_server(command, log))
         for _ in range(ROUNDS):
             for name, application, token_format in rows:
                 rates[name].append(requests_per_second(ports[application], tokens[token_format]))
 
     headline(
-        "gunicorn with one process of four threads",
+        "gunicorn with one process of four threads, uvicorn with one process",
         f"a session with {SIZES[0]} characters of JSON",
         f"medians of {ROUNDS} interleaved rounds",
     )
