@@ -148,20 +148,17 @@ def decode_scope(gate: Gate, scope: Scope) -> Session | None:
     nobody where there is none. A token is decoded once: a second gate with the same settings uses
     what the first one found.
     """
-    cookies: list[str] = []
-    authorizations: list[str] = []
+    cookie = authorization = None
     for name, value in scope["headers"]:
         if name == b"cookie":
-            cookies.append(value.decode("latin-1"))
+            text = value.decode("latin-1")
+            # HTTP/2 splits cookies over several headers (RFC 9113 section 8.2.3).
+            cookie = text if cookie is None else f"{cookie}; {text}"
         elif name == b"authorization":
-            authorizations.append(value.decode("latin-1"))
-    decoded = gate.decode(
-        # HTTP/2 splits cookies over several headers (RFC 9113 section 8.2.3).
-        "; ".join(cookies) if cookies else None,
-        ",".join(authorizations) if authorizations else None,
-        peer_of(gate, scope),
-        scope.get(DECODED_KEY),
-    )
+            text = value.decode("latin-1")
+            authorization = text if authorization is None else f"{authorization},{text}"
+    earlier = scope.get(DECODED_KEY)
+    decoded = gate.decode(cookie, authorization, peer_of(gate, scope), earlier)
     scope[DECODED_KEY] = decoded
     session = decoded.session
     found = scope[SESSION_KEY] = Session() if session is None else session
