@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,6 +133,55 @@ def test_two_sockets_at_once_have_their_own_sessions(port: int) -> None:
         for socket in (second, first, second):
             socket.send("hello")
         assert (first.recv(), second.recv()) == ("xia: hello", "dana: hello")
+
+
+WITH_PROXY_HEADERS = {
+    "uvicorn": ("-m", "uvicorn", "--port", "{port}", APPLICATION),  # as is its default
+    "daphne": (*DAPHNE, "--proxy-headers", APPLICATION),
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_trusted_proxies(server: str, serve: Serve) -> None:
+    forwarded = {"X_Forwarded_For": "192.0.2.1"}
+    for trusted, status in (("127.0.0.1", 200), ("192.0.2.1", 403)):
+        variables = {"DJAODJIN_SECRET_KEY": KEY, "DJSESSION_TRUSTED_PROXIES": trusted}
+        port = serve(*SERVERS[server], **variables)
+        assert http(port, "/", **COOKIE, **forwarded)[0] == status
+        assert http(port, "/", **COOKIE)[0] == status
+
+
+@pytest.mark.parametrize("server", WITH_PROXY_HEADERS)
+def test_an_address_that_a_server_took_from_a_header_is_not_trusted(
+    server: str, serve: Serve
+) -> None:
+    variables = {"DJAODJIN_SECRET_KEY": KEY, "DJSESSION_TRUSTED_PROXIES": "192.0.2.1,unix"}
+    port = serve(*WITH_PROXY_HEADERS[server], **variables)
+    for address in ("192.0.2.1", "192.0.2.1:5", "[192.0.2.1]:5", "localhost", ""):
+        for more in ({}, {"X_Forwarded_Port": "5"}, {"X_Forwarded_Port": "x"}):
+            headers = {"X_Forwarded_For": address, **more, **COOKIE}
+            assert http(port, "/", **headers)[0] == 403, headers
+
+
+@pytest.mark.parametrize(("trusted", "status"), [("unix", 200), ("127.0.0.1", 403)])
+@pytest.mark.parametrize(
+    "server",
+    [
+        ("-m", "uvicorn", "--uds", "{path}"),
+        ("-m", "hypercorn", "--bind", "unix:{path}"),
+        ("-m", "daphne", "-u", "{path}"),
+    ],
+    ids=lambda command: command[1],
+)
+def test_unix_sockets(
+    server: tuple[str, ...], trusted: str, status: int, serve: Serve, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "socket")
+    command = [item.replace("{path}", path) for item in server]
+    variables = {"DJAODJIN_SECRET_KEY": KEY, "DJSESSION_TRUSTED_PROXIES": trusted}
+    serve(*command, APPLICATION, unix_socket=path, **variables)
+    head = f"GET / HTTP/1.1\nHost: localhost\nConnection: close\nCookie: {COOKIE['Cookie']}"
+    assert raw_http(path, f"{head}\n\n")[0] == status
 
 
 def test_a_sign_in_at_the_mockup_server_counts(serve: Serve) -> None:
