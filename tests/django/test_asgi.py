@@ -20,7 +20,8 @@ from tests.helpers.django_clients import cookie
 from tests.helpers.gates import make_gate
 from tests.helpers.sessions import KEY, XIA
 
-pytestmark = pytest.mark.usefixtures("db")
+# Under ASGI a view runs in a thread, with a connection of its own.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def around_django(**settings: Any) -> SessionMiddleware:
