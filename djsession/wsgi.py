@@ -31,6 +31,7 @@ __all__ = [
     "forbidden",
     "is_open",
     "native_string",
+    "peer_of",
     "request_path",
 ]
 
@@ -140,10 +141,9 @@ def decode_request(gate: Gate, environ: dict[str, Any]) -> Session | None:
     once: a second gate with the same settings uses what the first one found.
     """
     get = environ.get
-    # ProxyFix replaces the address of the connection by X-Forwarded-For, which any client can set.
-    # Where several of them are stacked, only the last one has left a note of what it replaced.
-    peer = REPLACED_PEER if PROXY_FIX_KEY in environ else get("REMOTE_ADDR")
-    decoded = gate.decode(get("HTTP_COOKIE"), get("HTTP_AUTHORIZATION"), peer, get(DECODED_KEY))
+    decoded = gate.decode(
+        get("HTTP_COOKIE"), get("HTTP_AUTHORIZATION"), peer_of(environ), get(DECODED_KEY)
+    )
     environ[DECODED_KEY] = decoded
     session = decoded.session
     environ[SESSION_KEY] = Session() if session is None else session
@@ -154,6 +154,15 @@ def decode_request(gate: Gate, environ: dict[str, Any]) -> Session | None:
     else:
         environ["REMOTE_USER"] = remote_user
     return session
+
+
+def peer_of(environ: dict[str, Any]) -> str | None:
+    """Return the address of the connection, REPLACED_PEER where ProxyFix may have replaced it.
+
+    It takes X-Forwarded-For instead, which any client can set. Where several of them are stacked,
+    only the last one has left a note of what it replaced.
+    """
+    return REPLACED_PEER if PROXY_FIX_KEY in environ else environ.get("REMOTE_ADDR")
 
 
 @hide_locals

@@ -18,6 +18,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from ..transport import bearer_token
 from .backends.auth import user_of
 from .conf import get_gate
+from .requests import peer_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -59,7 +60,8 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
         if not hasattr(request._request, "djsession_is_sent"):
             _set_caching_headers(request)
         # What SessionMiddleware found may be from the cookie.
-        session = get_gate().decode(None, header, request.META.get("REMOTE_ADDR")).session
+        gate = get_gate()
+        session = gate.decode(None, header, peer_of(gate, request._request)).session
         if session is None:
             raise AuthenticationFailed(_("The token is not valid."))
         if session.username is None:

@@ -17,7 +17,6 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import http_date
 
-from ..asgi import peer_of
 from ..caching import REFUSAL_HEADERS
 from ..errors import AccessDenied, ConfigurationError
 from ..session import Session
@@ -27,7 +26,7 @@ from .backends.auth import announce_user
 from .backends.base import SessionStore, local_store_class
 from .conf import get_gate, get_settings
 from .page_cache import add_caching_headers
-from .requests import forced_session
+from .requests import forced_session, peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,12 +91,13 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         scope = getattr(request, "scope", None)
         # What the middleware for WSGI found is in META. Django's error mails print what is there.
         earlier = meta.pop(DECODED_KEY, None)
-        if scope is None:
-            peer = meta.get("REMOTE_ADDR")
-        else:
-            peer, earlier = peer_of(gate, scope), scope.get(DECODED_KEY)
+        if scope is not None:
+            earlier = scope.get(DECODED_KEY)
         decoded = gate.decode(
-            meta.get("HTTP_COOKIE"), meta.get("HTTP_AUTHORIZATION"), peer, earlier
+            meta.get("HTTP_COOKIE"),
+            meta.get("HTTP_AUTHORIZATION"),
+            peer_of(gate, request),
+            earlier,
         )
         meta.pop(SESSION_KEY, None)
         is_refused = False

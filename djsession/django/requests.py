@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .. import asgi, wsgi
 from ..errors import ConfigurationError
 from ..session import Session
 from ..wsgi import SESSION_KEY
@@ -12,7 +13,15 @@ from .conf import is_test_environment
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-__all__ = ["forced_session", "session_of"]
+    from ..gate import Gate
+
+__all__ = ["forced_session", "peer_of", "session_of"]
+
+
+def peer_of(gate: Gate, request: HttpRequest) -> str | None:
+    """Return the address of the connection, REPLACED_PEER where that may be another one."""
+    scope = getattr(request, "scope", None)
+    return wsgi.peer_of(request.META) if scope is None else asgi.peer_of(gate, scope)
 
 
 def session_of(request: HttpRequest) -> Session:

@@ -305,6 +305,13 @@ def test_trusted_proxies_with_each_handler(send: Any) -> None:
             assert send("/", HTTP_COOKIE=cookie()).code == status
 
 
+def test_a_peer_that_proxy_fix_replaced_is_not_trusted() -> None:
+    replaced = {"werkzeug.proxy_fix.orig": {"REMOTE_ADDR": "192.0.2.1"}}
+    with override_settings(DJSESSION={"TRUSTED_PROXIES": ["10.0.0.7"]}):
+        request = get(HTTP_COOKIE=cookie(), REMOTE_ADDR="10.0.0.7", **replaced)
+        assert through(request).djsession == {}
+
+
 def test_the_jwt_format_needs_no_other_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "joserfc", None)
     monkeypatch.setitem(sys.modules, "jwt", None)

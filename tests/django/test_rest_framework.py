@@ -10,7 +10,7 @@ pytest.importorskip("rest_framework")
 
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
-from django.test import override_settings
+from django.test import AsyncRequestFactory, override_settings
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 from rest_framework.throttling import ScopedRateThrottle, UserRateThrottle
@@ -97,6 +97,12 @@ class TestRestFramework:
                 assert client.get("/open/bearer", headers=headers).status_code == status
                 request = APIRequestFactory().get("/", headers=headers, REMOTE_ADDR=peer)
                 assert BearerMe.as_view()(request).status_code == status
+            replaced = {"werkzeug.proxy_fix.orig": {}, "REMOTE_ADDR": "10.0.0.7"}
+            request = APIRequestFactory().get("/", headers=headers, **replaced)
+            assert BearerMe.as_view()(request).status_code == 401
+        with override_settings(DJSESSION={**settings, "TRUSTED_PROXIES": ["127.0.0.1"]}):
+            request = AsyncRequestFactory().get("/", headers=headers)  # from port 0
+            assert BearerMe.as_view()(request).status_code == 401
 
     @pytest.mark.parametrize(
         ("headers", "status"),
