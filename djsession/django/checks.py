@@ -187,6 +187,16 @@ def _check_users(found: DjangoSettings) -> Iterator[CheckMessage]:
             hint="Derive the model from django.contrib.auth.models.PermissionsMixin.",
             id="djsession.E014",
         )
+    if found.staff_roles is not None:
+        for name in ("is_staff", "is_superuser"):
+            attribute = getattr(model, name, None)
+            if isinstance(attribute, property) and attribute.fset is None:
+                yield Error(
+                    f"STAFF_ROLES is set, and {model.__name__}.{name} is a property: every request"
+                    " of a user fails.",
+                    hint=f"Make {name} a field, or remove STAFF_ROLES.",
+                    id="djsession.E015",
+                )
     has_superusers = hasattr(model, "is_superuser") and found.user_source == "database"
     if has_superusers and found.staff_roles is None:
         yield Warning(

@@ -39,6 +39,10 @@ def test_a_check_warns_that_the_username_is_an_address_here() -> None:
     assert "Member.USERNAME_FIELD is email" in found["djsession.W009"]
     assert "Member does not have groups" in found["djsession.E014"]
     assert "djsession.W010" not in found  # the model does not have superusers
+    assert "djsession.E015" not in found
+    with override_settings(DJSESSION={"STAFF_ROLES": []}):
+        found = {message.id: message.msg for message in check_settings()}
+    assert "Member.is_staff is a property" in found["djsession.E015"]
 
 
 def test_without_a_row() -> None:

@@ -9,7 +9,10 @@ from django.db import models
 
 
 class Member(AbstractBaseUser):  # type: ignore[misc]
-    """The username is an e-mail address, the primary key a UUID; there is no ``last_login``."""
+    """The username is an e-mail address, the primary key a UUID; there is no ``last_login``.
+
+    ``is_staff`` is a property, as in the custom user of Django's documentation.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     email = models.EmailField(unique=True)
@@ -19,6 +22,10 @@ class Member(AbstractBaseUser):  # type: ignore[misc]
     objects = BaseUserManager()
 
     USERNAME_FIELD = "email"
+
+    @property
+    def is_staff(self) -> bool:
+        return False
 
 
 class Tenant(AbstractBaseUser):  # type: ignore[misc]
