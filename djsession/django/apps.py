@@ -21,13 +21,12 @@ class DjsessionConfig(AppConfig):  # type: ignore[misc]
         from . import checks, error_reports, messages, page_cache, roles
 
         # Also for projects that use the middleware for WSGI only.
-        for module in (error_reports, messages, page_cache):
+        for module in (error_reports, messages, page_cache, roles):
             module.install()
         if self.apps.is_installed("rest_framework"):
             from . import throttling
 
             throttling.install()
-        roles.connect()
         register(checks.check_settings, Tags.security)
         # AuthConfig connects one of this name that writes to the row of any user who signs in.
         # Whichever of the two comes first, this one is connected.

@@ -10,19 +10,19 @@ saves ``request.user``.
 
 from __future__ import annotations
 
+from functools import cache, wraps
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Q
-from django.db.models.signals import post_save, pre_save
 from django.utils.functional import SimpleLazyObject
 
 from ..session import Session
 from .conf import get_settings
 
-__all__ = ["apply_roles", "connect", "groups_field"]
+__all__ = ["apply_roles", "groups_field", "install"]
 
 # Where a user has what was granted: {name: (value in the database, value for this request)}.
 _GRANTED = "_djsession_granted"
@@ -77,20 +77,41 @@ def groups_field(model: Any) -> Any:
     return field if field.many_to_many and field.related_model is Group else None
 
 
-def connect() -> None:
-    """Keep what a session grants out of the database, where the application saves its user."""
-    model = get_user_model()
-    pre_save.connect(_before_save, sender=model, dispatch_uid="djsession.roles")
-    post_save.connect(_after_save, sender=model, dispatch_uid="djsession.roles")
+@cache
+def install() -> None:
+    """Keep what a session grants out of the database, where the application saves its user.
 
+    Reading the row again does not take it away either. The methods are those of the model, not
+    signals, so that this holds for models that derive from it, and for a save that fails.
+    """
+    model = get_user_model()._meta.concrete_model
+    save_base, refresh_from_db = model.save_base, model.refresh_from_db
 
-def _before_save(instance: Any, **kwargs: Any) -> None:
-    for name, (in_database, granted) in getattr(instance, _GRANTED, {}).items():
-        if getattr(instance, name) == granted:  # not changed by the application
-            setattr(instance, name, in_database)
+    @wraps(save_base)
+    def save_without(self: Any, *args: Any, **kwargs: Any) -> None:
+        kept = {
+            name: (in_database, granted)
+            for name, (in_database, granted) in self.__dict__.get(_GRANTED, {}).items()
+            if getattr(self, name) == granted  # not changed by the application
+        }
+        for name, (in_database, _) in kept.items():
+            setattr(self, name, in_database)
+        try:
+            save_base(self, *args, **kwargs)
+        finally:
+            for name, (in_database, granted) in kept.items():
+                if getattr(self, name) == in_database:
+                    setattr(self, name, granted)
 
+    @wraps(refresh_from_db)
+    def refresh_without(
+        self: Any, using: Any = None, fields: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        fields = None if fields is None else list(fields)
+        refresh_from_db(self, using, fields, *args, **kwargs)
+        for name, (_, granted) in [*self.__dict__.get(_GRANTED, {}).items()]:
+            if fields is None or name in fields:
+                self.__dict__[_GRANTED][name] = getattr(self, name), granted
+                setattr(self, name, granted)
 
-def _after_save(instance: Any, **kwargs: Any) -> None:
-    for name, (in_database, granted) in getattr(instance, _GRANTED, {}).items():
-        if getattr(instance, name) == in_database:
-            setattr(instance, name, granted)
+    model.save_base, model.refresh_from_db = save_without, refresh_without

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth import authenticate, get_user_model
+from asgiref.sync import async_to_sync
+from django.contrib.auth import authenticate, get_user, get_user_model
+from django.contrib.auth.backends import RemoteUserBackend
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 
@@ -92,13 +95,39 @@ class TestFlags:
         [
             "djsession.django.backends.auth.ProxyUserBackend",
             "django.contrib.auth.backends.RemoteUserBackend",
+            "tests.django.test_roles.EmployeeBackend",
         ],
     )
     def test_they_do_for_every_backend(self, backend: str) -> None:
         User.objects.create(username="xia", is_staff=True, is_superuser=True)
         with override_settings(AUTHENTICATION_BACKENDS=[backend]):
-            assert flags(signed_in(session_with("contributor")).user) == (False, False)
-            assert flags(signed_in(session_with("manager")).user) == (True, False)
+            for role, expected in (("contributor", (False, False)), ("manager", (True, False))):
+                request = signed_in(session_with(role))
+                assert flags(get_user(request)) == expected
+                assert flags(request.user) == expected
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize(
+        "backend",
+        [
+            "djsession.django.backends.auth.ProxyUserBackend",
+            "django.contrib.auth.backends.RemoteUserBackend",
+            "tests.django.test_roles.EmployeeBackend",
+        ],
+    )
+    def test_they_do_for_every_backend_without_blocking(self, backend: str) -> None:
+        async def view(request: HttpRequest) -> HttpResponse:
+            return HttpResponse(str(flags(await request.auser())))
+
+        async def ask(role: str) -> bytes:
+            request = RequestFactory().get("/", HTTP_COOKIE=cookie(session_with(role)))
+            content: bytes = (await middleware(view)(request)).content
+            return content
+
+        User.objects.create(username="xia", is_staff=True, is_superuser=True)
+        with override_settings(AUTHENTICATION_BACKENDS=[backend]):
+            assert run(ask("contributor")) == b"(False, False)"
+            assert run(ask("manager")) == b"(True, False)"
 
     def test_they_do_without_blocking(self) -> None:
         async def view(request: HttpRequest) -> HttpResponse:
@@ -131,6 +160,30 @@ class TestFlags:
         assert flags(authenticate(request, remote_user="dana")) == (False, False)
 
 
+class Employee(User):  # type: ignore[misc, valid-type]
+    """What a backend may return in place of the user model."""
+
+    class Meta:
+        proxy = True
+        app_label = "auth"
+
+
+class EmployeeBackend(RemoteUserBackend):  # type: ignore[misc]
+    """It overrides what it inherits."""
+
+    def authenticate(self, request: Any, remote_user: str | None = None, **more: Any) -> Any:
+        return Employee.objects.get_or_create(username=remote_user)[0]
+
+    async def aauthenticate(self, request: Any, remote_user: str | None = None, **more: Any) -> Any:
+        return (await Employee.objects.aget_or_create(username=remote_user))[0]
+
+    def get_user(self, user_id: Any) -> Any:
+        return Employee.objects.get(pk=user_id)
+
+    async def aget_user(self, user_id: Any) -> Any:
+        return await Employee.objects.aget(pk=user_id)
+
+
 class TestSaving:
     """What a session grants stays out of the database."""
 
@@ -154,6 +207,41 @@ class TestSaving:
             assert flags(user) == granted
         row.refresh_from_db()
         assert row.first_name == "Xia"
+        assert flags(row) == before
+
+    @pytest.mark.usefixtures("_staff_roles")
+    @pytest.mark.parametrize("fields", [None, ["is_staff", "is_superuser"], ["email"]], ids=str)
+    @pytest.mark.parametrize("role", ["manager", "contributor"])
+    def test_reading_the_row_again_does_not_bring_its_flags_back(
+        self, row: Any, role: str, fields: list[str] | None
+    ) -> None:
+        before = flags(row)
+        user = signed_in(session_with(role)).user
+        granted = flags(user)
+        for refresh in (user.refresh_from_db, async_to_sync(user.arefresh_from_db)):
+            refresh(fields=fields)
+            assert flags(user) == granted
+            user.save()
+            row.refresh_from_db()
+            assert flags(row) == before
+
+    @pytest.mark.usefixtures("_staff_roles")
+    def test_nor_does_a_save_that_fails(self, row: Any) -> None:
+        User.objects.create(username="dana")
+        user = signed_in(session_with("contributor")).user
+        user.username = "dana"
+        with pytest.raises(IntegrityError), transaction.atomic():
+            user.save()
+        assert flags(user) == (False, False)
+
+    @pytest.mark.usefixtures("_staff_roles")
+    def test_a_model_that_derives_from_the_user_model_is_saved_without_them(self, row: Any) -> None:
+        before = flags(row)
+        with override_settings(AUTHENTICATION_BACKENDS=["tests.django.test_roles.EmployeeBackend"]):
+            user = signed_in(session_with("manager")).user
+            assert flags(user) == (True, False)
+        user.save()
+        row.refresh_from_db()
         assert flags(row) == before
 
     @pytest.mark.usefixtures("_staff_roles")

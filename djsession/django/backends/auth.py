@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -38,6 +39,24 @@ def announce_user(user: Any) -> None:
     _announced.set(user)
 
 
+@cache
+def _give_announced(backend: Any) -> Any:
+    """Have Django get the user of the session from a backend, whoever wrote it."""
+    get_user, aget_user = backend.get_user, backend.aget_user
+
+    @wraps(get_user)
+    def get(self: Any, user_id: Any) -> Any:
+        return _announced_user(user_id) or _without_roles(get_user(self, user_id))
+
+    @wraps(aget_user)
+    async def aget(self: Any, user_id: Any) -> Any:
+        return _announced_user(user_id) or _without_roles(await aget_user(self, user_id))
+
+    backend.get_user, backend.aget_user = get, aget
+    return backend
+
+
+@_give_announced
 class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
     """Trusts the proxy's word on who the user is, as RemoteUserBackend a web server's.
 
@@ -92,21 +111,13 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
 
     def get_user(self, user_id: Any) -> Any:
         """Return the user with a primary key, or None."""
-        user = _announced_user(user_id)
-        if user is not None:
-            return user
-        if get_settings().user_source == "session":
-            return None
-        return _without_roles(super().get_user(user_id))
+        return None if get_settings().user_source == "session" else super().get_user(user_id)
 
     async def aget_user(self, user_id: Any) -> Any:
         """See :meth:`get_user`."""
-        user = _announced_user(user_id)
-        if user is not None:
-            return user
         if get_settings().user_source == "session":
             return None
-        return _without_roles(await super().aget_user(user_id))
+        return await super().aget_user(user_id)
 
     def _by_password(self, request: HttpRequest | None, credentials: dict[str, Any]) -> Any:
         if is_test_environment():
@@ -280,6 +291,8 @@ def _backends() -> list[tuple[str, Any]]:
         paths = [paths]
     backends = [(path, load_backend(path)) for path in paths]
     found = [item for item in backends if isinstance(item[1], RemoteUserBackend)]
+    for _, backend in found:
+        _give_announced(backend.__class__)
     if not found:
         logger.warning(
             "request.user is anonymous: AUTHENTICATION_BACKENDS lacks"
