@@ -132,10 +132,13 @@ class Credentials:
         """The principals of the session, and ``authenticated`` where somebody is signed in.
 
         See :func:`djsession.requirements.principals_of`. Starlette's documentation uses
-        ``authenticated`` for ``@requires``.
+        ``authenticated`` for ``@requires``, and ``admin``, which somebody may have as a username:
+        that is left out.
         """
         principals = principals_of(self.session)
-        return ["authenticated", *principals] if self.session.is_authenticated else principals
+        if not self.session.is_authenticated:
+            return principals
+        return ["authenticated", *(item for item in principals if item != self.session.username)]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

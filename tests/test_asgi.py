@@ -68,7 +68,6 @@ class TestScopes:
             "authenticated",
             "system.Everyone",
             "system.Authenticated",
-            "xia",
             "role:manager",
             "manager:xia",
             "plan:basic",

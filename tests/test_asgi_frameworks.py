@@ -39,6 +39,10 @@ def starlette() -> Any:
     async def managers(request: Any) -> Any:
         return await whoami(request)
 
+    @requires("xia")
+    async def named(request: Any) -> Any:
+        return await whoami(request)
+
     @requires("role:contributor")
     async def contributors(request: Any) -> Any:
         return await whoami(request)
@@ -55,6 +59,7 @@ def starlette() -> Any:
         Route("/open/members", members),
         Route("/managers", managers),
         Route("/contributors", contributors),
+        Route("/named", named),
         WebSocketRoute("/live", live),
     ]
     return applications.Starlette(routes=[*routes, Mount("/mounted", routes=routes)])
@@ -169,6 +174,7 @@ def test_requires_of_starlette() -> None:
         ("/members", 200),
         ("/managers", 200),
         ("/contributors", 403),
+        ("/named", 403),  # by the username, which users choose
         ("/mounted/managers", 200),
         ("/mounted/contributors", 403),
     ):
