@@ -10,7 +10,9 @@ no difference how far a request came before it failed.
 
 from __future__ import annotations
 
+import sys
 from functools import cache, wraps
+from pprint import pformat
 from typing import TYPE_CHECKING, Any
 
 from django.template.defaultfilters import pprint
@@ -50,7 +52,11 @@ def _without_secrets(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def masked(self: Any, request: HttpRequest | None, value: Any) -> Any:
         found = method(self, request, value)
-        text = pprint(found)  # as the report prints it
+        try:
+            # In one line: in the report, long bytes are split, and so is what they contain.
+            text = pformat(found, width=sys.maxsize)
+        except Exception:
+            text = pprint(found)  # as the report prints what cannot be printed
         masked = redact(text, _secrets(request))
         return found if masked == text else masked
 
