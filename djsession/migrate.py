@@ -157,13 +157,19 @@ class _File:
     after: bytes = b""
     notes: list[_Note] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """The path in one line: a terminal and ``patch`` act on what a name may contain."""
+        name = str(self.path)
+        return name if name.isprintable() else ascii(name)[1:-1]
+
     def diff(self) -> str:
         """Return what changed, as ``patch -p0`` takes it."""
         before, after = (
             [line.decode() for line in re.split(rb"(?<=\n)", data) if line]
             for data in (self.before, self.after)
         )
-        lines = unified_diff(before, after, str(self.path), str(self.path))
+        lines = unified_diff(before, after, self.name, self.name)
         return "".join(
             line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
             for line in lines
@@ -203,7 +209,7 @@ class Migration:
         by_reason: dict[_Reason, list[str]] = defaultdict(list)
         for file in self.files:
             for note in sorted(file.notes, key=lambda note: note.line):
-                by_reason[note.reason].append(f"  {file.path}:{note.line}: {note.subject}")
+                by_reason[note.reason].append(f"  {file.name}:{note.line}: {note.subject}")
         sections = [file.diff() for file in changed]
         if by_reason:
             sections.append("Not changed:\n")

@@ -563,6 +563,18 @@ class TestFiles:
         assert outside.read_text() == TEXT
 
     @pytest.mark.parametrize(
+        "name", ["a\x1b]0;title\x07.py", "a\n+++ ../other.py", "a\r.py", "caf\udce9.py"], ids=ascii
+    )
+    def test_a_name_that_cannot_be_printed_is_escaped(self, name: str, tmp_path: Path) -> None:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{TEXT}LOGGER = 'deployutils'\n")
+        (file,) = migrate(tmp_path).files
+        shown = str(tmp_path / name.encode("unicode_escape").decode())
+        assert file.diff().splitlines()[:2] == [f"--- {shown}", f"+++ {shown}"]
+        assert f"\n  {shown}:2: deployutils\n" in migrate(tmp_path).as_text()
+
+    @pytest.mark.parametrize(
         ("data", "said"),
         [
             (b"\n# \xff" + TEXT.encode(), "2: not UTF-8"),
