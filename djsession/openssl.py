@@ -36,7 +36,8 @@ _BLOCK = 16
 _HEADER = len(MAGIC) + 8
 # Every full padding there is, by its byte: 1 to 16 (RFC 5652 section 6.3).
 _PADDINGS = {size: bytes([size]) * size for size in range(1, _BLOCK + 1)}
-# Compared where the last byte is no size of a padding. It ends in one, so that it never matches.
+# Stands in for the padding where the last byte is not a valid size. Its own last byte is a valid
+# size, so the comparison always fails, and takes as long as with a real padding.
 _NO_PADDING = b"\x01" * 8
 
 

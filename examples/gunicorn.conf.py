@@ -12,6 +12,6 @@ threads = 4
 # some 24 KB, for users with a role in a hundred organizations.
 limit_request_field_size = 32_768
 
-# gunicorn takes the header SCRIPT_NAME of who connects from this machine for the mount point, and
-# that decides which paths are open. Set it in the environment where there is one.
+# From a peer on this machine, gunicorn takes the mount point out of the header SCRIPT_NAME, which a
+# client can set. Where the application has a mount point, set SCRIPT_NAME in the environment.
 forwarder_headers = ""
