@@ -346,14 +346,14 @@ class _Module(ast.NodeVisitor):
         self._handled: set[ast.AST] = set()
         self._attributes: dict[ast.AST, ast.Attribute] = {}
         self._uses: dict[str, list[ast.Name]] = defaultdict(list)
-        self._whole_imports: list[str] = []
+        self._whole_imports: set[str] = set()
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 self._attributes[node.value] = node
             elif isinstance(node, ast.Name):
                 self._uses[node.id].append(node)
             elif isinstance(node, ast.Import):
-                self._whole_imports += [item.name for item in node.names if item.asname is None]
+                self._whole_imports.update(item.name for item in node.names if item.asname is None)
         self.visit(tree)
 
     def result(self) -> bytes:
