@@ -20,8 +20,8 @@ from tests.helpers.django_clients import cookie
 from tests.helpers.gates import make_gate
 from tests.helpers.sessions import KEY, XIA
 
-# Under ASGI a view runs in a thread, with a connection of its own.
-pytestmark = pytest.mark.django_db(transaction=True)
+# Under ASGI a view runs in a thread, which would have a connection of its own to the database.
+WITHOUT_DATABASE = {"USER_SOURCE": "session"}
 
 
 def around_django(**settings: Any) -> SessionMiddleware:
@@ -31,7 +31,7 @@ def around_django(**settings: Any) -> SessionMiddleware:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[str]:
     """The tokens that were decoded, without those of mockup sessions."""
-    settings.DJSESSION = {}
+    settings.DJSESSION = WITHOUT_DATABASE
     tokens: list[str] = []
     original = SessionCodec.try_loads
 
@@ -64,7 +64,7 @@ def test_a_refusal_is_decoded_once(decoded: list[str]) -> None:
 
 
 def test_djangos_settings_decide_where_they_are_stricter(decoded: list[str]) -> None:
-    with override_settings(DJSESSION={"FORMATS": ["jwt"]}):
+    with override_settings(DJSESSION={**WITHOUT_DATABASE, "FORMATS": ["jwt"]}):
         assert by_asgi("/whoami", app=around_django(), HTTP_COOKIE=cookie()).code == 403
 
 
@@ -87,7 +87,7 @@ def test_djangos_error_page_shows_nothing_of_it(is_async: bool) -> None:
         return HttpResponse(status=500)
 
     urls = urlconf([path("", afail if is_async else fail)], handler500=report)
-    with override_settings(ROOT_URLCONF=urls, DJSESSION={}):
+    with override_settings(ROOT_URLCONF=urls, DJSESSION=WITHOUT_DATABASE):
         assert by_asgi("/", app=around_django(), HTTP_COOKIE=cookie()).code == 500
     assert len(reports) == 2
     [request] = requests
@@ -101,7 +101,8 @@ def test_djangos_error_page_shows_nothing_of_it(is_async: bool) -> None:
 
 
 def trusting(address: str) -> Any:
-    return override_settings(DJSESSION={"TRUSTED_PROXIES": [address, "unix"]})
+    ours = {**WITHOUT_DATABASE, "TRUSTED_PROXIES": [address, "unix"]}
+    return override_settings(DJSESSION=ours)
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,9 @@ def test_a_handler_of_the_project_does_not_choose_the_caching_headers(send: Send
     assert answer.headers["Vary"] == "Cookie, Authorization"
 
 
-@pytest.mark.django_db(transaction=True)  # under ASGI, in another thread
 def test_a_403_of_a_view_is_not_a_refusal_of_the_gate(send: Send) -> None:
-    answer = send("/course/", HTTP_COOKIE=cookie({"username": "dana"}))
+    with override_settings(DJSESSION={"USER_SOURCE": "session"}):
+        answer = send("/course/", HTTP_COOKIE=cookie({"username": "dana"}))
     assert answer.code == 403
     assert answer.headers["Cache-Control"] == "private"
 
