@@ -46,8 +46,12 @@ def make_scope(
 
 
 async def exchange(app: ASGIApplication, scope: Scope) -> list[Message]:
-    """Call an application, and return what it sent."""
+    """Call an application, and return what it sent.
+
+    When the response is complete, the client disconnects: some frameworks wait for that.
+    """
     sent: list[Message] = []
+    is_complete = asyncio.Event()
     kind = {"http": "http.request", "websocket": "websocket.connect"}.get(scope["type"], "")
     received = iter([{"type": kind}])
 
@@ -55,10 +59,13 @@ async def exchange(app: ASGIApplication, scope: Scope) -> list[Message]:
         try:
             return next(received)
         except StopIteration:
-            return await asyncio.Future()  # the client does nothing else
+            await is_complete.wait()
+            return {"type": f"{scope['type']}.disconnect"}
 
     async def send(message: Message) -> None:
         sent.append(message)
+        if message["type"].endswith(".body") and not message.get("more_body"):
+            is_complete.set()
 
     await app(scope, receive, send)
     return sent
