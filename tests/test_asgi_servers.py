@@ -93,7 +93,9 @@ def test_requests(port: int) -> None:
 
 def test_head_and_a_body_that_nobody_reads(port: int) -> None:
     for line in ("HEAD / HTTP/1.1", "POST /nothing HTTP/1.1"):
-        body = "x" * 70_000 if line.startswith("POST") else ""
+        # Small enough for the server to receive it all. Otherwise closing the connection resets it,
+        # and the client may not see the answer.
+        body = "x" * 1_000 if line.startswith("POST") else ""
         length = f"Content-Length: {len(body)}\n" if body else ""
         status, headers, body_received = raw_http(
             port, f"{line}\nHost: 127.0.0.1\nConnection: close\n{length}\n{body}"
