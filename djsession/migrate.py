@@ -111,8 +111,9 @@ class _Reason(Enum):
         " entries."
     )
     FLASK_COOKIE = (
-        "In Flask's configuration, SESSION_COOKIE_NAME names the cookie of the application's own"
-        " session. The proxy's cookie is DJSESSION_COOKIE_NAME, and the two must differ."
+        "In Flask's configuration, SESSION_COOKIE_NAME names the cookie in which the application"
+        " keeps its session. DJSESSION_COOKIE_NAME names the proxy's cookie, and the two must"
+        " differ."
     )
     OUTDATED = "Current versions of Django ignore these settings."
     LEFT = "djsession does not have these names. They still come from djaodjin-deployutils."

@@ -54,7 +54,7 @@ WRONG_FORMAT: Any = "jwe"
 
 
 class Date:
-    """A date of the application's own, with a mistake in it."""
+    """A date class of an application, with a mistake in it."""
 
     raises: type[Exception] = AttributeError
 

@@ -136,7 +136,7 @@ class DjangoSettings(Settings):
     def _check_together(self) -> None:
         if self.local_session_cookie_name == self.cookie_name:
             raise ConfigurationError(
-                "LOCAL_SESSION_COOKIE_NAME is that of the proxy's cookie, which the proxy drops"
+                "LOCAL_SESSION_COOKIE_NAME is the name of the cookie that the proxy drops"
                 " from every response: choose another name"
             )
         if self.superuser_roles and self.staff_roles is None:

@@ -84,7 +84,7 @@ class PyramidSession(MergedSession[Any]):
         return bool(self.local.new)
 
     def changed(self) -> None:
-        """Record that a mutable value of the application's own session was changed."""
+        """Record that the application changed a mutable value in its session."""
         self.local_part.bind().changed()
 
     def invalidate(self) -> None:
@@ -108,7 +108,7 @@ class PyramidSession(MergedSession[Any]):
         return self.local_part.bind().new_csrf_token()
 
     def get_csrf_token(self) -> Any:
-        """Return the CSRF token of the application's own session, a new one if there is none."""
+        """Return the CSRF token in the application's session. It is made at the first call."""
         return self.local_part.bind().get_csrf_token()
 
 

@@ -73,8 +73,8 @@ class PyramidSettings(Settings):
     def _check_together(self) -> None:
         if self.local_cookie_name == self.cookie_name:
             raise ConfigurationError(
-                "local_cookie_name is that of the proxy's cookie, which the proxy drops from every"
-                " response: choose another name"
+                "local_cookie_name is the name of the proxy's cookie, which the proxy removes from"
+                " every response: choose another name"
             )
         if self.local_cookie_samesite == "None" and not self.local_cookie_secure:
             raise ConfigurationError(

@@ -65,8 +65,8 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
     gets what the session says of ``email``, ``first_name``, ``last_name`` and ``full_name``, as
     far as the model has such fields, and a password that nobody can use.
 
-    With ``USER_SOURCE = "session"`` the user is an instance that was never saved, without
-    permissions, and no database is asked.
+    With ``USER_SOURCE = "session"`` the user is an unsaved instance. It has the permissions of the
+    groups that ``GROUPS`` grants, and no others. The database is only asked for those.
     """
 
     def authenticate(
