@@ -2,65 +2,45 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from typing import TYPE_CHECKING, Any, Unpack
 
 from webob import Request, Response
 
-from ..codec import serialize
 from ..doctor import Case, Configuration, RecordedRequest, Report
-from ..errors import ConfigurationError, SessionError
+from ..errors import ConfigurationError
 from ..gate import Gate
 from ..session import Session
-from ..settings import Settings
+from ..settings import Settings, SettingsOptions
 from ..wsgi import DECODED_KEY, SessionMiddleware, decode_request, is_open
-from .locality import NotLocal, normalize_hosts, why_not_local
-from .login_key import LoginKey
-from .navigation import (
-    is_browser,
-    is_cross_site,
-    query_parameter,
-    request_url,
-    safe_next,
-    script_url,
+from .login_pages import (
+    LoginPages,
+    LoginPagesOptions,
+    json_response,
+    method_not_allowed,
+    redirect,
+    set_cookie,
+    text_response,
 )
-from .pages import (
-    CONTENT_SECURITY_POLICY,
-    NO_KEY,
-    inspector_page,
-    login_page,
-    no_key_page,
-    not_local_page,
-    not_local_text,
-    refusal_page,
-)
-from .sessions import MockupSessions, Source
+from .navigation import is_browser
+from .pages import refusal_page
+from .sessions import Source
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-    from ..codec import Format
-
-__all__ = ["MAX_COOKIE_SIZE", "TOKEN_MAX_AGE", "MockupApp"]
-
-logger = logging.getLogger("djsession")
+__all__ = ["MAX_COOKIE_SIZE", "MockupApp"]
 
 #: The largest cookie that browsers keep, in bytes: name, value and attributes (RFC 6265, 6.1).
 MAX_COOKIE_SIZE = 4_096
 
-#: Seconds until a token expires: a day.
-TOKEN_MAX_AGE = 86_400
 
-_MAX_BODY = 65_536
+class MockupOptions(LoginPagesOptions, SettingsOptions, total=False):
+    """The keyword arguments of :class:`MockupApp`."""
 
 
-class MockupApp:
+class MockupApp(LoginPages):
     """A WSGI application that signs in as a user of a YAML file, in front of another one.
 
     ::
@@ -91,64 +71,17 @@ class MockupApp:
         self,
         app: WSGIApplication | None = None,
         sessions: Source = "sessions.yaml",
-        *,
-        login_path: str = "/login/",
-        logout_path: str = "/logout/",
-        api_path: str = "/api/auth",
-        inspector_path: str = "/djsession/",
-        hosts: Sequence[str] = (),
-        allow_remote: bool = False,
-        print_login_url: bool = True,
-        **settings: Any,
+        **options: Unpack[MockupOptions],
     ) -> None:
-        paths = {
-            "login_path": login_path,
-            "logout_path": logout_path,
-            "api_path": api_path,
-            "inspector_path": inspector_path,
-        }
-        for name, path in paths.items():
-            if not path.startswith("/") or not path.strip("/") or not path.isascii():
-                raise ConfigurationError(f"{name} must be the path of a URL below '/', in ASCII")
-        if isinstance(hosts, str):
-            raise ConfigurationError("hosts must be a list of host names")
-        if not isinstance(allow_remote, bool):
-            # The text "false" would count as true.
-            raise ConfigurationError("allow_remote must be True or False")
-        explicit = {name: value for name, value in settings.items() if value is not None}
-        self.app, self.gate = _guard(app, explicit)
-        self._cookie_name = self.gate.settings.cookie_name
-        self._hosts = normalize_hosts(hosts)
-        self._key = LoginKey() if allow_remote else None
-        self._login_path, self._logout_path = login_path, logout_path
-        self._inspector_path = inspector_path
-        self._pages = {
-            login_path.rstrip("/"): self._login,
-            logout_path.rstrip("/"): self._logout,
-            api_path.rstrip("/"): self._api,
-            inspector_path.rstrip("/"): self._inspect,
-        }
-        self.sessions = MockupSessions(sessions, self._why_unusable)
-        self._announce(print_login_url)
-
-    @property
-    def login_path(self) -> str:
-        """The path of the login page, with the key that a sign-in needs when there is one."""
-        return self._key.url(self._login_path) if self._key else self._login_path
-
-    def _announce(self, print_login_url: bool) -> None:
-        count = len(self.sessions.by_name)
-        logger.warning(
-            "mockup logins are on at %s: anyone %s can sign in as any of %d user%s. For development"
-            " only.",
-            self._login_path,
-            "who has the login URL" if self._key else "on this machine",
-            count,
-            "" if count == 1 else "s",
-        )
-        if self._key and print_login_url:
-            # Not through the logger: logs are kept, and read by others.
-            print(f"Mockup logins: sign in at {self.login_path}", file=sys.stderr, flush=True)
+        pages: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
+        for name, value in options.items():
+            if name in LoginPagesOptions.__annotations__:
+                pages[name] = value
+            elif value is not None:
+                settings[name] = value
+        self.app, gate = _guard(app, settings)
+        super().__init__(sessions, gate, **pages)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         response = self.respond(environ)
@@ -163,13 +96,11 @@ class MockupApp:
         None leaves the request to the application and its gate, which has not decided yet. For
         adapters that mount the mockups inside a framework.
         """
-        not_local = self._why_not_local(environ)
-        if not_local:
-            response = self._refuse_remote(environ, not_local)
-        elif page := self._pages.get(environ.get("PATH_INFO", "").rstrip("/")):
-            response = page(Request(environ))
-        elif self.app is None:
-            response = _text(404, "Not found")
+        response = self.respond_as_page(environ)
+        if response is not None:
+            return self.secured(response)
+        if self.app is None:
+            response = text_response(404, "Not found")
         elif (
             decode_request(self.gate, environ) is None
             and is_browser(environ)
@@ -178,7 +109,7 @@ class MockupApp:
             response = self._login_or_explain(environ)
         else:
             return None
-        return self._secured(response)
+        return self.secured(response)
 
     def refuse(self, environ: dict[str, Any]) -> Response | None:
         """Return the answer to a browser that the gate refuses, or None for any other client.
@@ -186,7 +117,7 @@ class MockupApp:
         For adapters that ask the gate themselves.
         """
         if is_browser(environ) and not self._why_not_local(environ):
-            return self._secured(self._login_or_explain(environ))
+            return self.secured(self._login_or_explain(environ))
         return None
 
     def respond_profile(self, environ: dict[str, Any], slug: str) -> Response:
@@ -224,160 +155,24 @@ class MockupApp:
         if not_local := self._why_not_local(environ):
             response = self._refuse_remote(environ, not_local)
         elif environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            response = _method_not_allowed("GET, HEAD")
+            response = method_not_allowed("GET, HEAD")
         else:
             session = decode_request(self.gate, environ)
             if session is None or not session.is_authenticated:
-                response = _json(401, {"detail": "Not signed in."})
+                response = json_response(401, {"detail": "Not signed in."})
             elif (document := find(session)) is None:
-                response = _json(404, {"detail": "Not found."})
+                response = json_response(404, {"detail": "Not found."})
             else:
-                response = _json(200, document)
-        return self._secured(response)
-
-    def _why_not_local(self, environ: dict[str, Any]) -> NotLocal | None:
-        return None if self._key else why_not_local(environ, self._hosts)
-
-    def _refuse_remote(self, environ: dict[str, Any], not_local: NotLocal) -> Response:
-        logger.warning("mockup logins refused a request because %s", not_local.reason)
-        if is_browser(environ):
-            return Response(not_local_page(not_local), 403)
-        return _text(403, not_local_text(not_local))
-
-    def _secured(self, response: Response) -> Response:
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-        response.headers["Referrer-Policy"] = "same-origin"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
-    def send(
-        self, response: Response, environ: dict[str, Any], start_response: StartResponse
-    ) -> Iterable[bytes]:
-        """Answer a request with ``response``, as a WSGI application does."""
-        # Not response(environ, start_response): that makes Location absolute, with a scheme and a
-        # host that a proxy in between may have changed.
-        start_response(response.status, response.headerlist)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
-
-    def _login_url(self, environ: dict[str, Any]) -> str:
-        """Return the URL of the login page that leads back to the URL of this request."""
-        url = script_url(environ) + self._login_path
-        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            url += "?" + urlencode({"next": request_url(environ)})
-        return url
-
-    def _login(self, request: Request) -> Response:
-        if request.method in ("GET", "HEAD"):
-            return self._show_login(request)
-        if request.method != "POST":
-            return _method_not_allowed("GET, HEAD, POST")
-        if is_cross_site(request.environ):
-            return _text(403, "Forbidden")
-        if not self._may_sign_in(request):
-            return self._no_key(request)
-        form = _form(request)
-        if form is None:
-            return _text(400, "Bad request")
-        next_url = form.get("next") or query_parameter(request.environ, "next")
-        # A click sends the name in the file; the form sends a username.
-        name = form.get("user") or form.get("username", "")
-        session = self.sessions.by_name.get(name) or self.sessions.by_username(name)
-        if session is None:
-            error = "There is no mockup user of that name. Choose one of the users below."
-            return self._page(request, next_url, error)
-        response = _redirect(self._next(request, next_url))
-        self._set_cookie(request, response, session)
-        return response
-
-    def _show_login(self, request: Request) -> Response:
-        next_url = query_parameter(request.environ, "next")
-        if not self._may_sign_in(request):
-            return self._no_key(request)
-        if self._key and self._key.is_in_url(request):
-            # The cookie takes over, so that the key leaves the address bar.
-            location = script_url(request.environ) + self._login_path
-            if next_url:
-                location += "?" + urlencode({"next": self._next(request, next_url)})
-            response = _redirect(location)
-            self._key.remember(request, response)
-            return response
-        return self._page(request, next_url)
-
-    def _may_sign_in(self, request: Request) -> bool:
-        return self._key is None or self._key.is_in(request)
-
-    def _no_key(self, request: Request) -> Response:
-        if is_browser(request.environ):
-            return Response(no_key_page(), 403)
-        return _text(403, NO_KEY)
-
-    def _logout(self, request: Request) -> Response:
-        if request.method not in ("GET", "HEAD", "POST"):
-            return _method_not_allowed("GET, HEAD, POST")
-        if request.method == "POST" and is_cross_site(request.environ):
-            return _text(403, "Forbidden")
-        default = script_url(request.environ) + self._login_path
-        location = safe_next(query_parameter(request.environ, "next"), default)
-        response = _redirect(location)
-        response.delete_cookie(self._cookie_name, path="/")
-        return response
-
-    def _api(self, request: Request) -> Response:
-        if request.method in ("GET", "HEAD"):
-            session = self._signed_in(request)
-            if session is None:
-                return _json(401, {"detail": "Not signed in."})
-            return self._send_token(session, 200)
-        if request.method != "POST":
-            return _method_not_allowed("GET, HEAD, POST")
-        if is_cross_site(request.environ):
-            return _json(403, {"detail": "Forbidden"})
-        if not self._may_sign_in(request):
-            return _json(403, {"detail": NO_KEY})
-        if request.content_type != "application/json":
-            return _json(400, {"detail": "Expected a body of the type application/json."})
-        body = _body(request)
-        try:
-            credentials = json.loads(body or b"")
-        except (ValueError, RecursionError):
-            return _json(400, {"detail": "The body is not JSON."})
-        username = credentials.get("username") if isinstance(credentials, dict) else None
-        if not isinstance(username, str):
-            return _json(400, {"detail": 'Expected {"username": string, "password": string}.'})
-        session = self.sessions.by_username(username)
-        if session is None:
-            return _json(401, {"detail": "There is no mockup user of that name."})
-        response = self._send_token(session, 201)
-        self._set_cookie(request, response, session)
-        return response
-
-    def _send_token(self, session: Session, status: int) -> Response:
-        return _json(status, {"token": self._token(session, "jwt")})
-
-    def _token(self, session: Session, format: Format) -> str:
-        """Return a token of a session that expires in a day, whatever the session says."""
-        expires_at = int(time.time()) + TOKEN_MAX_AGE
-        return self.gate.codec.dumps({**session, "exp": expires_at}, format)
+                response = json_response(200, document)
+        return self.secured(response)
 
     def _login_or_explain(self, environ: dict[str, Any]) -> Response:
         """Send a browser to the login page, or show why its token was refused."""
         decode_request(self.gate, environ)
         if not environ[DECODED_KEY].carries_token:
-            return _redirect(self._login_url(environ))
+            return redirect(self._login_url(environ))
         page = refusal_page(self._report(environ), login_url=self._login_url(environ))
         return Response(page, 403)
-
-    def _inspect(self, request: Request) -> Response:
-        if request.method not in ("GET", "HEAD"):
-            return _method_not_allowed("GET, HEAD")
-        prefix = script_url(request.environ)
-        html = inspector_page(
-            self._report(request.environ),
-            login_url=prefix + self._login_path,
-            logout_url=prefix + self._logout_path,
-        )
-        return Response(html)
 
     def _report(self, environ: dict[str, Any]) -> Report:
         """Return the doctor's report about a request."""
@@ -389,71 +184,26 @@ class MockupApp:
         request = RecordedRequest("request", headers, environ.get("PATH_INFO", ""))
         return Report.of(Case(request, Configuration.of_settings(self.gate.settings)))
 
-    def login_page(self, environ: dict[str, Any], **context: Any) -> str:
-        """Return the HTML of the login page. ``context`` are the arguments of ``pages.login_page``.
-
-        For an adapter that renders the page with its framework's templates.
-        """
-        return login_page(**context)
-
-    def home_url(self, environ: dict[str, Any]) -> str:
-        """Return where a login leads that was not asked for by another page.
-
-        For an adapter whose framework has a setting for it.
-        """
-        return script_url(environ) + "/"
-
-    def _page(self, request: Request, next_url: str, error: str = "") -> Response:
-        signed_in = self._signed_in(request)
-        html = self.login_page(
-            request.environ,
-            sessions=self.sessions.by_name,
-            login_url=script_url(request.environ) + self._login_path,
-            logout_url=script_url(request.environ) + self._logout_path,
-            inspector_url=script_url(request.environ) + self._inspector_path,
-            next_url=self._next(request, next_url),
-            error=error,
-            problems=self.sessions.problems,
-            signed_in=signed_in.username if signed_in else None,
-        )
-        return Response(html, 401 if error else 200)
-
-    def _next(self, request: Request, url: str) -> str:
-        """Return where a login leads: to a page of this site that is not the login or logout."""
-        prefix = script_url(request.environ)
-        url = safe_next(url, "")
-        path = url.partition("?")[0].rstrip("/")
-        own = [prefix + item.rstrip("/") for item in (self._login_path, self._logout_path)]
-        return self.home_url(request.environ) if not url or path in own else url
-
-    def _signed_in(self, request: Request) -> Session | None:
-        """Return the mockup session, as the file has it now, of the user of a request."""
-        session = decode_request(self.gate, request.environ)
+    def _signed_in(self, environ: dict[str, Any]) -> Session | None:
+        session = decode_request(self.gate, environ)
         return self.sessions.by_username(session.username) if session else None
 
-    def _set_cookie(self, request: Request, response: Response, session: Session) -> None:
-        response.set_cookie(
-            self._cookie_name,
-            self._token(session, self.gate.settings.format),
-            path="/",
-            secure=request.scheme == "https",
-            httponly=True,
-            samesite="Lax",
-        )
+    def _remember(self, request: Request, response: Response, name: str) -> None:
+        self._set_token(request, response, self.sessions.by_name[name])
+
+    def _set_token(self, request: Request, response: Response, session: Session) -> None:
+        token = self._token(session, self.gate.settings.format)
+        set_cookie(request, response, self.gate.settings.cookie_name, token)
+
+    def _forget(self, request: Request, response: Response) -> None:
+        response.delete_cookie(self.gate.settings.cookie_name, path="/")
 
     def _why_unusable(self, session: Session) -> str | None:
         """Return why a token or a cookie cannot carry a mockup session, or None if both can."""
+        if reason := super()._why_unusable(session):
+            return reason
         response = Response()
-        try:
-            self.gate.codec.loads(self._token(session, self.gate.settings.format))
-            self._set_cookie(Request.blank("https://localhost/"), response, session)
-        except SessionError as error:
-            return f"its token would be refused because {error.reason}"
-        except (TypeError, ValueError, RecursionError) as error:
-            return (
-                f"a value that JSON cannot hold or a token must not contain ({error}), expected"
-                " strings, numbers, lists and mappings"
-            )
+        self._set_token(Request.blank("https://localhost/"), response, session)
         size = len(response.headers["Set-Cookie"])
         if size > MAX_COOKIE_SIZE:
             return (
@@ -483,36 +233,6 @@ def _guard(
     return SessionMiddleware.from_gate(app, gate), gate
 
 
-def _body(request: Request) -> bytes | None:
-    """Return the body of a request, or None if it has no length or is too long for a login."""
-    length = request.content_length
-    if length is None or not 0 <= length <= _MAX_BODY:
-        return None
-    if request.is_body_seekable:
-        # What is in front of the mockups may have read it, as Pyramid's debug toolbar does.
-        request.body_file_raw.seek(0)  # type: ignore[attr-defined]
-    body: bytes = request.body_file_raw.read(length)
-    return body
-
-
-def _form(request: Request) -> dict[str, str] | None:
-    """Return the fields of an urlencoded form, or None for anything else.
-
-    A name that occurs several times has its last value.
-    """
-    body = _body(request)
-    if body is None or request.content_type != "application/x-www-form-urlencoded":
-        return None
-    try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
-    except ValueError:
-        return None
-
-
-def _text(status: int, text: str) -> Response:
-    return Response(f"{text}\n", status, content_type="text/plain")
-
-
 def _user_profile(session: Session) -> dict[str, Any]:
     names = (session.get("full_name"), session.get("first_name"), session.get("last_name"))
     full_name, *parts = (name.strip() if isinstance(name, str) else "" for name in names)
@@ -523,22 +243,3 @@ def _user_profile(session: Session) -> dict[str, Any]:
         "printable_name": full_name or " ".join(filter(None, parts)) or session.username,
         "email": email if isinstance(email, str) else None,
     }
-
-
-def _json(status: int, document: dict[str, Any]) -> Response:
-    response = Response(serialize(document) + b"\n", status, content_type="application/json")
-    if status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _redirect(location: str) -> Response:
-    response = _text(303, "See other")
-    response.headers["Location"] = location
-    return response
-
-
-def _method_not_allowed(allow: str) -> Response:
-    response = _text(405, "Method not allowed")
-    response.headers["Allow"] = allow
-    return response

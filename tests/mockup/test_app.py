@@ -540,7 +540,7 @@ class TestWrapping:
 
     def test_an_unknown_setting_is_an_error(self, inside: Recorder) -> None:
         with pytest.raises(ConfigurationError, match="cookie_nam"):
-            MockupApp(inside, SESSIONS, secret_key=KEY, cookie_nam="x")
+            MockupApp(inside, SESSIONS, secret_key=KEY, cookie_nam="x")  # type: ignore[call-arg]
 
     @pytest.mark.parametrize("settings", [{"secret_key": OTHER_KEY}, {"cookie_name": "other"}])
     def test_settings_that_would_refuse_every_login_are_an_error(
