@@ -1,11 +1,11 @@
-"""OpenPaths: which paths need no session."""
+"""OpenPaths: which paths need no session, and what a path written by hand must look like."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-__all__ = ["OpenPaths"]
+__all__ = ["OpenPaths", "check_path"]
 
 # A path that something between the client and the application may read as another one. The server
 # has decoded it once; what is still encoded, a careless application may decode again. U+FFFD stands
@@ -28,13 +28,7 @@ class OpenPaths:
     def __init__(self, entries: Sequence[str]) -> None:
         paths, prefixes = [], []
         for entry in entries:
-            if not entry.startswith("/") or not _is_encodable(entry):
-                raise ValueError(f"{entry!r} must start with '/': it is the path of a URL")
-            if _AMBIGUOUS.search(entry):
-                raise ValueError(
-                    f"no path ever matches {entry!r}: write it decoded, without '.' and '..'"
-                    " segments, '//' and backslashes"
-                )
+            check_path(entry)
             path = entry.rstrip("/")
             paths.append(path or "/")
             if path:
@@ -51,6 +45,17 @@ class OpenPaths:
             and (path in self._paths or path.startswith(self._prefixes))
             and not _AMBIGUOUS.search(path)
             and (path.isascii() or _is_encodable(path))
+        )
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError for a path that no normalized and decoded path of a request begins with."""
+    if not path.startswith("/") or not _is_encodable(path):
+        raise ValueError(f"{path!r} must start with '/': it is the path of a URL")
+    if _AMBIGUOUS.search(path):
+        raise ValueError(
+            f"no path ever matches {path!r}: write it decoded, without '.' and '..'"
+            " segments, '//' and backslashes"
         )
 
 

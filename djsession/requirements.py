@@ -36,14 +36,28 @@ def role_requirement(roles: tuple[str, ...], account: str | None) -> Requirement
     return is_met
 
 
-def plan_requirement(plans: tuple[str, ...]) -> Requirement:
+def plan_requirement(plans: tuple[str, ...], account: str | None = None) -> Requirement:
     """Require an active subscription to one of ``plans``.
 
-    Raises ConfigurationError when no plan is given.
+    Only the subscriptions of the organization in the argument ``account`` count; those of any
+    organization when ``account`` is None.
+
+    Raises ConfigurationError when no plan is given, or when the view does not have that argument.
     """
     if not plans or not all(plan and isinstance(plan, str) for plan in plans):
         raise ConfigurationError('plan_required takes slugs of plans: plan_required("basic")')
-    return lambda session, _: any(session.subscribed_to(plan) for plan in plans)
+
+    def is_met(session: Session, arguments: Mapping[str, Any]) -> bool:
+        if account is None:
+            return not set(plans).isdisjoint(session.accessible_plans())
+        if account not in arguments:
+            raise ConfigurationError(f"plan_required: the view has no argument {account!r}")
+        organization = arguments[account]
+        return organization is not None and not set(plans).isdisjoint(
+            session.accessible_plans(account=organization)
+        )
+
+    return is_met
 
 
 def principals_of(session: Session) -> list[str]:

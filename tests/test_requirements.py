@@ -47,6 +47,15 @@ class TestPlans:
         session = Session(roles={"manager": [{"slug": "a", "subscriptions": [ended]}]})
         assert not plan_requirement(("basic",))(session, {})
 
+    def test_a_plan_of_the_organization_in_an_argument(self) -> None:
+        requirement = plan_requirement(("tier1", "basic"), "account")
+        assert requirement(Session(XIA), {"account": "xia"})
+        assert not requirement(Session(XIA), {"account": "cowork"})
+        assert not requirement(Session(XIA), {"account": None})
+        assert not requirement(Session(), {"account": "xia"})
+        with pytest.raises(ConfigurationError, match="the view has no argument 'account'"):
+            requirement(Session(XIA), {"slug": "xia"})
+
     @pytest.mark.parametrize("plans", [(), (len,), (None,), ("",), ("basic", "")])
     def test_without_a_plan_it_is_an_error(self, plans: Any) -> None:
         with pytest.raises(ConfigurationError, match="slugs of plans"):
