@@ -18,9 +18,9 @@ but not ``/apple``, and ``/`` matches every path. (An entry of ``allowed_no_sess
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -28,12 +28,14 @@ from ..errors import ConfigurationError
 from ..paths import check_path
 from ..requirements import plan_requirement, role_requirement
 from ..session import Session
+from .reader import Problem, Where, kind_of, text_problems
 
-__all__ = ["Allow", "Decision", "Rule", "Rules", "Step", "Verdict", "rule_problems"]
+__all__ = ["Allow", "Decision", "Rule", "Rules", "Step", "Verdict", "read_rules"]
 
 Allow = Literal["any", "authenticated"]
 Verdict = Literal["forward", "sign in", "forbidden"]
 
+_KEYS = ("path", "allow", "roles", "plans", "engaged")
 _PARAMETER = re.compile(r"\{[A-Za-z_][\w-]*\}|:[A-Za-z_][\w-]*", re.ASCII)
 # They become the last_visited of a token, which is ASCII, separated by commas.
 _TAG = re.compile(r"[\w-]+", re.ASCII)
@@ -60,7 +62,7 @@ class Rule:
     def __post_init__(self) -> None:
         problems = [
             what
-            for _, what in rule_problems(
+            for _, what in _rule_problems(
                 self.path, self.allow, self.roles, self.plans, self.engaged
             )
         ]
@@ -157,7 +159,7 @@ class Rules:
         return Decision("forbidden", None, "No rule matches the path.", tuple(steps))
 
 
-def rule_problems(
+def _rule_problems(
     path: str,
     allow: str | None,
     roles: Sequence[str],
@@ -188,6 +190,83 @@ def rule_problems(
     for tag in engaged:
         if not _TAG.fullmatch(tag):
             yield "engaged", f"{tag!r} in engaged, expected a tag of letters, digits, - and _"
+
+
+def read_rules(
+    data: Any, where: Where, line_of: Callable[[Where], int | None]
+) -> tuple[list[Rule], list[Problem]]:
+    """Return the rules in a list from a mockup file, and all that is wrong with the list.
+
+    ``where`` is where the list is in the file. ``line_of`` returns the line of a place in the file,
+    or None when the rules do not come from a file.
+    """
+    if not isinstance(data, (list, tuple)) or not data:
+        what = f"rules is {kind_of(data)}, expected a list of rules, or no key rules"
+        return [], [Problem(where, what)]
+    rules: list[Rule] = []
+    problems: list[Problem] = []
+    for index, value in enumerate(data):
+        here = (*where, index)
+        found_here = list(_type_problems(value, here))
+        if not found_here:
+            engaged = value.get("engaged", ())
+            values = {
+                "path": value["path"],
+                "allow": value.get("allow"),
+                "roles": tuple(value.get("roles", ())),
+                "plans": tuple(value.get("plans", ())),
+                "engaged": tuple(engaged.split(",") if isinstance(engaged, str) else engaged),
+            }
+            found_here = [Problem((*here, key), what) for key, what in _rule_problems(**values)]
+        if not found_here:
+            rule = Rule(**values, line=line_of(here))
+            found_here = list(_shadow_problems(rule, rules, here))
+            rules.append(rule)
+        problems += found_here
+    return rules, problems
+
+
+def _type_problems(value: Any, where: Where) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        yield Problem(where, f"{kind_of(value)}, expected a rule: a mapping with a path")
+        return
+    for key in value:
+        if key not in _KEYS:
+            what = f"unknown key {key!r} in a rule, expected {', '.join(_KEYS)}"
+            yield Problem((*where, key), what)
+    if "path" not in value:
+        yield Problem(where, "a rule without path, expected a string such as /app/")
+    for key in ("path", "allow"):
+        if key in value:
+            yield from text_problems(value, key, where)
+    for key in ("roles", "plans", "engaged"):
+        if key not in value or (key == "engaged" and isinstance(value[key], str)):
+            continue
+        if not isinstance(value[key], (list, tuple)) or not value[key]:
+            what = f"{key} is {kind_of(value[key])}, expected a list of strings"
+            yield Problem((*where, key), what)
+            continue
+        for index, name in enumerate(value[key]):
+            if not isinstance(name, str) or not name.strip():
+                what = f"{kind_of(name)} in {key}, expected a string"
+                yield Problem((*where, key, index), what)
+
+
+def _shadow_problems(rule: Rule, earlier: list[Rule], where: Where) -> Iterator[Problem]:
+    """Yield a problem when an earlier rule matches every path that a rule matches.
+
+    It is enough to look at one earlier rule at a time: a path that consists of the rule's own
+    segments, with unusual values for its parameters, is matched by none but such a rule.
+    """
+    for other in earlier:
+        if other.covers(rule):
+            position = f" on line {other.line}" if other.line else ""
+            yield Problem(
+                where,
+                f"the rule for {rule.path} can never match, because the rule for {other.path}"
+                f"{position} matches every such path, expected the more specific rule first",
+            )
+            return
 
 
 def _path_problems(path: str) -> Iterator[tuple[str, str]]:

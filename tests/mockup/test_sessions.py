@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 import pytest
@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from djsession import ConfigurationError
 from djsession.errors import MockupError
 from djsession.mockup import MockupSessions
+from djsession.mockup.rules import Rule
 from tests.helpers.commands import ROOT
-from tests.helpers.sessions import XIA
+from tests.helpers.sessions import CAPTURES, XIA, load_capture
 
 GOOD = """\
 alice: &alice
@@ -157,7 +158,7 @@ dana:
         "12: last_visited is not a date, expected a date such as 2030-01-01T09:00:00Z, or null",
         "13: bob is a number, expected a session: a mapping",
         "15: roles is a list, expected a mapping of roles to lists of organizations",
-        "16: duplicate user 'xia', first on line 14, expected each once",
+        "16: duplicate key 'xia', first on line 14, expected each once",
         "24: a subscription without plan, expected a string that identifies the plan",
         "24: ends_at is not a date, expected a date such as 2030-01-01T09:00:00Z, or null",
         "25: plan is true or false, expected a string: put it in quotes",
@@ -172,9 +173,9 @@ dana:
     [
         ("", "1: empty, expected a mapping of user names to sessions"),
         ("# nothing\n", "1: empty, expected a mapping of user names to sessions"),
-        ("[]", "1: a list, expected a mapping of user names to sessions"),
+        ("[]", "1: an empty list, expected a mapping of user names to sessions"),
         ("alice", "1: a string, expected a mapping of user names to sessions"),
-        ("{}", "1: a mapping, expected a mapping of user names to sessions"),
+        ("{}", "1: an empty mapping, expected a mapping of user names to sessions"),
         ("alice:", "1: alice is empty, expected a session: a mapping"),
         ("alice:\n\troles: {}\n", "2: a tab in the indentation, expected spaces"),
         ("a:\n  roles: {}\n\n \tsite: {}\n", "4: a tab in the indentation, expected spaces"),
@@ -233,7 +234,9 @@ def test_a_mapping_is_checked_too() -> None:
         "a.site: site is a number, expected a mapping",
         "b: b is empty, expected a session: a mapping",
     ]
-    with pytest.raises(MockupError, match="sessions: a mapping, expected a mapping of user names"):
+    with pytest.raises(
+        MockupError, match="sessions: an empty mapping, expected a mapping of user names"
+    ):
         MockupSessions({}, accept)
 
 
@@ -250,6 +253,300 @@ def test_the_check_is_asked_about_each_session(write: Callable[[str], Path]) -> 
         "1: alice: alice is too large",
         "8: xia: xia.lee is too large",
     ]
+
+
+RULES = """\
+sessions:
+  xia: {roles: {manager: [{slug: xia}]}}
+rules:
+  - {path: /static/, allow: any}
+  - path: "/app/{profile}/"
+    roles: [manager]
+    plans: [basic, premium]
+  - {path: /visits/, allow: authenticated, engaged: "app,tutorial"}
+  - {path: /tags/, allow: any, engaged: [app]}
+  - {path: /, allow: authenticated}
+"""
+
+
+class TestRules:
+    def test_a_file_may_hold_rules_beside_sessions(self, write: Callable[[str], Path]) -> None:
+        sessions = MockupSessions(write(RULES), accept)
+        assert list(sessions.by_name) == ["xia"]
+        assert list(sessions.rules) == [
+            Rule("/static/", "any", line=4),
+            Rule("/app/{profile}/", None, ("manager",), ("basic", "premium"), line=5),
+            Rule("/visits/", "authenticated", engaged=("app", "tutorial"), line=8),
+            Rule("/tags/", "any", engaged=("app",), line=9),
+            Rule("/", "authenticated", line=10),
+        ]
+        assert sessions.rules.decide("/", sessions.by_name["xia"]).verdict == "forward"
+
+    def test_a_rule_as_text_is_read_as_that_rule(self, write: Callable[[str], Path]) -> None:
+        sessions = MockupSessions(write(RULES), accept)
+        lines = "".join(f"  - {rule}\n" for rule in sessions.rules)
+        again = MockupSessions(write(f"sessions: {{xia: {{}}}}\nrules:\n{lines}"), accept)
+        assert list(map(str, again.rules)) == list(map(str, sessions.rules))
+
+    @pytest.mark.parametrize("text", [GOOD, "sessions: {xia: {}}", "sessions: {xia: {roles: {}}}"])
+    def test_without_rules_there_are_none(self, text: str, write: Callable[[str], Path]) -> None:
+        sessions = MockupSessions(write(text), accept)
+        assert list(sessions.rules) == []
+        assert "xia" in sessions.by_name
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ("sessions: {username: bob}", ["sessions"]),
+            ("sessions: {roles: {}}", ["sessions"]),
+            ("sessions: {site: {slug: a}}\nrules: {roles: {}}", ["sessions", "rules"]),
+            ("sessions: {last_visited: null}\nxia: {}", ["sessions", "xia"]),
+            ("rules: {}", ["rules"]),
+            ("sessions: {sessions: {}, rules: {}}", ["sessions", "rules"]),
+            ("sessions: {roles: {}}\nrules: [{path: /, allow: any}]", ["roles"]),
+        ],
+    )
+    def test_a_user_named_sessions_looks_like_a_session(
+        self, text: str, names: list[str], write: Callable[[str], Path]
+    ) -> None:
+        assert list(MockupSessions(write(text), accept).by_name) == names
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("sessions: {}", "1: an empty mapping, expected a mapping of user names to sessions"),
+            ("sessions:", "1: empty, expected a mapping of user names to sessions"),
+            (
+                "sessions: {invoice_keys: []}",
+                "1: invoice_keys is an empty list, expected a session",
+            ),
+            (
+                "sessions: {a: {}}\nruels: [{path: /, allow: any}]",
+                "2: unknown key 'ruels' beside sessions, expected sessions and rules",
+            ),
+            ("sessions: {a: {}}\nxia: {}", "2: unknown key 'xia' beside sessions, expected"),
+            ("sessions: {a: {}}\nrules:", "2: rules is empty, expected a list of rules"),
+            ("sessions: {a: {}}\nrules: []", "2: rules is an empty list, expected a list"),
+            (
+                "sessions: {a: {}}\nrules: {path: /, allow: any}",
+                "2: rules is a mapping, expected a list of rules",
+            ),
+            (
+                "a: {}\nrules: [{path: /, allow: any}]",
+                "2: rules is a list, expected a session: a mapping. Beside rules, the users are"
+                " below the key sessions",
+            ),
+            ("sessions: {roles: {}}\nrules: []", "2: rules is an empty list, expected a list"),
+            (
+                "sessions: {roles: {}}\nrules: {path: /, allow: any}",
+                "2: rules is a mapping, expected a list of rules",
+            ),
+        ],
+    )
+    def test_rules_are_never_taken_for_something_else(
+        self, text: str, problem: str, write: Callable[[str], Path]
+    ) -> None:
+        [found] = problems_of(write(text))
+        assert found.startswith(problem)
+
+    def test_every_mistake_in_rules_is_reported_with_its_line(
+        self, write: Callable[[str], Path]
+    ) -> None:
+        text = """\
+sessions: {a: {}}
+rules:
+  - {path: /one/, allow: any, role: manager}
+  - allow: any
+  - path: 7
+    allow: true
+  - path: app/
+    allow: everybody
+  - path: /a/../b/
+    allow: any
+  - path: /a%20b/
+    allow: any
+  - just text
+  - path: /two/
+    roles: [manager]
+  - path: "/{a}/{b}/"
+    roles: manager
+    plans: []
+    engaged: 1
+  - path: "/{a}/{b}/"
+    plans:
+      - basic
+  - path: "/three/{profile}/"
+    allow: any
+    roles: [1, "", ok]
+  - path: "/four/{profile}/"
+    roles: [manager]
+    allow: any
+  - path: /five/
+  - path: /six/{a}b/
+    allow: any
+    engaged: app, tutorial
+  - path: /five/five/
+    allow:
+"""
+        assert problems_of(write(text)) == [
+            "3: unknown key 'role' in a rule, expected path, allow, roles, plans, engaged",
+            "4: a rule without path, expected a string such as /app/",
+            "5: path is a number, expected a string: put it in quotes",
+            "6: allow is true or false, expected a string: put it in quotes",
+            "7: 'app/' must start with '/': it is the path of a URL",
+            "8: allow is 'everybody', expected any or authenticated",
+            "9: no path ever matches '/a/../b/': write it decoded, without '.' and '..' segments,"
+            " '//' and backslashes",
+            "11: no path ever matches '/a%20b/': write it decoded, without '.' and '..' segments,"
+            " '//' and backslashes",
+            "13: a string, expected a rule: a mapping with a path",
+            "15: roles with 0 parameters in the path, expected exactly one, such as {profile}: the"
+            " organization that the role is for",
+            "17: roles is a string, expected a list of strings",
+            "18: plans is an empty list, expected a list of strings",
+            "19: engaged is a number, expected a list of strings",
+            "21: plans with 2 parameters in the path, expected at most one: the organization that"
+            " is subscribed",
+            "25: a number in roles, expected a string",
+            "25: an empty string in roles, expected a string",
+            "28: allow beside roles or plans, expected one or the other",
+            "29: a rule that admits nobody, expected allow, or roles, plans or both",
+            "30: '{a}b' in a path, expected a parameter such as {profile}",
+            "32: ' tutorial' in engaged, expected a tag of letters, digits, - and _",
+            "34: allow is empty, expected a string",
+        ]
+
+    def test_a_rule_that_can_never_match_is_a_mistake(self, write: Callable[[str], Path]) -> None:
+        text = """\
+sessions: {a: {}}
+rules:
+  - {path: "/a/{x}/", allow: any}
+  - {path: /a/b/, allow: any}
+  - {path: "/a/:y/c/", allow: any}
+  - {path: /a/, allow: any}
+  - {path: /a, allow: authenticated}
+  - {path: /, allow: any}
+  - {path: /z/, allow: any}
+"""
+        because = "matches every such path, expected the more specific rule first"
+        assert problems_of(write(text)) == [
+            "4: the rule for /a/b/ can never match, because the rule for /a/{x}/ on line 3 "
+            + because,
+            "5: the rule for /a/:y/c/ can never match, because the rule for /a/{x}/ on line 3 "
+            + because,
+            "7: the rule for /a can never match, because the rule for /a/ on line 6 " + because,
+            "9: the rule for /z/ can never match, because the rule for / on line 8 " + because,
+        ]
+
+    def test_a_mapping_may_hold_rules(self) -> None:
+        rules = [{"path": "/", "allow": "any"}, {"path": "/a/", "allow": "any"}]
+        sessions = MockupSessions({"sessions": {"xia": {}}, "rules": rules[:1]}, accept)
+        assert list(sessions.rules) == [Rule("/", "any", line=None)]
+        with pytest.raises(MockupError) as caught:
+            MockupSessions({"sessions": {"xia": {"site": 1}}, "rules": rules}, accept)
+        assert caught.value.problems == [
+            "sessions.xia.site: site is a number, expected a mapping",
+            "rules[1]: the rule for /a/ can never match, because the rule for / matches every such"
+            " path, expected the more specific rule first",
+        ]
+
+    def test_a_broken_edit_keeps_the_last_good_rules(
+        self, write: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = write(RULES)
+        sessions = MockupSessions(path, accept)
+        before = list(sessions.rules)
+        path.write_text(RULES.replace("allow: any", "allow: all"))
+        assert list(sessions.rules) == before
+        assert len(sessions.problems) == 2
+        path.write_text("sessions: [\n")
+        assert list(sessions.rules) == before
+        path.write_text("xia: {}\n")
+        assert list(sessions.rules) == []
+
+
+class TestWarnings:
+    TEXT = """\
+xia:
+  role: {manager: []}
+  site: {printablename: Xia}
+  roles:
+    manager:
+      - slug: xia
+        subcriptions: []
+        plans: [basic]
+        subscriptions:
+          - {plan: basic, end_at: 2030-01-01}
+"""
+    WARNINGS: ClassVar = [
+        "2: unknown key 'role', did you mean 'roles'?",
+        "3: unknown key 'printablename', did you mean 'printable_name'?",
+        "7: unknown key 'subcriptions', did you mean 'subscriptions'?",
+        "8: unknown key 'plans', did you mean 'subscriptions'?",
+        "10: unknown key 'end_at', did you mean 'ends_at'?",
+    ]
+
+    def test_a_key_close_to_a_known_one_is_a_warning(
+        self, write: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = write(self.TEXT)
+        sessions = MockupSessions(path, accept)
+        assert list(sessions.by_name) == ["xia"]
+        assert sessions.warnings == [f"{path}:{line}" for line in self.WARNINGS]
+        assert sessions.problems == []
+        assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+            (logging.WARNING, f"mockup sessions: {warning}") for warning in sessions.warnings
+        ]
+
+    def test_it_is_logged_again_after_an_edit(
+        self, write: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = write(self.TEXT)
+        sessions = MockupSessions(path, accept)
+        assert len(sessions.by_name) == 1
+        assert len(caplog.records) == 5
+        path.write_text("xia: {usernam: x}\n")
+        assert sessions.warnings == [f"{path}:1: unknown key 'usernam', did you mean 'username'?"]
+        assert caplog.messages[-1] == f"mockup sessions: {sessions.warnings[0]}"
+        assert len(caplog.records) == 6
+        path.write_text("xia: {username: x}\n")
+        assert sessions.warnings == []
+
+    def test_a_mistake_does_not_hide_it(
+        self, write: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        text = "xia: {roles: {manager: [{slug: xia, subscriptions: [{plans: basic}]}]}}"
+        assert problems_of(write(text)) == [
+            "1: a subscription without plan, expected a string that identifies the plan"
+        ]
+        assert caplog.messages[0].endswith("yaml:1: unknown key 'plans', did you mean 'plan'?")
+
+    def test_an_anchor_is_warned_about_once(self, write: Callable[[str], Path]) -> None:
+        text = "a:\n  site: &site {slugs: x}\nb:\n  site: *site\n"
+        assert len(MockupSessions(write(text), accept).warnings) == 1
+
+    def test_a_mapping_has_warnings_too(self) -> None:
+        sessions = MockupSessions({"xia": {"role": {}, 1: 2}}, accept)
+        assert sessions.warnings == ["xia.role: unknown key 'role', did you mean 'roles'?"]
+
+    def test_below_the_key_sessions(self, write: Callable[[str], Path]) -> None:
+        [warning] = MockupSessions(write("sessions:\n  xia:\n    role: {}\n"), accept).warnings
+        assert warning.endswith("yaml:3: unknown key 'role', did you mean 'roles'?")
+
+    @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
+    def test_what_the_proxy_sends_is_silent(self, path: Path) -> None:
+        session = load_capture(path).session
+        assert MockupSessions({"xia": session or {}}, accept).warnings == []
+
+    def test_unknown_keys_that_mean_something_else_are_silent(self) -> None:
+        organization = {"slug": "a", "picture": 1, "created_by": 1, "type": 1, "phone": 1}
+        session = {
+            "roles": {"manager": [organization]},
+            "site": {"full_name": "x", "is_active": True},
+            **dict.fromkeys(["invoice_keys", "session_key", "access_key", "secret_key", "exp"]),
+            **dict.fromkeys(["security_token", "email", "full_name", "language", "last_login"]),
+        }
+        assert MockupSessions({"xia": session}, accept).warnings == []
 
 
 class TestEditing:
@@ -324,6 +621,46 @@ def test_any_text_is_sessions_or_explained(
         assert MockupSessions(path, accept).by_name
 
 
+RULE_VALUES: list[Any] = [
+    {},
+    {"allow": "any"},
+    {"allow": "authenticated", "engaged": "app"},
+    {"allow": "authenticated", "engaged": "app,tour"},
+    {"allow": "any", "engaged": ["app", "tour"]},
+    {"allow": "any", "engaged": "app, tour"},
+    {"allow": "any", "engaged": "caf\xe9"},
+    {"allow": "any", "engaged": ""},
+    {"allow": "any", "engaged": []},
+    {"allow": "any", "engaged": ["app,tour"]},
+    {"allow": "any", "engaged": 1},
+    {"allow": "everybody"},
+    {"allow": None},
+    {"allow": True},
+    {"allow": ["any"]},
+    {"allow": "any", "roles": ["a"]},
+    {"allow": "any", "plans": ["a"]},
+    {"allow": "any", "role": "a"},
+    {"allow": "any", "path": 1},
+    {"allow": "any", "path": None},
+    {"roles": ["a"]},
+    {"roles": ["a", "b"], "engaged": "app"},
+    {"roles": "a"},
+    {"roles": []},
+    {"roles": [1]},
+    {"roles": [" "]},
+    {"roles": None},
+    {"plans": ["a"]},
+    {"plans": []},
+    {"plans": "a"},
+    {"roles": ["a"], "plans": ["b"]},
+    {"roles": ["a"], "plans": []},
+]
+PATH_PARTS = [
+    *("/", "/", "/", "a", "{a}", ":b", "{", "}", ":", ".", "..", "%2e", "%", "\\", ";", "\n"),
+    *("\xe9", "\ufffd", "-", "_", "1", "{1}", "?"),
+]
+
+
 class TestSchema:
     validator = jsonschema.Draft7Validator(SCHEMA)
 
@@ -364,11 +701,43 @@ class TestSchema:
             {"a": {"last_visited": "sometimes"}},
             {"a": {"last_visited": 1}},
             {"a": None},
+            {" ": {}},
             {},
+            {"sessions": {}},
+            {"sessions": None},
+            {"sessions": {"a": {}}},
+            {"sessions": {"a": {"roles": []}}},
+            {"sessions": {"username": "a"}},
+            {"sessions": {"roles": {"manager": []}}},
+            {"sessions": {"roles": []}},
+            {"sessions": {"a": {}}, "a": {}},
+            {"sessions": {"a": {}}, "rules": None},
+            {"sessions": {"a": {}}, "rules": []},
+            {"sessions": {"a": {}}, "rules": {}},
+            {"sessions": {"site": {}}, "rules": {}},
+            {"sessions": {"site": {}}, "rules": None},
+            {"sessions": {"site": {}}, "rules": {"site": {}}},
+            {"sessions": {"site": {}}, "rules": {"path": "/", "allow": "any"}},
+            {"sessions": {"site": {}}, "rules": [{"path": "/", "allow": "any"}]},
+            {"sessions": {"username": "a"}, "rules": [{"path": "/", "allow": "any"}]},
+            {"a": {}, "rules": [{"path": "/", "allow": "any"}]},
         ],
         ids=json.dumps,
     )
     def test_it_agrees_with_the_reader(self, sessions: dict[str, Any]) -> None:
+        self.check(sessions)
+
+    @pytest.mark.parametrize("values", RULE_VALUES, ids=json.dumps)
+    @pytest.mark.parametrize("path", ["/", "/{a}/", "/:a/b", "/{a}/:b/"])
+    def test_it_agrees_with_the_reader_about_rules(self, path: str, values: Any) -> None:
+        self.check({"sessions": {"a": {}}, "rules": [{"path": path, **values}]})
+
+    @given(st.lists(st.sampled_from(PATH_PARTS), max_size=6).map("".join))
+    def test_it_agrees_with_the_reader_about_paths(self, path: str) -> None:
+        self.check({"sessions": {"a": {}}, "rules": [{"path": path, "allow": "any"}]})
+        self.check({"sessions": {"a": {}}, "rules": [{"path": path, "roles": ["a"]}]})
+
+    def check(self, sessions: dict[str, Any]) -> None:
         try:
             MockupSessions(sessions, accept)
         except MockupError:
