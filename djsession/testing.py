@@ -11,8 +11,8 @@
 
 ``client`` is Django's ``Client`` or ``AsyncClient``, Django REST framework's ``APIClient``, Flask's
 ``FlaskClient``, WebTest's ``TestApp``, Starlette's and FastAPI's ``TestClient``, or a ``Client`` or
-``AsyncClient`` of httpx. For pytest there are the fixtures ``djsession_key`` and ``login_as``: see
-:mod:`djsession.pytest_plugin`.
+``AsyncClient`` of httpx. pytest finds the fixtures ``djsession_key`` and ``login_as``:
+``pytest --fixtures`` describes them.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import djsession
-from tests.helpers.commands import environment
+from tests.helpers.commands import ROOT, environment
 
 
 def test_importing_it_imports_no_framework_and_no_optional_package() -> None:
@@ -44,3 +45,14 @@ def test_both_formats_work_without_an_optional_package() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
     )
     assert result.stdout.split() == ["xia", "xia"]
+
+
+def test_what_is_built_contains_the_module_of_each_entry_point() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, targets = config["project"], config["tool"]["hatch"]["build"]["targets"]
+    entry_points = [project["scripts"], *project["entry-points"].values()]
+    for reference in {name for group in entry_points for name in group.values()}:
+        module = reference.partition(":")[0].replace(".", "/") + ".py"
+        assert (ROOT / module).is_file()
+        top = "/" + module.partition("/")[0]
+        assert all(top in targets[target]["include"] for target in ("wheel", "sdist"))

@@ -283,6 +283,25 @@ def test_unknown(login_as):
 """
 
 
+def test_the_fixtures_import_the_package_and_the_plugin_does_not(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("""
+        import sys
+
+        def imported():
+            return [name for name in sys.modules if name.partition(".")[0] == "djsession"]
+
+        def test_before():
+            assert "_djsession_pytest" in sys.modules
+            assert not imported()
+
+        def test_after(djsession_key):
+            assert imported()
+        """)
+    pytester.runpytest_subprocess("-p", "no:django").assert_outcomes(passed=2)
+
+
 @pytest.mark.parametrize("folder", ["", "data"])
 def test_the_fixtures(pytester: pytest.Pytester, folder: str) -> None:
     pytest.importorskip("flask")

@@ -34,7 +34,6 @@ OUTER = {
     "flask",
     "mockup",
     "pyramid",
-    "pytest_plugin",
     "server",
     "testing",
 }

@@ -10,6 +10,10 @@
 under test name, such as ``DJSESSION["MOCKUP"]`` of a Django project, or else those in
 ``sessions.yaml``. ``djsession_sessions`` in the configuration of pytest names another YAML file,
 relative to that configuration's folder.
+
+pytest imports this module at the start of every run where djsession is installed. It is therefore
+not a part of the package ``djsession``, since Python imports a package before its modules. Only the
+fixtures import the package.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ __all__ = ["djsession_key", "login_as"]
 
 _INI = "djsession_sessions"
 
-# For tests alone, where the project has none: no application is ever served with it.
+# For tests only, where the project does not have a key: no application is ever served with it.
 _TEST_KEY = "djsession-testing"
 
 
@@ -40,7 +44,7 @@ def djsession_key(monkeypatch: pytest.MonkeyPatch) -> str:
 
     A made one is in the environment, as DJAODJIN_SECRET_KEY, while the test runs.
     """
-    from .settings import KEY_NAME
+    from djsession.settings import KEY_NAME
 
     conf = sys.modules.get("djsession.django.conf")
     if conf is not None:
@@ -60,8 +64,8 @@ def login_as(
     ``name`` is that of a mockup session. Without a client it is the fixture ``client``, as
     pytest-django, pytest-flask and many projects have one.
     """
-    from .mockup import MockupSessions
-    from .testing import log_in, settings_under_test
+    from djsession.mockup import MockupSessions
+    from djsession.testing import log_in, settings_under_test
 
     def login(name: str, client: Any = None) -> Any:
         if client is None:
