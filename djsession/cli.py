@@ -43,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         arguments = _parser().parse_args(argv)
-        arguments.argv = argv
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
@@ -149,16 +148,30 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser(
         "serve",
-        help="serve a WSGI application on this machine, for development",
-        description="Serve a WSGI application on this machine, for development.",
+        help="serve an application with mockup logins, for development",
+        description="Serve a WSGI application on this machine, for development. With --mockup it"
+        " stands in for the proxy: it checks the rules of the file and attaches a session to each"
+        " request. The URL of a server instead of an application puts it in front of that server.",
     )
     serve.add_argument(
-        "app",
-        metavar="MODULE:APP",
-        help="such as examples.hello:application, or an ini file of Pyramid's",
+        "target",
+        metavar="TARGET",
+        help="MODULE:APP, MODULE:create_app or a URL such as http://127.0.0.1:8001",
     )
     serve.add_argument(
-        "--mockup", metavar="FILE", help="put mockup logins in front: a YAML file of sessions"
+        "--mockup", metavar="FILE", help="a YAML file of sessions, and of access rules"
+    )
+    serve.add_argument(
+        "--format",
+        choices=("openssl", "jwt"),
+        default="openssl",
+        help="how the application receives the session: openssl in the cookie (default), or jwt in"
+        " the Authorization header",
+    )
+    serve.add_argument(
+        "--websockets",
+        action="store_true",
+        help="forward WebSockets, which the proxy does not, for servers that reload pages by one",
     )
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     serve.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
@@ -175,10 +188,6 @@ def _parser() -> argparse.ArgumentParser:
         help="let mockup logins answer requests from other machines; signing in then needs the key"
         " in the URL that is printed at start",
     )
-    serve.add_argument(
-        "--reload", action="store_true", help="start again when a Python file has changed"
-    )
-    serve.add_argument("--watched", action="store_true", help=argparse.SUPPRESS)
     _add_key_file(serve)
     serve.set_defaults(run=_serve)
 
@@ -359,22 +368,15 @@ def _serve(arguments: argparse.Namespace) -> int:
         if any("," in key for key in keys):
             raise InputError(f"{arguments.key_file}: a comma, which separates keys, is in a key")
         os.environ[KEY_NAME] = ",".join(keys)
-    made = not os.environ.get(KEY_NAME)
-    if made:
-        os.environ[KEY_NAME] = generate_key()
-    if arguments.reload and not arguments.watched:
-        if made:
-            print(devserver.NEW_KEY, flush=True)
-        return devserver.run_reloading(arguments.argv)
-    return devserver.run(
-        arguments.app,
+    return devserver.serve(
+        arguments.target,
         host=arguments.host,
         port=arguments.port,
         mockup=arguments.mockup,
+        format=arguments.format,
+        websockets=arguments.websockets,
         hosts=arguments.allow_host,
         allow_remote=arguments.allow_remote,
-        new_key=made,
-        watch=arguments.watched,
     )
 
 

@@ -1,208 +1,642 @@
-"""``djsession serve``: a threaded development server on the standard library."""
+"""``djsession serve``: a threaded HTTP/1.1 server for development, on the standard library.
+
+The standard library parses requests leniently and speaks HTTP/1.0. This server reads the head of a
+request strictly, so that nothing behind it can understand a request differently, and it streams
+bodies in both directions.
+"""
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import io
 import logging
 import os
 import re
+import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Sequence
-from configparser import InterpolationError
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler
+from ipaddress import ip_address
+from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from typing import IO, TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+from wsgiref.handlers import SimpleHandler
+from wsgiref.headers import Headers
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from .errors import ConfigurationError
-from .mockup import MockupApp
-from .settings import KEY_NAME
+from .keys import check_secret_keys, generate_key
+from .mockup.forwarder import TUNNEL_KEY, Forwarder
+from .mockup.locality import is_local_host
+from .mockup.stand_in import StandIn
+from .settings import KEY_NAME, Settings
+from .wsgi import SessionMiddleware, is_asgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["NEW_KEY", "load_application", "run", "run_reloading"]
+    from .codec import Format
 
-#: What is said where there is no key in the environment.
-NEW_KEY = f"{KEY_NAME} is not set: using a new one for this run, if the application has none."
+__all__ = [
+    "address_of",
+    "development_key",
+    "key_path",
+    "load_application",
+    "open_server",
+    "run_until_stopped",
+    "serve",
+]
 
-# The exit code by which a watched server asks to be started again.
-_CHANGED = 3
+# Bytes of the largest head of a request: the request line and all headers.
+_MAX_HEAD = 65_536
+# Bytes of a body that the application did not read, but that the client may still send.
+_MAX_UNREAD = 1_048_576
+_LINGER_SECONDS = 2.0
+_BLOCK = 65_536
 
-_POLL_SECONDS = 0.5
+# RFC 9112 sections 3 and 5, without line folding and without white space before the colon.
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEAD = re.compile(
+    rb"(?:%b) ([!-~]+) HTTP/1\.[01]\r\n(?:%b:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*\r\n"
+    % (_TOKEN, _TOKEN)
+)
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
+# RFC 9112 section 7.1. Extensions are ignored.
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?\r\n")
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
+class _BadRequestError(ConnectionAbortedError):
+    """The client sent something that is not a valid request.
 
-
-class _IPv6Server(_Server):
-    address_family = socket.AF_INET6
-
-
-class _RequestHandler(WSGIRequestHandler):
-    # The key that a mockup login takes in its URL must not get into a log.
-    _KEY = re.compile(r"([?&]key=)[^&\s]*")
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log a request without the key in its URL."""
-        # From Python 3.15 on, the line is made of this attribute whatever log_message is passed.
-        line, self.requestline = self.requestline, self._KEY.sub(r"\1********", self.requestline)
-        try:
-            super().log_request(code, size)
-        finally:
-            self.requestline = line
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Log a message, which may quote a request, without the key."""
-        super().log_message("%s", self._KEY.sub(r"\1********", format % args))
+    To an application that reads the body, it is a client that is gone.
+    """
 
 
 def load_application(spec: str) -> WSGIApplication:
     """Return the WSGI application of ``MODULE:APP``; ``:application`` when APP is left out.
 
-    Takes an ini file of Pyramid's as well, such as ``development.ini``. Raises ConfigurationError
-    when there is no such module or file, or nothing callable of that name in it. What the module
-    itself raises passes through.
+    APP may be a function without arguments that returns the application, such as ``create_app`` or
+    ``create_app()``. Raises ConfigurationError when there is no such module, nothing callable of
+    that name in it, or an ASGI application. What the module itself raises passes through.
     """
-    if spec.endswith(".ini"):
-        return _load_ini(spec)
     module_name, _, name = spec.partition(":")
-    name = name or "application"
+    name = name.removesuffix("()") or "application"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if module_name == missing or module_name.startswith(missing + "."):
             raise ConfigurationError(
-                f"there is no module {module_name} here, expected MODULE:APP"
+                f"there is no module {module_name} here, expected MODULE:APP or the URL of a server"
             ) from None
         raise
     except (TypeError, ValueError):
-        raise ConfigurationError(f"{spec!r} is no MODULE:APP") from None
+        raise ConfigurationError(
+            f"{spec!r} is neither MODULE:APP nor the URL of a server"
+        ) from None
     app = getattr(module, name, None)
     if not callable(app):
         raise ConfigurationError(f"{module_name} has no application called {name}")
+    if _is_factory(app):
+        app = app()
+        if not callable(app):
+            raise ConfigurationError(f"{module_name}:{name}() did not return an application")
+    if is_asgi(app):
+        raise ConfigurationError(
+            f"{spec} is an ASGI application, which this server cannot run. Start it with its own"
+            f" server, for example 'uvicorn {spec} --port 8001', and put djsession in front of it:"
+            " 'djsession serve http://127.0.0.1:8001 --mockup sessions.yaml'"
+        )
     return app  # type: ignore[no-any-return]
 
 
-def _load_ini(path: str) -> WSGIApplication:
+def _is_factory(app: Any) -> bool:
+    """Whether something can be called without arguments, which no WSGI application can."""
     try:
-        from pyramid.paster import get_app
-    except ModuleNotFoundError:
-        raise ConfigurationError(
-            'an ini file needs Pyramid: pip install "djsession[pyramid]"'
-        ) from None
-    try:
-        return get_app(path)  # type: ignore[no-any-return]
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: no such file") from None
-    except InterpolationError as error:
-        # Python's own message quotes what follows the sign: the rest of a key.
-        raise ConfigurationError(
-            f"{path}: a '%' in {error.option} has to be written '%%': a single one starts an"
-            " interpolation in an ini file"
-        ) from None
+        inspect.signature(app).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
-def run(
-    spec: str,
+def key_path() -> Path:
+    """Return where the development key is kept (XDG Base Directory Specification)."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    # The specification says that a relative path must be ignored.
+    folder = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+    return folder / "djsession" / "key"
+
+
+def development_key() -> str:
+    """Return this user's development key, which survives a restart, or make one.
+
+    The file has the mode 0600. A key that other users of the machine can read or write is replaced.
+    Raises OSError if there is no key yet and none can be kept.
+    """
+    path = key_path()
+    with suppress(OSError, ValueError, ConfigurationError), path.open(encoding="ascii") as file:
+        status = os.fstat(file.fileno())
+        is_private = os.name != "posix" or (
+            not status.st_mode & 0o077 and status.st_uid == os.geteuid()
+        )
+        if is_private:
+            (key,) = check_secret_keys(file.read(1_024).rstrip("\n"))
+            return key
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = generate_key()
+    new = path.with_name(f"key.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    # Another process never sees half of a key, and nobody else ever sees it.
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{key}\n")
+    new.replace(path)
+    return key
+
+
+def address_of(host: str, port: int) -> str:
+    """Return a URL that reaches a server on this machine, also one that listens everywhere."""
+    with suppress(ValueError):
+        address = ip_address(host)
+        if address.is_unspecified:
+            host = "127.0.0.1"
+        elif address.version == 6:
+            host = f"[{host}]"
+    return f"http://{host}:{port}"
+
+
+def open_server(app: WSGIApplication, host: str, port: int) -> WSGIServer:
+    """Return a server that listens at an address and port; 0 takes a free port.
+
+    It is a context manager; ``server_port`` is its port and ``serve_forever()`` runs it. Raises
+    ConfigurationError when nothing can listen there.
+    """
+    server_class = _IPv6Server if ":" in host else _Server
+    try:
+        server = server_class((host or "127.0.0.1", port), _RequestHandler)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from None
+    server.set_app(app)
+    return server
+
+
+def serve(
+    target: str,
     *,
     host: str,
     port: int,
     mockup: str | None,
+    format: Format,
+    websockets: bool,
     hosts: Sequence[str],
     allow_remote: bool,
-    new_key: bool,
-    watch: bool,
 ) -> int:
-    """Serve an application until interrupted, and return the exit code.
+    """Serve an application, or stand in front of a server, until stopped. Return the exit code.
 
-    Prints the address, and with a ``mockup`` file the login URL and the users.
+    ``target`` is ``MODULE:APP`` or the URL of a server. Prints the addresses, the users of the
+    ``mockup`` file, and the key that the application needs. Raises ConfigurationError for a wrong
+    argument, and MockupError with all mistakes in the file.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    sys.path.insert(0, os.getcwd())
-    watched: dict[str, int] = {}
-    if watch:
-        threading.Thread(target=_watch, args=(watched,), daemon=True).start()
-    try:
-        app = load_application(spec)
-        mockups = None
-        if mockup is not None:
-            mockups = MockupApp(
-                app, mockup, hosts=hosts, allow_remote=allow_remote, print_login_url=False
+    is_url = "//" in target
+    if is_url and mockup is None:
+        raise ConfigurationError("a URL needs --mockup FILE, whose sessions are sent to it")
+    if websockets and not is_url:
+        raise ConfigurationError("--websockets needs the URL of a server that speaks WebSocket")
+    has_own_key = bool(os.environ.get(KEY_NAME))
+    if not has_own_key:
+        # The application that is about to be imported looks there.
+        os.environ[KEY_NAME] = development_key()
+    lines = []
+    app: WSGIApplication
+    if is_url:
+        app = forwarder = Forwarder(target)
+        if forwarder.port == port and _is_here(forwarder.host, host):
+            raise ConfigurationError(
+                f"{target} is the address that this server itself would use: choose another --port"
             )
-    except Exception as error:
-        if not watch:
-            raise
-        traceback.print_exc()
-        # What failed is no imported module; what it lacks may be made here.
-        paths = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-        for path in [*paths, getattr(error, "filename", None) or "", os.getcwd()]:
-            watched.setdefault(path, _changed_at(path))
-        print("Waiting for a change.", file=sys.stderr, flush=True)
-        _sleep_until_interrupted()
-        return 0
-    server_class = _IPv6Server if ":" in host else _Server
-    try:
-        server = make_server(host, port, mockups or app, server_class, _RequestHandler)
-    except OSError as error:
-        print(f"djsession: cannot listen on {host}:{port}: {error.strerror}", file=sys.stderr)
-        return 1
-    with server:
-        name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{server.server_port}"
-        print(f"Serving {spec} at {address}/")
-        if new_key:
-            print(NEW_KEY)
-        if mockups:
-            users = ", ".join(mockups.sessions.by_name)
-            print(f"Sign in at {address}{mockups.login_path} as one of: {users}")
-        print("Press Ctrl+C to stop.", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print()
+        is_up = forwarder.probe()
+        lines.append(
+            f"Forwarding to {forwarder.url}" + ("" if is_up else ", where nothing answers yet")
+        )
+    else:
+        sys.path.insert(0, os.getcwd())
+        app = load_application(target)
+        lines.append(f"Serving {target}")
+    stand_in = None
+    if mockup is not None:
+        settings = (
+            app.gate.settings if isinstance(app, SessionMiddleware) else Settings.from_environ()
+        )
+        app = stand_in = StandIn(
+            app,
+            mockup,
+            settings,
+            format=format,
+            websockets=websockets,
+            hosts=hosts,
+            allow_remote=allow_remote,
+            print_login_url=False,
+        )
+    with open_server(app, host, port) as server:
+        address = address_of(host, server.server_port)
+        lines[0] += f" at {address}/" if not is_url else f". Open {address}/"
+        if stand_in is not None:
+            users = ", ".join(stand_in.sessions.by_name)
+            lines.append(f"Sign in at {address}{stand_in.login_path} as one of: {users}")
+        if not has_own_key and is_url:
+            lines.append(
+                "The application needs the same key. Set it where you start the application:\n"
+                f"    export {KEY_NAME}='{os.environ[KEY_NAME]}'"
+            )
+        elif not has_own_key:
+            lines.append(f"{KEY_NAME} is not set, so the development key is used: {key_path()}")
+        print("\n".join(lines), "Press Ctrl+C to stop.", sep="\n", flush=True)
+        run_until_stopped(server)
     return 0
 
 
-def run_reloading(argv: Sequence[str]) -> int:
-    """Run the command ``argv`` in a process of its own, again each time it sees a change."""
-    command = [sys.executable, "-m", "djsession", *argv, "--watched"]
+def _is_here(upstream: str, host: str) -> bool:
+    """Whether a server that listens on ``host`` answers at the host of a URL."""
+    return upstream == host or (
+        is_local_host(upstream, ()) and is_local_host(urlsplit(address_of(host, 0)).hostname, ())
+    )
+
+
+def run_until_stopped(server: WSGIServer) -> None:
+    """Run a server until Ctrl+C or SIGTERM."""
+    with _sigterm_interrupts(), suppress(KeyboardInterrupt):
+        server.serve_forever(poll_interval=0.1)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        while (code := subprocess.run(command, check=False).returncode) == _CHANGED:
-            pass
-    except KeyboardInterrupt:
-        return 0
-    return code
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _watch(known: dict[str, int]) -> None:
-    """End the process with _CHANGED when a file changes: a known one, or an imported module's."""
-    while True:
-        modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-        for path in [*filter(None, modules), *list(known)]:
-            changed_at = _changed_at(path)
-            if changed_at and known.setdefault(path, changed_at) != changed_at:
-                print(f"{os.path.basename(path)} has changed, starting again.", flush=True)
-                os._exit(_CHANGED)
-        time.sleep(_POLL_SECONDS)
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def server_bind(self) -> None:
+        # HTTPServer looks the name of the host up in the DNS, which can take long.
+        socket.socket.bind(self.socket, self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that is gone."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
-def _changed_at(path: str) -> int:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return 0
+class _IPv6Server(_Server):
+    address_family = socket.AF_INET6
 
 
-def _sleep_until_interrupted() -> None:
-    try:
+class _Body(io.RawIOBase):
+    """The body of one request: of a known length, or chunked (RFC 9112 section 7.1)."""
+
+    def __init__(
+        self, stream: io.BufferedReader, length: int | None, before_reading: Callable[[], None]
+    ) -> None:
+        self._stream = stream
+        self._is_chunked = length is None
+        # Bytes left of the body, or of this chunk.
+        self._left = length or 0
+        self._is_first_chunk = True
+        self._before_reading = before_reading
+        self.is_finished = length == 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.is_finished:
+            return 0
+        self._before_reading()
+        if self._left == 0:
+            self._left = self._next_chunk()
+            if self._left == 0:
+                self.is_finished = True
+                return 0
+        data = self._stream.read1(min(len(buffer), self._left))
+        if not data:
+            raise _BadRequestError("the body ended too early")
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        if self._left == 0 and not self._is_chunked:
+            self.is_finished = True
+        return len(data)
+
+    def _next_chunk(self) -> int:
+        if not self._is_first_chunk and self._stream.read(2) != b"\r\n":
+            raise _BadRequestError("a chunk does not end where it should")
+        self._is_first_chunk = False
+        match = _CHUNK.fullmatch(self._stream.readline(1_024))
+        if match is None:
+            raise _BadRequestError("a chunk has no size")
+        size = int(match[1], 16)
+        if size == 0:
+            self._skip_trailers()
+        return size
+
+    def _skip_trailers(self) -> None:
+        for _ in range(64):
+            line = self._stream.readline(8_192)
+            if line == b"\r\n":
+                return
+            if not line.endswith(b"\r\n"):
+                break
+        raise _BadRequestError("the body has no end")
+
+
+class _Response(SimpleHandler):
+    """Runs the application for one request, and writes its response in HTTP/1.1."""
+
+    http_version = "1.1"
+    # The standard library puts the environment of the process here, and the key is in it.
+    os_environ = {}  # noqa: RUF012
+
+    status: str | None
+    headers: Headers
+    headers_sent: bool
+    bytes_sent: int
+    result: Iterable[bytes] | None
+
+    #: The status, once the head of the response is on its way.
+    code: int | None = None
+
+    has_body = False
+    is_chunked = False
+    #: Whether the client can tell where the response ends, so that the connection can go on.
+    is_complete = False
+    is_last = False
+
+    def cleanup_headers(self) -> None:
+        assert self.status is not None
+        self.code = status = int(self.status[:3])
+        self.has_body = self._method != "HEAD" and status >= 200 and status not in (204, 304)
+        if self.has_body:
+            super().cleanup_headers()
+            if "Content-Length" not in self.headers:
+                if self._protocol == "HTTP/1.1":
+                    self.is_chunked = True
+                    self.headers["Transfer-Encoding"] = "chunked"
+                else:
+                    self.is_last = True
+        elif status < 200 or status == 204:
+            del self.headers["Content-Length"]
+        if status == 101:
+            self.headers["Connection"] = "Upgrade"
+            self.headers["Upgrade"] = "websocket"
+        elif self.is_last:
+            self.headers["Connection"] = "close"
+
+    def write(self, data: bytes) -> None:
+        if not data and self.result is not None:
+            return
+        # While the application has not returned, this is the write() that start_response returned.
+        # Without data it sends the headers at once: a stream of events may be silent at first.
+        if not self.status:
+            raise AssertionError("write() before start_response()")
+        if not self.headers_sent:
+            self.bytes_sent = len(data)
+            self.send_headers()
+        else:
+            self.bytes_sent += len(data)
+        if data and self.has_body:
+            self._write(b"%X\r\n%b\r\n" % (len(data), data) if self.is_chunked else data)
+        self._flush()
+
+    def set_content_length(self) -> None:
+        if self.result is not None:
+            super().set_content_length()
+
+    def finish_content(self) -> None:
+        if not self.headers_sent:
+            if self._method != "HEAD" and self.status and not self.status.startswith("304"):
+                self.headers.setdefault("Content-Length", "0")
+            self.send_headers()
+        if self.is_chunked:
+            self._write(b"0\r\n\r\n")
+        self._flush()
+        length = self.headers.get("Content-Length")
+        self.is_complete = not self.has_body or self.is_chunked or length == str(self.bytes_sent)
+
+    @property
+    def _method(self) -> str:
+        return str(self.base_env["REQUEST_METHOD"])
+
+    @property
+    def _protocol(self) -> str:
+        return str(self.base_env["SERVER_PROTOCOL"])
+
+
+class _RequestHandler(WSGIRequestHandler):
+    """Handles the requests of one connection."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 120
+    # One packet for a small response, sent at once.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    # The key that a mockup login takes in its URL must not get into a log.
+    _KEY = re.compile(r"([?&]key=)[^&\s]*")
+
+    rfile: io.BufferedReader
+
+    def handle(self) -> None:
+        # WSGIRequestHandler handles one request and no more.
+        BaseHTTPRequestHandler.handle(self)
+
+    def handle_one_request(self) -> None:
+        self.close_connection = True
+        self.command = self.requestline = ""
+        self.request_version = self.protocol_version
+        self._continues = False
+        try:
+            head = self._read_head()
+            if head is not None and self._parse(head):
+                self._respond(self._open_body())
+        except _BadRequestError as error:
+            self._refuse(str(error))
+        except OSError:  # the client is gone, or silent
+            self.close_connection = True
+
+    def _refuse(self, reason: str) -> None:
+        self.close_connection = True
+        self.send_error(400, "Bad request", f"The request is malformed: {reason}.")
+
+    def _read_head(self) -> bytes | None:
+        """Return the head of the next request, or None where the client sends no more."""
+        head = bytearray()
         while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        pass
+            line = self.rfile.readline(_MAX_HEAD + 1 - len(head))
+            if not line:
+                return None
+            if not head and line == b"\r\n":  # RFC 9112 section 2.2
+                continue
+            head += line
+            if len(head) > _MAX_HEAD:
+                self.send_error(431)
+                return None
+            if line in (b"\r\n", b"\n"):
+                return bytes(head)
+
+    def _parse(self, head: bytes) -> bool:
+        match = _HEAD.fullmatch(head)
+        if match is None:
+            raise _BadRequestError("the request line or a header is not as RFC 9112 says")
+        target = match[1]
+        self.raw_requestline, _, fields = head.partition(b"\n")
+        # The standard library only sees a head that has one meaning.
+        stream, self.rfile = self.rfile, io.BufferedReader(io.BytesIO(fields))
+        try:
+            is_parsed = self.parse_request()
+        finally:
+            self.rfile = stream
+        if not is_parsed:
+            self.close_connection = True
+            return False
+        if self.command in ("CONNECT", "TRACE"):
+            self.close_connection = True
+            self.send_error(405)
+            return False
+        if not target.startswith(b"/") and (self.command, target) != ("OPTIONS", b"*"):
+            raise _BadRequestError("its target is not a path")
+        if len(self.headers.get_all("Host", ())) > 1:
+            raise _BadRequestError("it has several Host headers")
+        if self.request_version == "HTTP/1.0":
+            self.close_connection = True
+        return True
+
+    def handle_expect_100(self) -> bool:
+        # Answered when the application starts to read the body: it may refuse the request instead.
+        self._continues = True
+        return True
+
+    def _open_body(self) -> _Body:
+        encodings = self.headers.get_all("Transfer-Encoding", ())
+        lengths = self.headers.get_all("Content-Length", ())
+        if len(lengths) > 1 or (lengths and encodings):
+            raise _BadRequestError("the length of its body is given twice")
+        length: int | None = 0
+        if encodings:
+            if [item.strip().lower() for item in encodings] != ["chunked"] or (
+                self.request_version != "HTTP/1.1"
+            ):
+                raise _BadRequestError("its Transfer-Encoding is not chunked")
+            length = None
+        elif lengths:
+            if not _LENGTH.fullmatch(lengths[0].strip(" \t")):
+                raise _BadRequestError("its Content-Length is not a number")
+            length = int(lengths[0])
+        return _Body(self.rfile, length, self._continue)
+
+    def _continue(self) -> None:
+        if self._continues:
+            self._continues = False
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.wfile.flush()
+
+    def _respond(self, body: _Body) -> None:
+        environ = self.get_environ()
+        tunnels: list[tuple[socket.socket, IO[bytes]]] = []
+        environ[TUNNEL_KEY] = lambda upstream, stream: tunnels.append((upstream, stream))
+        response = _Response(
+            io.BufferedReader(body, _BLOCK),
+            cast(IO[bytes], self.wfile),
+            self.get_stderr(),
+            environ,
+            multithread=True,
+            multiprocess=False,
+        )
+        response.is_last = self.close_connection
+        started = time.monotonic()
+        response.run(self.server.get_app())  # type: ignore[attr-defined]
+        if response.code is None:
+            raise _BadRequestError("the body is not as RFC 9112 says")
+        self._log(response, time.monotonic() - started)
+        if tunnels:
+            self.close_connection = True
+            _copy_both_ways(self.connection, self.rfile, *tunnels[0])
+            return
+        self.close_connection = response.is_last or not response.is_complete
+        if not body.is_finished:
+            self._skip(body)
+
+    def _skip(self, body: _Body) -> None:
+        """Read what is left of a body, so that the client reads the response before a reset."""
+        if self._continues:
+            # It waits for an answer, and has it: there is no body.
+            self.close_connection = True
+            return
+        self.connection.settimeout(_LINGER_SECONDS)
+        left = _MAX_UNREAD
+        with suppress(OSError, _BadRequestError):
+            while left > 0 and (data := body.read(_BLOCK)):
+                left -= len(data)
+        self.connection.settimeout(self.timeout)
+        if not body.is_finished:
+            self.close_connection = True
+
+    def get_environ(self) -> dict[str, Any]:
+        # X_Forwarded_For would become the same key as X-Forwarded-For.
+        for name in {name for name in self.headers if "_" in name}:
+            del self.headers[name]
+        environ: dict[str, Any] = super().get_environ()
+        if "Content-Type" not in self.headers:
+            del environ["CONTENT_TYPE"]
+        if cookies := self.headers.get_all("Cookie"):
+            environ["HTTP_COOKIE"] = "; ".join(cookies)
+        # The body ends by itself, also without a Content-Length.
+        environ["wsgi.input_terminated"] = True
+        return environ
+
+    def _log(self, response: _Response, seconds: float) -> None:
+        self.log_message('"%s" %s, %.0f ms', self.requestline, response.code, seconds * 1_000)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write a line about a request to stderr, without the key that may be in its URL."""
+        super().log_message("%s", self._KEY.sub(r"\1********", format % args))
+
+
+def _copy_both_ways(
+    client: socket.socket,
+    client_stream: io.BufferedReader,
+    upstream: socket.socket,
+    stream: IO[bytes],
+) -> None:
+    """Copy bytes between two connections until one of them ends."""
+
+    def copy(source: io.BufferedReader, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.read1(_BLOCK):
+                target.sendall(data)
+        for connection in (client, upstream):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    client.settimeout(None)
+    upstream.settimeout(None)
+    other = threading.Thread(target=copy, args=(stream, client), daemon=True)
+    other.start()
+    copy(client_stream, upstream)
+    other.join()
+    upstream.close()

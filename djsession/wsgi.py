@@ -29,6 +29,7 @@ __all__ = [
     "check_request",
     "decode_request",
     "forbidden",
+    "is_asgi",
     "is_open",
     "native_string",
     "peer_of",
@@ -81,7 +82,7 @@ class SessionMiddleware:
 
     @hide_locals
     def __init__(self, app: WSGIApplication, **settings: Unpack[SettingsOptions]) -> None:
-        if iscoroutinefunction(app) or iscoroutinefunction(type(app).__call__):
+        if is_asgi(app):
             raise ConfigurationError(
                 "this is an ASGI application: wrap it in djsession.asgi.SessionMiddleware"
             )
@@ -112,6 +113,11 @@ class SessionMiddleware:
             return start_response(status, headers, exc_info)
 
         return self.app(environ, start_response_with_caching)
+
+
+def is_asgi(app: object) -> bool:
+    """Return whether an application is one of ASGI, by how it is called."""
+    return iscoroutinefunction(app) or iscoroutinefunction(type(app).__call__)
 
 
 def request_path(environ: dict[str, Any]) -> str:

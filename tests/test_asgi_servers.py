@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from djsession import dumps
-from tests.helpers.servers import DAPHNE, HYPERCORN, UVICORN, Serve, http, raw_http
+from tests.helpers.servers import DAPHNE, HYPERCORN, UVICORN, Serve, http, post_form, raw_http
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 pytest.importorskip("fastapi")
@@ -186,29 +186,15 @@ def test_unix_sockets(
     assert raw_http(path, f"{head}\n\n")[0] == status
 
 
-def test_a_sign_in_at_the_mockup_server_counts(serve: Serve) -> None:
-    """As README.rst says: browsers send the cookies of a host name to each of its ports."""
-    mockup = serve(
-        "-m",
-        "djsession",
-        "serve",
-        "examples.hello:application",
-        "--mockup",
-        "examples/sessions.yaml",
-        "--port",
-        "{port}",
+def test_djsession_serve_stands_in_front_of_an_asgi_server(serve: Serve) -> None:
+    upstream = serve(*SERVERS["uvicorn"], DJAODJIN_SECRET_KEY=KEY)
+    port = serve(
+        *("-m", "djsession", "serve", f"http://127.0.0.1:{upstream}", "--port={port}"),
+        *("--mockup", "examples/sessions.yaml"),
         DJAODJIN_SECRET_KEY=KEY,
     )
-    port = serve(*SERVERS["uvicorn"], DJAODJIN_SECRET_KEY=KEY)
-    form = "username=xia&password=any"
-    status, headers, _ = raw_http(
-        mockup,
-        f"POST /login/ HTTP/1.1\nHost: 127.0.0.1:{mockup}\nConnection: close\n"
-        "Content-Type: application/x-www-form-urlencoded\n"
-        f"Content-Length: {len(form)}\n\n{form}",
-    )
+    assert http(port, "/app/")[0] == 403
+    status, headers, _ = post_form(port, "/login/", "username=xia")
     assert status == 303
-    cookie, *attributes = headers["set-cookie"].split("; ")
-    assert "Path=/" in attributes
-    assert not any(item.startswith("Domain") for item in attributes)
+    cookie = headers["set-cookie"].partition(";")[0]
     assert b"Hello, xia" in http(port, "/app/", Cookie=cookie)[2]

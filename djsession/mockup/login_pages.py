@@ -403,9 +403,9 @@ def json_response(status: int, document: dict[str, Any]) -> Response:
     return response
 
 
-def redirect(location: str) -> Response:
+def redirect(location: str, status: int = 303) -> Response:
     """Return a response that leads to the URL ``location``, with GET."""
-    response = text_response(303, "See other")
+    response = text_response(status, "See other")
     response.headers["Location"] = location
     return response
 

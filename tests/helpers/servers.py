@@ -121,6 +121,15 @@ def http(port: int, path: str = "/", **headers: str) -> tuple[int, dict[str, str
     )
 
 
+def post_form(port: int, path: str, form: str) -> tuple[int, dict[str, str], bytes]:
+    """POST an urlencoded form to a path."""
+    return raw_http(
+        port,
+        f"POST {path} HTTP/1.1\nHost: 127.0.0.1:{port}\nConnection: close\n"
+        f"Content-Type: application/x-www-form-urlencoded\nContent-Length: {len(form)}\n\n{form}",
+    )
+
+
 def replay(port: int, captured: Capture) -> tuple[int, dict[str, str], bytes]:
     """Send a captured request again, header for header."""
     headers = "".join(

@@ -105,7 +105,6 @@ class TestServe:
         "headers",
         [
             "Host: evil.example",
-            "Host: localhost\nHost: evil.example",
             "Host: localhost\nOrigin: https://evil.example",
             "Host: localhost\nX-Forwarded-For: 127.0.0.1\nX-Forwarded-For: 10.0.0.1",
             "Host: localhost\nX-Forwarded-For: 10.0.0.1\nX-Forwarded-For: 127.0.0.1",
@@ -120,6 +119,10 @@ class TestServe:
         assert raw_http(port, request)[0] == 403
         assert http(port, "/login/")[0] == 200
 
+    def test_two_host_headers_are_malformed(self, mockups: Serve) -> None:
+        request = "GET /login/ HTTP/1.1\nHost: localhost\nHost: evil.example\n\n"
+        assert raw_http(mockups(), request)[0] == 400
+
     def test_http_1_0(self, mockups: Serve) -> None:
         request = "GET /login/ HTTP/1.0\nHost: localhost\n\n"
         status, answer = ask("127.0.0.1", mockups(), request)
@@ -133,7 +136,7 @@ class TestServeAllowRemote:
     ) -> None:
         port = mockups("--host=0.0.0.0", "--allow-remote")
         output = log_of(folder, "Ctrl")
-        address = rf"Sign in at http://0\.0\.0\.0:{port}(/login/\?key=([\w-]+)) as one of: xia\n"
+        address = rf"Sign in at http://127\.0\.0\.1:{port}(/login/\?key=([\w-]+)) as one of: xia\n"
         found = re.search(address, output)
         assert found is not None
         assert output.count(found[2]) == 1

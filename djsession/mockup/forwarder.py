@@ -1,0 +1,309 @@
+"""Forwarder: a WSGI application that passes requests on to a server, over HTTP/1.1.
+
+Both directions are streamed. It opens connections to one address only, which no request can change,
+and takes neither a proxy nor a password from the environment.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+__all__ = ["TIMEOUT_SECONDS", "TUNNEL_KEY", "Forwarder"]
+
+#: How long the proxy waits for an application.
+TIMEOUT_SECONDS = 120.0
+
+#: The key of the environ under which the server keeps a function. After the answer 101 it is called
+#: with the socket of the upstream connection and the stream that reads from it. The server then
+#: copies bytes between that connection and the client.
+TUNNEL_KEY = "djsession.tunnel"
+
+_BLOCK = 65_536
+_MAX_IDLE = 8
+_PROBE_SECONDS = 2.0
+
+# Safe to send again on another connection when an idle one turns out to be closed.
+_IDEMPOTENT = ("GET", "HEAD", "OPTIONS")
+
+# Not in front of the path, since the environ is decoded (RFC 3986 section 3.3).
+_PATH_SAFE = "/:@!$&'()*+,;=~"
+
+_LINE_FOLDING = re.compile(r"\r?\n[ \t]+")
+
+
+class _NoAnswerError(Exception):
+    """The server did not answer. Holds the status and the sentence for the client."""
+
+    def __init__(self, status: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class _ClientGoneError(Exception):
+    """The client did not send the rest of its body."""
+
+
+class _Response(http.client.HTTPResponse):
+    """A response after the interim ones (RFC 9110 section 15.2), which are dropped."""
+
+    def begin(self) -> None:
+        super().begin()
+        for _ in range(16):
+            if not 100 <= self.status < 200 or self.status == 101:
+                return
+            # Without headers, begin() reads the next response of the stream.
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+        raise http.client.HTTPException("too many interim responses")
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class Forwarder:
+    """Forwards each request to the server at ``url``, such as ``http://127.0.0.1:8001``.
+
+    The target is PATH_INFO, quoted, and the query as it is. Raises ConfigurationError for a URL
+    that is not the address of an HTTP server.
+    """
+
+    def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        try:
+            parts = urlsplit(url)
+            self.host, self.port = parts.hostname or "", parts.port or 80
+        except ValueError:
+            raise ConfigurationError(_not_a_url(url)) from None
+        if parts.scheme != "http" or not self.host or parts.username is not None:
+            raise ConfigurationError(_not_a_url(url))
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ConfigurationError(
+                f"{url} has a path. Requests are forwarded with their own paths: leave it out."
+            )
+        self.url = f"http://{parts.netloc}"
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._idle: list[_Connection] = []
+
+    def probe(self) -> bool:
+        """Return whether something listens at the address now.
+
+        Raises ConfigurationError if what listens there does not speak HTTP.
+        """
+        connection = _Connection(self.host, self.port, timeout=_PROBE_SECONDS)
+        try:
+            connection.connect()
+        except OSError:
+            return False
+        try:
+            connection.request("HEAD", "/")
+            connection.getresponse()
+        except TimeoutError:
+            pass  # busy: it says nothing, also nothing wrong
+        except (http.client.HTTPException, OSError):
+            raise ConfigurationError(
+                f"what listens at {self.url} does not speak HTTP: expected the address of your"
+                " application's development server"
+            ) from None
+        finally:
+            connection.close()
+        return True
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            connection, response = self._exchange(environ)
+        except _NoAnswerError as error:
+            return self._fail(environ, start_response, error)
+        headers = [(name, _LINE_FOLDING.sub(" ", value)) for name, value in response.getheaders()]
+        write = start_response(f"{response.status} {response.reason or 'Unknown'}", headers)
+        if response.status == 101 and (tunnel := environ.get(TUNNEL_KEY)):
+            tunnel(connection.sock, response.fp)
+            return []
+        if response.length is None:
+            # A stream: the client wants the headers before the first event.
+            write(b"")
+        return self._blocks(connection, response)
+
+    def _exchange(self, environ: dict[str, Any]) -> tuple[_Connection, http.client.HTTPResponse]:
+        """Send a request, and return the response without its body."""
+        body = _Body(environ)
+        while True:
+            connection, is_reused = self._open()
+            try:
+                response = self._send(connection, environ, body)
+            except TimeoutError:
+                connection.close()
+                raise _NoAnswerError(
+                    "503 Service Unavailable",
+                    f"The server at {self.url} did not answer within {self._timeout:g} seconds.",
+                ) from None
+            except (http.client.HTTPException, OSError) as error:
+                connection.close()
+                is_closed = isinstance(error, (http.client.RemoteDisconnected, ConnectionError))
+                can_repeat = environ["REQUEST_METHOD"] in _IDEMPOTENT and not body.is_started
+                if is_reused and is_closed and can_repeat:
+                    continue
+                raise _NoAnswerError(
+                    "502 Bad Gateway",
+                    f"The server at {self.url} closed the connection or did not speak HTTP.",
+                ) from None
+            except _ClientGoneError:
+                connection.close()
+                raise ConnectionAbortedError from None
+            return connection, response
+
+    def _open(self) -> tuple[_Connection, bool]:
+        """Return a connection, and whether it was used before."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                connection = self._idle.pop()
+            if _is_usable(connection.sock):
+                return connection, True
+            connection.close()
+        connection = _Connection(self.host, self.port, timeout=self._timeout)
+        try:
+            connection.connect()
+        except OSError:
+            raise _NoAnswerError(
+                "502 Bad Gateway",
+                f"Nothing answers at {self.url}. Start your application there.",
+            ) from None
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection, False
+
+    def _send(
+        self, connection: _Connection, environ: dict[str, Any], body: _Body
+    ) -> http.client.HTTPResponse:
+        method = environ["REQUEST_METHOD"]
+        connection.putrequest(method, _target(environ), skip_host=True, skip_accept_encoding=True)
+        for name, value in _headers(environ, f"{self.host}:{self.port}"):
+            connection.putheader(name, value.encode("latin-1"))
+        if body.is_chunked:
+            connection.putheader("Transfer-Encoding", "chunked")
+        elif body.length or method not in ("GET", "HEAD"):
+            connection.putheader("Content-Length", str(body.length))
+        connection.endheaders()
+        is_sent = True
+        for block in body:
+            try:
+                connection.send(b"%x\r\n%b\r\n" % (len(block), block) if body.is_chunked else block)
+            except (BrokenPipeError, ConnectionResetError):
+                # It may have answered without reading all.
+                is_sent = False
+                break
+        if is_sent and body.is_chunked:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.send(b"0\r\n\r\n")
+        response = connection.getresponse()
+        if not is_sent:
+            response.will_close = True
+        return response
+
+    def _blocks(
+        self, connection: _Connection, response: http.client.HTTPResponse
+    ) -> Iterator[bytes]:
+        is_complete = False
+        try:
+            while data := response.read1(_BLOCK):
+                yield data
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
+            is_complete = True
+        except (http.client.HTTPException, OSError):
+            # The client must not take a part for the whole: the server drops the connection.
+            raise ConnectionAbortedError from None
+        finally:
+            if is_complete and not response.will_close and connection.sock is not None:
+                response.close()
+                with self._lock:
+                    if len(self._idle) < _MAX_IDLE:
+                        self._idle.append(connection)
+                        connection = None  # type: ignore[assignment]
+            if connection is not None:
+                response.close()
+                connection.close()
+
+    def _fail(
+        self, environ: dict[str, Any], start_response: StartResponse, error: _NoAnswerError
+    ) -> Iterable[bytes]:
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
+        start_response(error.status, headers)
+        return [f"{error}\n".encode()]
+
+
+class _Body:
+    """The body of a request, block by block, and how long it is."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._stream: IO[bytes] = environ["wsgi.input"]
+        self.is_chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
+        self.length = 0 if self.is_chunked else int(environ.get("CONTENT_LENGTH") or 0)
+        #: Whether a part of it is read, so that it cannot be sent again.
+        self.is_started = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        read: Callable[[int], bytes] = getattr(self._stream, "read1", self._stream.read)
+        left = self.length
+        while self.is_chunked or left:
+            self.is_started = True
+            try:
+                block = read(_BLOCK if self.is_chunked else min(_BLOCK, left))
+            except OSError:
+                raise _ClientGoneError from None
+            if not block:
+                if left:
+                    raise _ClientGoneError
+                return
+            left -= 0 if self.is_chunked else len(block)
+            yield block
+
+
+def _not_a_url(url: str) -> str:
+    return f"{url!r} is not the address of a server, expected a URL such as http://127.0.0.1:8001"
+
+
+def _target(environ: dict[str, Any]) -> str:
+    # By concatenation: joining URLs would let a path such as //host name another server.
+    target = quote(environ["PATH_INFO"].encode("latin-1"), safe=_PATH_SAFE)
+    query = environ.get("QUERY_STRING")
+    return f"{target}?{query}" if query else target
+
+
+def _headers(environ: dict[str, Any], host: str) -> Iterator[tuple[str, str]]:
+    yield "Host", environ.get("HTTP_HOST", host)
+    for key, value in environ.items():
+        if key.startswith("HTTP_") and key not in ("HTTP_HOST", "HTTP_TRANSFER_ENCODING"):
+            yield key[5:].replace("_", "-").title(), value
+    if content_type := environ.get("CONTENT_TYPE"):
+        yield "Content-Type", content_type
+
+
+def _is_usable(connection: socket.socket | None) -> bool:
+    """Whether an idle connection is still open, and the server has not sent anything on it."""
+    if connection is None:
+        return False
+    timeout = connection.gettimeout()
+    connection.setblocking(False)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        connection.settimeout(timeout)
+    return False

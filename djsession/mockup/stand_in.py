@@ -1,0 +1,426 @@
+"""StandIn: what ``djsession serve`` puts in front of an application, in place of the proxy.
+
+Theory of operation
+===================
+
+MockupApp writes a token into the browser's cookie. The proxy does something else: the browser only
+holds a cookie that says who is signed in, and the proxy checks its access rules and attaches a
+*fresh* token to *every* request that it forwards. StandIn does the same. For each request it
+
+1. refuses what does not come from this machine (:mod:`djsession.mockup.locality`),
+2. answers its own pages: login, logout, API and inspector,
+3. normalizes the path, so that the rules and the application see the same one,
+4. removes from the request whatever a client could use to reach the application as somebody else,
+5. asks the rules of the file, and
+6. forwards the request with a token, or leads to the login page, or refuses.
+
+The *sign-in cookie* names a session of the file. It is signed with a key that is derived from the
+secret key, and the application never sees it. Its format is none that the gate accepts, so it is
+of no use at any application. The session itself is read from the file at each request. An edit
+therefore shows at once, and a session of any size works.
+
+StandIn differs from the proxy where the proxy would do harm, or where fidelity helps nobody:
+
+- A path is normalized before it is matched, not afterwards. An encoded question mark or number sign
+  stays a part of the path.
+- Bodies and the query are forwarded as they are. The proxy parses forms and the query, and keeps
+  one value for each name.
+- A browser that is signed in and not granted sees a page that names the rule. The proxy sends it to
+  the login page.
+- Compressed responses, and the cookies of the application, reach the browser as they were sent.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import re
+import secrets
+import threading
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Unpack
+
+from webob import Request, Response
+
+from ..doctor import Case, Configuration, RecordedRequest, Report
+from ..errors import SessionError
+from ..gate import Gate
+from ..session import Session
+from ..settings import Settings
+from ..transport import bearer_token
+from .login_key import COOKIE_NAME as KEY_COOKIE_NAME
+from .login_pages import (
+    TOKEN_MAX_AGE,
+    LoginPages,
+    LoginPagesOptions,
+    json_response,
+    redirect,
+    set_cookie,
+    text_response,
+)
+from .navigation import is_browser, is_cross_site
+from .sessions import Source
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+    from ..codec import Format
+    from .rules import Decision, Rule
+
+__all__ = ["HOP_BY_HOP", "METHODS", "StandIn", "normalize_path"]
+
+#: The methods that the proxy forwards. It answers 405 to any other.
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+#: Names of headers that concern one connection only (RFC 9110 section 7.6.1), in lower case.
+HOP_BY_HOP = frozenset(
+    (
+        "connection",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+
+# The server has checked them, and what follows needs them to read the request.
+_ABOUT_THE_REQUEST = frozenset(("host", "transfer-encoding"))
+
+# Seconds until a jwt of the proxy expires.
+_JWT_MAX_AGE = 7_200
+
+_LOOP_HEADER = "HTTP_X_DJSESSION_STAND_IN"
+
+_SIGNED = re.compile(r"([A-Za-z0-9_-]*)~(\d{1,12})~([0-9a-f]{64})", re.ASCII)
+
+
+class StandIn(LoginPages):
+    """A WSGI application in front of ``app`` that does what the proxy does, for development.
+
+    ``app`` is what the requests are forwarded to: a WSGI application, or a
+    :class:`~djsession.mockup.forwarder.Forwarder`. ``sessions`` is a path to a YAML file, or a
+    mapping, of sessions and rules. ``settings`` must hold the application's key, and ``format`` is
+    ``"openssl"`` for a token in the cookie or ``"jwt"`` for one in the Authorization header.
+    With ``websockets``, the request that opens one is forwarded, which the proxy does not do. The
+    ``options`` are those of :class:`~djsession.mockup.MockupApp`.
+
+    Raises ConfigurationError for a wrong option, and MockupError with all mistakes in the file.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        sessions: Source,
+        settings: Settings,
+        *,
+        format: Format = "openssl",
+        websockets: bool = False,
+        **options: Unpack[LoginPagesOptions],
+    ) -> None:
+        self.app = app
+        self._format = format
+        self._websockets = websockets
+        self._signing_key = hmac.digest(
+            settings.secret_key[0].encode("ascii"), b"djsession stand-in: sign-in cookie", "sha256"
+        )
+        self._visits = _Visits()
+        self._id = secrets.token_urlsafe(12)
+        super().__init__(sessions, Gate(settings), **options)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        answer = self._respond(environ)
+        if answer is not None:
+            return self.send(self.secured(answer), environ, start_response)
+
+        def start_filtered_response(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+        ) -> Callable[[bytes], object]:
+            headers = self._filtered(headers, environ)
+            if exc_info is None:
+                return start_response(status, headers)
+            return start_response(status, headers, exc_info)
+
+        return self.app(environ, start_filtered_response)
+
+    def _respond(self, environ: dict[str, Any]) -> Response | None:
+        """Return the answer to a request, or None after preparing it to be forwarded."""
+        if not_local := self._why_not_local(environ):
+            return self._refuse_remote(environ, not_local)
+        if self._id in environ.get(_LOOP_HEADER, "").split(","):
+            return text_response(508, "This server forwards requests to itself.")
+        method = environ["REQUEST_METHOD"]
+        if method not in METHODS:
+            response = text_response(405, "The proxy does not forward requests of this method.")
+            response.headers["Allow"] = ", ".join(METHODS)
+            return response
+        path = normalize_path(environ.get("PATH_INFO", ""))
+        if path is None:
+            return text_response(400, "The path of this request is not a valid path in UTF-8.")
+        environ["PATH_INFO"] = path.encode().decode("latin-1")
+        environ.pop("HTTP_SCRIPT_NAME", None)
+        page = self.respond_as_page(environ)
+        if page is not None:
+            return page
+        if _is_websocket(environ) and (refusal := self._refuse_websocket(environ)):
+            return refusal
+        if self._is_forged(environ):
+            return text_response(403, "Another site must not send this request.")
+        session = self._signed_in(environ)
+        decision = self.sessions.rules.decide(path, session)
+        is_unchecked = method == "OPTIONS" and (decision.rule or not len(self.sessions.rules))
+        if decision.verdict != "forward" and not is_unchecked:
+            return self._refuse(environ, decision)
+        self._attach(environ, session, decision.rule)
+        return None
+
+    def _is_forged(self, environ: dict[str, Any]) -> bool:
+        """Whether another site makes a browser change something.
+
+        An application behind the JWT backend may rely on the header, which no form can set: but
+        the proxy and the stand-in add it to whatever the browser sends.
+        """
+        return (
+            self._format == "jwt"
+            and environ["REQUEST_METHOD"] not in _SAFE_METHODS
+            and environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site")
+        )
+
+    def _refuse_websocket(self, environ: dict[str, Any]) -> Response | None:
+        if not self._websockets:
+            return text_response(
+                501,
+                "The proxy does not forward WebSockets, and neither does djsession serve. A"
+                " development server that reloads pages by one needs the option --websockets.",
+            )
+        if is_cross_site(environ):
+            return text_response(403, "Another site must not open this WebSocket.")
+        return None
+
+    def _refuse(self, environ: dict[str, Any], decision: Decision) -> Response:
+        if decision.verdict == "sign in" and is_browser(environ):
+            return redirect(self._login_url(environ), 302)
+        if is_browser(environ):
+            return text_response(403, decision.reason)
+        return json_response(403, {"detail": decision.reason})
+
+    def _attach(self, environ: dict[str, Any], session: Session | None, rule: Rule | None) -> None:
+        """Replace in a request what the proxy replaces, and remove what it must not carry."""
+        is_websocket = _is_websocket(environ)
+        named = environ.get("HTTP_CONNECTION", "").lower().split(",")
+        for name in {*HOP_BY_HOP, *(item.strip() for item in named)} - _ABOUT_THE_REQUEST:
+            environ.pop(_environ_key(name), None)
+        if is_websocket:
+            environ["HTTP_CONNECTION"], environ["HTTP_UPGRADE"] = "Upgrade", "websocket"
+        # In CGI this is the address of a proxy for outgoing requests (https://httpoxy.org).
+        environ.pop("HTTP_PROXY", None)
+        seen = environ.get(_LOOP_HEADER)
+        environ[_LOOP_HEADER] = f"{seen},{self._id}" if seen else self._id
+        peer = environ.get("REMOTE_ADDR", "")
+        environ.setdefault("HTTP_X_FORWARDED_FOR", peer)
+        environ.setdefault("HTTP_X_REAL_IP", peer)
+        token = self._fresh_token(environ, session, rule)
+        own = self._own_cookies(environ)
+        cookies = [
+            (name, value)
+            for name, value in _split_cookies(environ.pop("HTTP_COOKIE", ""))
+            if name not in own
+        ]
+        if self._format == "jwt":
+            environ["HTTP_AUTHORIZATION"] = f"Bearer {token}" if token else "Bearer"
+        else:
+            session_cookie = self.gate.settings.cookie_name
+            position = [name for name, _ in [*cookies, (session_cookie, "")]].index(session_cookie)
+            cookies = [item for item in cookies if item[0] != session_cookie]
+            cookies.insert(position, (session_cookie, f'="{token}"'))
+            if self._user_of_api(environ) is not None:
+                del environ["HTTP_AUTHORIZATION"]
+        if cookies:
+            environ["HTTP_COOKIE"] = "; ".join(name + value for name, value in cookies)
+
+    def _fresh_token(
+        self, environ: dict[str, Any], session: Session | None, rule: Rule | None
+    ) -> str:
+        """Return the token that goes with a request; "" for a visitor where the format is jwt."""
+        content: dict[str, Any] = dict(session or {})
+        if session is not None:
+            own = content.pop("last_visited", None)
+            if environ["REQUEST_METHOD"] != "OPTIONS":
+                tags = rule.engaged if rule is not None else ()
+                visited = self._visits.visit(session.username or "", tags)
+                content = {"last_visited": own or visited, **content}
+        elif self._format == "jwt":
+            return ""
+        if self._format == "jwt":
+            content["exp"] = int(time.time()) + _JWT_MAX_AGE
+        return self.gate.codec.dumps(content, self._format)
+
+    def _filtered(
+        self, headers: list[tuple[str, str]], environ: dict[str, Any]
+    ) -> list[tuple[str, str]]:
+        """Return the headers of the application's response that the proxy lets through."""
+        own = {self.gate.settings.cookie_name, *self._own_cookies(environ)}
+        named = [
+            item.strip().lower()
+            for name, value in headers
+            if name.lower() == "connection"
+            for item in value.split(",")
+        ]
+        dropped = HOP_BY_HOP.union(named)
+        return [
+            (name, value)
+            for name, value in headers
+            if name.lower() not in dropped
+            and not (name.lower() == "set-cookie" and value.partition("=")[0].strip() in own)
+        ]
+
+    def _signed_in(self, environ: dict[str, Any]) -> Session | None:
+        """Return the session that the sign-in cookie names, else that of a client of the API.
+
+        Such a client sends the token that ``/api/auth`` gave it.
+        """
+        own = self._sign_in_cookie(environ)
+        for name, value in _split_cookies(environ.get("HTTP_COOKIE", "")):
+            if name == own and (signed_in := self._verified(value[1:])) is not None:
+                return self.sessions.by_name.get(signed_in)
+        return self._user_of_api(environ)
+
+    def _user_of_api(self, environ: dict[str, Any]) -> Session | None:
+        token = bearer_token(environ.get("HTTP_AUTHORIZATION", ""))
+        # A jwt has two dots, and only a jwt counts here: it is signed.
+        if not token or token.count(".") != 2:
+            return None
+        found = self.gate.codec.try_loads(token)
+        return (
+            None if isinstance(found, SessionError) else self.sessions.by_username(found.username)
+        )
+
+    def _sign_in_cookie(self, environ: dict[str, Any]) -> str:
+        """Return the cookie's name. Cookies do not tell ports apart, so the name does."""
+        return f"djsession_stand_in_{environ['SERVER_PORT']}"
+
+    def _own_cookies(self, environ: dict[str, Any]) -> set[str]:
+        """Return the names of the cookies that the application never sees nor sets."""
+        return {self._sign_in_cookie(environ), KEY_COOKIE_NAME}
+
+    def _remember(self, request: Request, response: Response, name: str) -> None:
+        set_cookie(request, response, self._sign_in_cookie(request.environ), self._signed(name))
+
+    def _forget(self, request: Request, response: Response) -> None:
+        response.delete_cookie(self._sign_in_cookie(request.environ), path="/")
+
+    def _signed(self, name: str) -> str:
+        encoded = urlsafe_b64encode(name.encode()).decode().rstrip("=")
+        expires_at = int(time.time()) + TOKEN_MAX_AGE
+        return f"{encoded}~{expires_at}~{self._signature(encoded, str(expires_at))}"
+
+    def _verified(self, value: str) -> str | None:
+        """Return the name in a sign-in cookie that was made with this key and has not expired."""
+        match = _SIGNED.fullmatch(value)
+        if match is None:
+            return None
+        encoded, expires_at, signature = match.groups()
+        if not hmac.compare_digest(signature, self._signature(encoded, expires_at)):
+            return None
+        if int(expires_at) <= time.time():
+            return None
+        try:
+            return urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+
+    def _signature(self, encoded: str, expires_at: str) -> str:
+        text = f"{encoded}~{expires_at}".encode("ascii")
+        return hmac.digest(self._signing_key, text, "sha256").hex()
+
+    def _report(self, environ: dict[str, Any]) -> Report:
+        """Return the report about what the application would receive in place of this request."""
+        path = environ.get("PATH_INFO", "")
+        prepared = dict(environ)
+        self._attach(prepared, self._signed_in(environ), None)
+        headers = [
+            (name, prepared[_environ_key(name)])
+            for name in ("cookie", "authorization")
+            if _environ_key(name) in prepared
+        ]
+        request = RecordedRequest("request", headers, path)
+        return Report.of(Case(request, Configuration.of_settings(self.gate.settings)))
+
+
+class _Visits:
+    """Since when each user has visited which tag (the proxy keeps that in its database)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: dict[tuple[str, str], datetime] = {}
+
+    def visit(self, username: str, tags: Iterable[str]) -> str | None:
+        """Record a visit, and return what last_visited says at it.
+
+        None on the first visit; then the date of the first one, in ISO 8601; a comma-separated list
+        of the known tags while only some are known. Without a tag, nothing is kept.
+        """
+        tags = tuple(tags)
+        with self._lock:
+            since = {tag: self._since.get((username, tag)) for tag in tags}
+            now = datetime.now(UTC)
+            for tag in tags:
+                self._since.setdefault((username, tag), now)
+        known = {tag: date for tag, date in since.items() if date is not None}
+        if not known:
+            return None
+        if len(known) < len(tags):
+            return ",".join(known)
+        return max(known.values()).isoformat(timespec="microseconds")
+
+
+def normalize_path(path: str) -> str | None:
+    """Return a path as the rules and the application see it, or None for one that is not valid.
+
+    ``path`` is PATH_INFO: percent-decoded once, its bytes as latin-1 (PEP 3333). Dot segments are
+    removed (RFC 3986 section 5.2.4) and repeated slashes are merged. A path that contains control
+    characters or is not UTF-8 is not valid.
+    """
+    try:
+        text = path.encode("latin-1").decode()
+    except UnicodeError:
+        return None
+    if not text.startswith("/") or re.search("[\x00-\x1f\x7f]", text):
+        return None
+    segments: list[str] = []
+    for segment in text.split("/"):
+        if segment == "..":
+            if segments:
+                segments.pop()
+        elif segment not in ("", "."):
+            segments.append(segment)
+    is_folder = text.endswith(("/", "/.", "/.."))
+    return "/" + "/".join(segments) + ("/" if segments and is_folder else "")
+
+
+def _environ_key(name: str) -> str:
+    return "HTTP_" + name.upper().replace("-", "_")
+
+
+def _is_websocket(environ: dict[str, Any]) -> bool:
+    return bool(environ.get("HTTP_UPGRADE", "").strip().lower() == "websocket")
+
+
+def _split_cookies(header: str) -> list[tuple[str, str]]:
+    """Return the cookies of a header: each name, and the rest with its equals sign."""
+    found = []
+    for item in header.split(";"):
+        name, equals, value = item.partition("=")
+        if name.strip():
+            found.append((name.strip(), equals + value.strip()))
+    return found
