@@ -1,4 +1,38 @@
-"""SessionCodec: a token to a Session and back, in either format, under several keys."""
+"""SessionCodec: a token to a Session and back, in either format, under several keys.
+
+Theory of operation
+===================
+
+The two formats differ in what an attacker can do, so they are read in two ways.
+
+**A jwt is signed.** Its signature is verified before anything in it is parsed. What the parser sees
+was therefore written by somebody who has the key, and an error in it teaches an attacker nothing.
+It is parsed in a straight line, and the first error is raised.
+
+**An openssl token is encrypted and not signed.** An attacker who has seen one can change its bytes
+and send it again. If she could tell why it was refused, she would have an oracle. The classic one
+says whether the padding was correct: with it she decrypts the token byte by byte, and encrypts text
+of her own, without the key (Vaudenay, "Security Flaws Induced by CBC Padding", 2002). An oracle
+that tells apart text that is not ASCII, or not JSON, works in much the same way.
+
+Every refusal looks the same from outside. It must also *take* the same time, which is what
+``_read_plaintext`` is for. It does not stop at the first error:
+
+1. Whatever the padding was, the bytes are read as text. Bytes that are not ASCII are read as
+   latin-1, which accepts all of them.
+2. Whatever the text was, it is parsed as JSON. Random bytes fail at the first character.
+3. Then each check that *passed* does the work that it would have done had it failed. Raising and
+   catching an exception is what takes the time, so one is raised and caught on purpose.
+
+The first failure is kept as a value and returned at the end. All refused tokens of one length
+thereby cost the same: a padding check in constant time, one failed text conversion and one failed
+parse. Only a token that is accepted takes a different path, and accepting it is not a secret.
+
+Three parts need no such care. The base64 and the container are what the attacker sent, so she knows
+already whether they are valid. The number of keys is the same for every token. And the error that
+is reported to the *operator*, the one of the key that got furthest, is chosen after all keys were
+tried.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,32 @@
-"""ProxyUserBackend: ``request.user`` from the username that the proxy sends."""
+"""ProxyUserBackend: ``request.user`` from the username that the proxy sends.
+
+Theory of operation
+===================
+
+Django finds the user of a request in three steps, and each of them assumes that the user signed in
+at Django. Behind the proxy nobody does, so each step gets an answer of djsession's:
+
+1. ``AuthenticationMiddleware`` makes ``request.user`` lazy. When something first looks at it, it
+   takes ``request._cached_user`` if that exists, and else asks ``django.contrib.auth.get_user()``.
+   djsession's SessionMiddleware sets ``_cached_user`` to a lazy object that calls
+   ``request.session.get_user()``. A view that never looks at the user costs no query.
+2. ``SessionStore.get_user()`` calls :func:`user_of`, which asks the backends in
+   AUTHENTICATION_BACKENDS that derive from RemoteUserBackend, in their order, for the user of the
+   session's username. ProxyUserBackend looks the row up, or makes one, as the settings say. Then
+   :mod:`djsession.django.roles` sets what the roles of the session grant for this request.
+3. Code that asks ``django.contrib.auth.get_user()`` itself takes another way: it reads the primary
+   key, the backend and a hash from ``request.session`` and calls the backend's ``get_user()``.
+   ``SessionStore`` makes those three keys up from the same user. ``get_user()`` is called next and
+   would read the same row again, so the user is *announced*: kept in a context variable for exactly
+   one call, and returned if the primary key is the same.
+
+A context variable belongs to one thread or task, and SessionMiddleware clears it at the start of
+each request. The announced user of one request can therefore never be returned in another.
+
+``login()``, ``force_login()`` and the test client write a user into the session themselves. They
+keep working in tests, where the SessionStore of :mod:`djsession.django.backends.base` recognizes
+such a session.
+"""
 
 from __future__ import annotations
 
