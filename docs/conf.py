@@ -8,12 +8,16 @@ from importlib import metadata
 from pathlib import Path
 
 import django
+from django.conf import settings
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 # Django's modules are imported to read their docstrings.
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django.conf.global_settings")
 os.environ.setdefault("DJAODJIN_SECRET_KEY", "only-for-the-documentation")
+settings.configure(
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+)
 django.setup()
 
 project = "djsession"
@@ -40,9 +44,4 @@ html_theme_options = {
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_class_signature = "separated"
-autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-members": "__new__"}
-
-# Types of other projects, which this build does not look up on the network.
-nitpick_ignore_regex = [
-    (r"py:.*", r"(django|flask|pyramid|fastapi|starlette|pytest|collections|typing)\..*"),
-]
+autodoc_default_options = {"members": True}

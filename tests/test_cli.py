@@ -256,12 +256,12 @@ class TestDoctor:
         if variables.get("DJAODJIN_SECRET_KEY") == KEY:
             assert KEY not in out.getvalue() + err.getvalue()
 
-    def test_the_readme_shows_what_it_prints(self, run: Run, tmp_path: Path) -> None:
+    def test_the_documents_show_what_it_prints(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "key").write_text("k3y!@#\n")  # what a shell left of KEY
         token = dumps({"username": "xia"}, KEY)
         out = run("doctor", "--key-file", f"{tmp_path}/key", f'Cookie: sessionid="{token}"')[1]
-        readme = (ROOT / "README.rst").read_text(encoding="utf-8")
-        shown = readme.partition("    $ djsession doctor ")[2].partition("\nThe exit code")[0]
+        page = (ROOT / "docs/troubleshooting.rst").read_text(encoding="utf-8")
+        shown = page.partition("    $ djsession doctor ")[2].partition("\nThe exit code")[0]
         shown = textwrap.dedent("    $ " + shown).partition("\n")[2].strip("\n")
         for pattern in ("U2FsdGVkX1[^']*", "(?<=salt )[0-9a-f]+", "(?<=iv )[0-9a-f]+"):
             out, shown = re.sub(pattern, "...", out), re.sub(pattern, "...", shown)

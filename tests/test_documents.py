@@ -26,7 +26,9 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,11 +144,11 @@ def write_files(page: str, folder: Path) -> dict[str, str]:
     return variables
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(item.page == page and item.language == "python" for item in SAMPLES)]
+)
 def test_the_python_samples_of_a_page_run(page: str, tmp_path: Path) -> None:
     samples = [sample for sample in SAMPLES if sample.page == page and sample.language == "python"]
-    if not samples:
-        pytest.skip("the page has no Python samples")
     for sample in samples:
         skip_without(sample)
     variables = write_files(page, tmp_path)
@@ -261,33 +263,42 @@ def commands_in(text: str) -> Iterator[list[str]]:
     """Yield the words of each command in a shell script of plain commands."""
     for line in text.replace("\\\n", " ").splitlines():
         line = re.sub(r"\$\(([^)]*)\)", "value", line)
-        for part in re.split(r"&&|\|\||[|;&]", line):
-            words = shlex.split(part, comments=True)
-            while words and re.match(r"export$|\w+=", words[0]):
-                del words[0]
-            if words and words[0] == "python" and words[1:2] == ["-m"]:
-                del words[:2]
-            if words:
-                yield words
+        words = list(shlex.shlex(line, posix=True, punctuation_chars=True))
+        for is_operator, group in groupby(words, key=lambda word: set(word) <= set("|;&<>")):
+            command = list(group)
+            while command and re.match(r"export$|\w+=", command[0]):
+                del command[0]
+            if command[:2] == ["python", "-m"]:
+                del command[:2]
+            if command and not is_operator:
+                yield command
 
 
-def check_options(name: str, words: list[str]) -> None:
-    """Check that a command has the subcommand and the long options that a sample gives it."""
-    subcommand = words[:1] if name == "djsession" else []
-    if name == "flask":
-        words = [word for word in words if word not in ("--app", "app")]
-        subcommand = ["--app", "examples.flask_app", *words[: 2 if words[0] == "djsession" else 1]]
-    done = subprocess.run(
-        [sys.executable, "-m", name, *subcommand, "--help"],
+@cache
+def help_of(name: str, *arguments: str) -> str:
+    """Return what a command prints about itself."""
+    return subprocess.run(
+        [sys.executable, "-m", name, *arguments, "--help"],
         env=environment(COLUMNS="200", DJAODJIN_SECRET_KEY=KEY),
         capture_output=True,
         text=True,
         check=True,
-    )
+    ).stdout
+
+
+def check_options(name: str, words: list[str]) -> None:
+    """Check that a command has the subcommand and the long options that a sample gives it."""
+    subcommand: list[str] = []
+    if name == "djsession" and not words[0].startswith("-"):
+        subcommand = words[:1]
+    elif name == "flask":
+        words = [word for word in words if word not in ("--app", "app")]
+        subcommand = ["--app", "examples.flask_app", *words[: 2 if words[0] == "djsession" else 1]]
+    text = help_of(name, *subcommand)
     for word in words:
         if word.startswith("-"):
             option = word.partition("=")[0]
-            assert re.search(rf"(?<![\w-]){option}(?![\w-])", done.stdout), (name, option)
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), (name, option)
 
 
 # Configuration.
