@@ -202,6 +202,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("python", "tests/lint/imports.py")
+    session.run("python", "tests/lint/english.py")
 
 
 @nox.session
@@ -230,6 +231,18 @@ def build(session: nox.Session) -> None:
                 code = "import djsession, djsession.mockup; print(djsession.__file__)"
                 session.run(python, "-c", code, external=True)
                 session.run(python, "-m", "djsession", "keygen", external=True, silent=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build, and run every sample in it.
+
+    Warnings are errors, and so are references that lead nowhere.
+    """
+    install_with_test_dependencies(session, ".[docs]", *REDIS)
+    options = ("--fail-on-warning", "--nitpicky", "--keep-going", "--fresh-env")
+    session.run("python", "-m", "sphinx", *options, "docs", "docs/_build")
+    session.run("pytest", "tests/test_documents.py", env={"DJSESSION_TEST_DOCUMENTS": "1"})
 
 
 @nox.session

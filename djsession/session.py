@@ -31,7 +31,7 @@ def parse_datetime(value: object) -> datetime | None:
 
 
 class _Document(dict[str, Any]):
-    """A JSON object. Its repr names the keys alone: the values are personal, some are secret."""
+    """A JSON object. Its repr names only the keys: the values are personal, some are secret."""
 
     __slots__ = ()
 
@@ -208,9 +208,9 @@ class Session(_Document):
     ) -> list[str]:
         """Return the slugs of the plans that an organization of the user is subscribed to.
 
-        Only subscriptions active at ``at_time`` (default: now; naive: UTC) count, and of one
-        organization alone where ``account`` is given: ``str(account)`` is its slug. Each plan
-        comes once, in the order sent.
+        Only subscriptions active at ``at_time`` (default: now; naive: UTC) count, and only
+        those of the organization ``account`` where it is given: ``str(account)`` is its slug. Each
+        plan comes once, in the order sent.
         """
         moment = _moment(at_time)
         slug = None if account is None else str(account)

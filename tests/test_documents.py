@@ -9,14 +9,15 @@ A sample is a ``code-block`` directive. Its language decides how it is checked:
 - Shell samples are parsed by ``sh``. Options, extras and nox sessions in them must exist.
 - ``text`` samples show output and are not checked here.
 
-The file name is the option ``:caption:``, or a comment ``.. file: NAME`` above the directive where a
-page must do without Sphinx. A comment ``.. needs: NAME...`` names packages beyond the test
+The file name is the option ``:caption:``, or a comment ``.. file: NAME`` above the directive where
+a page must do without Sphinx. A comment ``.. needs: NAME...`` names packages beyond the test
 dependencies. Without them the sample is skipped, but not in ``nox -s docs``.
 """
 
 from __future__ import annotations
 
 import configparser
+import importlib
 import json
 import os
 import re
@@ -26,6 +27,7 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import cache
 from importlib.util import find_spec
 from itertools import groupby
@@ -35,6 +37,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from djsession import Settings
 from djsession.mockup import MockupSessions
 from tests.helpers.commands import ROOT, command, environment
 from tests.helpers.nginx import CONFIGURATION, account
@@ -81,6 +84,7 @@ def samples_of(page: str) -> Iterator[Sample]:
 
 
 SAMPLES = [sample for page in PAGES for sample in samples_of(page)]
+PAGES_WITH_PYTHON = list(dict.fromkeys(item.page for item in SAMPLES if item.language == "python"))
 
 
 def skip_without(sample: Sample) -> None:
@@ -144,9 +148,7 @@ def write_files(page: str, folder: Path) -> dict[str, str]:
     return variables
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(item.page == page and item.language == "python" for item in SAMPLES)]
-)
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON)
 def test_the_python_samples_of_a_page_run(page: str, tmp_path: Path) -> None:
     samples = [sample for sample in SAMPLES if sample.page == page and sample.language == "python"]
     for sample in samples:
@@ -408,3 +410,48 @@ CHECKS: dict[str, Callable[[Sample, Path], None]] = {
 def test_a_sample_is_valid_in_its_language(sample: Sample, tmp_path: Path) -> None:
     skip_without(sample)
     CHECKS[sample.language](sample, tmp_path)
+
+
+# README.rst
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.rst").read_text(encoding="utf-8").splitlines()) <= 250
+
+
+def test_the_links_of_the_readme_lead_to_files() -> None:
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    links = re.findall(r"<(.+)>`__|image:: (.+)", text)
+    assert links
+    for link in map("".join, links):
+        assert (ROOT / link).is_file(), link
+
+
+def test_the_links_of_the_readme_are_absolute_on_pypi() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    hook = project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    for substitution in hook["substitutions"]:
+        text = re.sub(substitution["pattern"], substitution["replacement"], text)
+    links = re.findall(r"<(.+)>`__|image:: (.+)", text)
+    assert links
+    for link in map("".join, links):
+        assert re.fullmatch(r"https://[\w.-]+/[\w./-]+\.(html|png)", link), link
+
+
+# The reference of the settings.
+def test_every_setting_is_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(ROOT / "docs/_ext")
+    table = importlib.import_module("settings_table")
+    rows = table.settings_rows()
+    described = {
+        (name, framework) for name, frameworks, _, _ in rows for framework in frameworks.split(", ")
+    }
+    adapters: dict[str, type[Settings]] = {
+        "Django": importlib.import_module("djsession.django.conf").DjangoSettings,
+        "Flask": importlib.import_module("djsession.flask").FlaskSettings,
+        "Pyramid": importlib.import_module("djsession.pyramid").PyramidSettings,
+    }
+    for framework, adapter in adapters.items():
+        for item in fields(adapter):
+            assert (item.name, "all") in described or (item.name, framework) in described
+    assert all(description for *_, description in rows)

@@ -1,8 +1,8 @@
 """Authentication for Django REST framework.
 
 Behind SessionMiddleware its own ``SessionAuthentication`` works as it is: it takes
-``request.user``, and checks the CSRF token. ``BearerAuthentication`` is for projects that are an
-API alone.
+``request.user``, and checks the CSRF token. ``BearerAuthentication`` is for projects that are
+only an API.
 """
 
 from __future__ import annotations

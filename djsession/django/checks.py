@@ -223,7 +223,7 @@ def _check_open_pages(found: DjangoSettings) -> Iterator[CheckMessage]:
 
 
 def _check_named_page(entry: Promise) -> Iterator[CheckMessage]:
-    """A page that is named, as by reverse_lazy(), is meant alone; below it may be others."""
+    """An entry that names a page, as reverse_lazy() does, is meant to open only that page."""
     try:
         paths = reversed_paths(entry)
     except NoReverseMatch as error:
@@ -243,7 +243,8 @@ def _check_named_page(entry: Promise) -> Iterator[CheckMessage]:
             yield Warning(
                 f"ALLOWED_NO_SESSION opens {path} and, below it, {len(others)} of the URLs, such"
                 f" as /{others[0]}.",
-                hint="An entry opens everything below it. List pages that have none below.",
+                hint="An entry opens everything below it. List only pages that do not have other"
+                " pages below them.",
                 id="djsession.W005",
             )
 

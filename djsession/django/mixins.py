@@ -100,7 +100,7 @@ class AccessiblesMixin:
     ) -> list[dict[str, str]]:
         """Return ``{"slug": plan}`` of the plans active at ``at_time`` (default: now).
 
-        Of the organization ``profile`` alone where it is given: ``str(profile)`` is its slug.
+        Only of the organization ``profile`` where it is given: ``str(profile)`` is its slug.
         """
         plans = session_of(request).accessible_plans(at_time, profile)
         return [{"slug": plan} for plan in plans]
@@ -144,8 +144,8 @@ class AccountMixin(AccessiblesMixin):
     def account(self) -> Any:
         """The account of the URL: an Account, or an object of ``account_queryset``.
 
-        None when the URL has none. Raises Http404 when there is none of that slug, or when the user
-        has no role for it.
+        None when the URL does not name one. Raises Http404 when there is no account of that slug,
+        or when the user does not have a role for it.
         """
         # Once for each view, which is made for one request.
         if "_account" not in self.__dict__:

@@ -7,7 +7,7 @@
 with ``djsession.secret_key`` in the ini file, or ``DJAODJIN_SECRET_KEY`` in the environment. It
 installs a tween that opens the gate, ``request.djsession``, a session factory, a security
 policy, and the view predicates ``djsession_role`` and ``djsession_plan``. An application's own
-factory or policy wins over the one installed here.
+factory or policy takes precedence.
 
 In an ini file a ``%`` starts an interpolation: one in a key has to be written ``%%``.
 """
@@ -72,7 +72,7 @@ def _add_default(config: Configurator, interface: Any, default: Any, order: int)
 
 
 def _add_djsession(config: Configurator, **options: Any) -> None:
-    """The directive ``config.add_djsession(**options)``: settings that win over the ini file.
+    """The directive ``config.add_djsession(**options)``: settings that override the ini file.
 
     The options are the fields of PyramidSettings. Called twice it conflicts, as other
     directives do; a call of the application overrides that of ``config.include``.

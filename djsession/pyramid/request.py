@@ -54,7 +54,7 @@ def session_of(request: Request) -> Session:
 
 
 def djsession_deriver(view: View, info: Any) -> View:
-    """Set ``request.djsession`` for a view where the tween has not: in a subrequest."""
+    """Set ``request.djsession`` for a view that the tween did not run for: in a subrequest."""
 
     # Neither a request property, for which Pyramid makes a class with each request, nor a
     # subscriber, which makes it look for more of them four times: either costs more than the

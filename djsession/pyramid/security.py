@@ -22,7 +22,7 @@ __all__ = ["PlanPredicate", "RolePredicate", "SecurityPolicy"]
 
 @implementer(ISecurityPolicy)
 class SecurityPolicy:
-    """Who the proxy says the user is, and ACLs over roles and plans."""
+    """The user that the proxy sent, and ACLs over roles and plans."""
 
     def __init__(self) -> None:
         self._acl = ACLHelper()

@@ -1,4 +1,4 @@
-"""The directive ``command-help``: what ``djsession COMMAND --help`` prints, at the time of the build."""
+"""The directive ``command-help``: the output of ``djsession COMMAND --help``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CommandHelp(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the help as a literal block."""
-        text = subprocess.run(
+        text = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "djsession", *self.arguments, "--help"],
             env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
             capture_output=True,

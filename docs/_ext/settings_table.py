@@ -27,9 +27,7 @@ ADAPTERS = {
 def settings_rows() -> list[tuple[str, str, str, str]]:
     """Return name, frameworks, default and description of every setting, as reStructuredText."""
     described = _descriptions(Settings)
-    rows = [
-        (item.name, "all", _default(item), described[item.name]) for item in fields(Settings)
-    ]
+    rows = [(item.name, "all", _default(item), described[item.name]) for item in fields(Settings)]
     # Adapters share settings: one row where they say the same of one.
     users: dict[tuple[str, str, str], list[str]] = {}
     for framework, path in ADAPTERS.items():

@@ -90,8 +90,8 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
 
     Its attributes and methods ``create_unknown_user``, ``configure_user``, ``clean_username`` and
     ``user_can_authenticate`` are those that Django documents for RemoteUserBackend. A new user
-    gets what the session says of ``email``, ``first_name``, ``last_name`` and ``full_name``, as
-    far as the model has such fields, and a password that nobody can use.
+    gets ``email``, ``first_name``, ``last_name`` and ``full_name`` of the session, as far as the
+    model has such fields, and a password that nobody can use.
 
     With ``USER_SOURCE = "session"`` the user is an unsaved instance. It has the permissions of the
     groups that ``GROUPS`` grants, and no others. The database is only asked for those.
@@ -105,8 +105,8 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
     ) -> Any:
         """Return the user named ``remote_user``, or None.
 
-        ``request`` has what else the session says. A password is looked at in tests alone, for
-        ``client.login``: in front of the application it is the proxy that asks for one.
+        ``request`` has the rest of the session. A password is examined only in tests, for
+        ``client.login``: in production the proxy asks for it.
         """
         if remote_user is None:
             return self._by_password(request, credentials)
@@ -373,7 +373,7 @@ def _log_taken() -> Any:
 
 
 def _fields_of(model: Any, session: Session) -> dict[str, str]:
-    """Return what a session says of the fields that a user model has."""
+    """Return the values in a session for the fields that a user model has."""
     said = {
         name: value
         for name in ("email", "first_name", "last_name", "full_name")

@@ -51,8 +51,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     """``request.session``.
 
     What the proxy sent is read-only: writing such a key raises ProxiedKeyError. Whatever else
-    the application writes goes to the local session, one of Django's, which is opened when it is
-    first asked for and belongs to one user.
+    the application writes goes to the local session, a session of Django's own engines, which is
+    opened when it is first asked for and belongs to one user.
 
     SessionMiddleware makes one with ``request`` and what the gate found, ``proxied``. Anything
     else that makes one, a test client above all, passes a token as ``session_key``, or nothing.

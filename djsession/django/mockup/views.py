@@ -85,7 +85,7 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
 
 
 def _only_where_allowed(view: Callable[..., Any]) -> Callable[..., HttpResponse]:
-    """Let a view return a response of MockupApp's, and answer 404 where DEBUG is off."""
+    """Let a view return a response from MockupApp, and answer 404 where DEBUG is off."""
 
     @wraps(view)
     def answer(request: HttpRequest, **arguments: str) -> HttpResponse:
