@@ -1,6 +1,6 @@
 """Sessions of the DjaoDjin proxy for any Python web application: the public names.
 
-See README.rst. Nothing here imports a framework, WebOb or PyYAML.
+Nothing here imports a framework, WebOb or PyYAML.
 """
 
 from __future__ import annotations

@@ -76,8 +76,7 @@ class SessionMiddleware:
     REMOTE_USER in it, and put it around werkzeug's ProxyFix if you use ``trusted_proxies``.
 
     The settings are the fields of :class:`~djsession.settings.Settings`. One that is not given
-    comes from the environment: see README.rst. Raises ConfigurationError when one is missing or
-    wrong.
+    comes from the environment. Raises ConfigurationError when one is missing or wrong.
     """
 
     @hide_locals

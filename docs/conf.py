@@ -43,5 +43,3 @@ html_theme_options = {
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_class_signature = "separated"
-autodoc_default_options = {"members": True}

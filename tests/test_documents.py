@@ -419,7 +419,7 @@ def test_the_readme_is_short() -> None:
 
 def test_the_links_of_the_readme_lead_to_files() -> None:
     text = (ROOT / "README.rst").read_text(encoding="utf-8")
-    links = re.findall(r"<(.+)>`__|image:: (.+)", text)
+    links = re.findall(r"<([^<>]+)>`__|image:: (.+)", text)
     assert links
     for link in map("".join, links):
         assert (ROOT / link).is_file(), link
@@ -431,7 +431,7 @@ def test_the_links_of_the_readme_are_absolute_on_pypi() -> None:
     text = (ROOT / "README.rst").read_text(encoding="utf-8")
     for substitution in hook["substitutions"]:
         text = re.sub(substitution["pattern"], substitution["replacement"], text)
-    links = re.findall(r"<(.+)>`__|image:: (.+)", text)
+    links = re.findall(r"<([^<>]+)>`__|image:: (.+)", text)
     assert links
     for link in map("".join, links):
         assert re.fullmatch(r"https://[\w.-]+/[\w./-]+\.(html|png)", link), link

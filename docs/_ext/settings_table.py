@@ -74,7 +74,8 @@ class SettingsTable(SphinxDirective):
         lines = [
             ".. list-table::",
             "   :header-rows: 1",
-            "   :widths: 30 15 20 35",
+            "   :widths: 26 12 22 40",
+            "   :class: stacked settings",
             "",
             "   * - Name",
             "     - Framework",
