@@ -7,7 +7,7 @@ SECRET_KEY = "a secret of the proxy"
 ALLOWED_HOSTS = ["127.0.0.1"]
 ROOT_URLCONF = "proxy.urls"
 USE_TZ = True
-LOGIN_URL = "/proxy/login/"
+LOGIN_URL = os.environ.get("PROXY_LOGIN_URL", "/proxy/login/")
 DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{BASE_DIR}/proxy.sqlite3"}
 }
@@ -32,4 +32,6 @@ RULES = {
     "ENC_KEY_OVERRIDE": os.environ["PROXY_KEY"],
     "ENTRY_POINT_OVERRIDE": os.environ["PROXY_BACKEND"],
     "SESSION_SERIALIZER": "proxy.sessions.Serializer",
+    # A rule names one by its position: anyone, an authenticated user, roles and plans.
+    "RULE_OPERATORS": ("", "rules.settings.fail_authenticated", "proxy.operators.fail_granted"),
 }
