@@ -132,15 +132,16 @@ _QUERIES = [
 ]
 
 _METHODS = [
-    *["GET"] * 13,
-    *["POST"] * 7,
-    *["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"] * 2,
+    *["GET"] * 20,
+    *["POST"] * 11,
+    *["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"] * 3,
     *["TRACE", "PROPFIND", "CONNECT"],
 ]
 
 # The first is what browsers send with nearly every request.
 _HEADERS: list[Headers] = [
-    *[[("User-Agent", "Mozilla/5.0"), ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")]] * 9,
+    *[[("User-Agent", "Mozilla/5.0"), ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")]]
+    * 12,
     [("Accept", "text/html")],
     [("Accept", "text/html;q=0.9, */*")],
     [("Accept", "application/json")],
@@ -347,7 +348,7 @@ class Case(NamedTuple):
         cookies = list(self.cookies)
         if own_cookie:
             cookies.insert(self.position, own_cookie)
-        headers = [("Host", "127.0.0.1"), *self.headers]
+        headers = [("Host", "localhost"), *self.headers]
         if cookies:
             headers.append(("Cookie", "; ".join(cookies)))
         body = self.body or b""
@@ -377,7 +378,7 @@ def cases(count: int, seed: int = SEED) -> list[Case]:
     methods, answers = _deck(random, _METHODS), _deck(random, list(ANSWERS))
     headers, bodies = _deck(random, _HEADERS), _deck(random, _BODIES)
     cookies, planted = _deck(random, _COOKIES), _deck(random, _PLANTED)
-    chunked, versions = _deck(random, [True, False, False]), _deck(random, [*["1.1"] * 29, "1.0"])
+    chunked, versions = _deck(random, [True, False, False]), _deck(random, [*["1.1"] * 49, "1.0"])
     absolute = _deck(random, [*[""] * 39, "http://127.0.0.1"])
     found = []
     for number in range(count):

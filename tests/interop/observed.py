@@ -9,11 +9,12 @@ from http.cookies import _unquote
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
-from djsession import SessionCodec
-from tests.interop.recorder import Headers, Request, Response
+from djsession import SessionCodec, SessionError
+from tests.interop.recorder import Headers, Request, Response, values
 
 #: Django's name for the cookie, in which the proxy also keeps its own session.
 SESSION_COOKIE = "sessionid"
+TOKEN = (SESSION_COOKIE, "the token")
 
 
 class Received(NamedTuple):
@@ -23,7 +24,9 @@ class Received(NamedTuple):
     target: str
     #: In the order of their names, which are in lower case. Cookies and the token stand below.
     headers: Headers
-    cookies: dict[str, str]
+    #: In the order of their names, and TOKEN for the token. The quotes around a value are not part
+    #: of it.
+    cookies: list[tuple[str, str]]
     #: Where the token was: "cookie", "bearer", or "" where there was none.
     transport: str
     session: Any
@@ -49,15 +52,22 @@ def cookie_pairs(header: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _ordered(headers: Iterable[tuple[str, str]], *leave_out: str) -> Headers:
-    lower = [(name.lower(), value) for name, value in headers]
-    # sorted() keeps the order of those that share a name.
-    return sorted(((n, v) for n, v in lower if n not in leave_out), key=lambda pair: pair[0])
+def by_name(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Sort headers or cookies, where the order says nothing unless they share a name."""
+    return sorted(pairs, key=lambda pair: pair[0])
+
+
+def _headers(headers: Headers, *leave_out: str) -> Headers:
+    lower = ((name.lower(), value) for name, value in headers)
+    return by_name(pair for pair in lower if pair[0] not in leave_out)
 
 
 def _decoded(token: str, codec: SessionCodec) -> Any:
     """Return the session in a token, with words for what differs with every request."""
-    session = json.loads(json.dumps(codec.loads(token)))
+    try:
+        session = json.loads(json.dumps(codec.loads(token)))
+    except SessionError as error:
+        return f"not a token: {error}"
     if "exp" in session:
         session["exp"] = "a date"
     if session.get("last_visited"):
@@ -78,11 +88,19 @@ def _readable(url: str) -> str:
 
 def received(request: Request, format: str, codec: SessionCodec) -> Received:
     """Return a request in the form that can be compared."""
-    cookies = dict(pair for value in request.values("Cookie") for pair in cookie_pairs(value))
-    headers = _ordered(request.headers, "cookie")
+    cookies = by_name(pair for value in request.values("Cookie") for pair in cookie_pairs(value))
+    headers = [
+        (name, "an id" if name == "x-djsession-stand-in" else value)
+        for name, value in _headers(request.headers, "cookie")
+        # The default of HTTP/1.1.
+        if (name, value) != ("connection", "keep-alive")
+    ]
     transport, session = "", None
-    if format == "openssl" and SESSION_COOKIE in cookies:
-        transport, session = "cookie", _decoded(cookies.pop(SESSION_COOKIE), codec)
+    if format == "openssl" and (tokens := values(cookies, SESSION_COOKIE)):
+        transport = "cookie"
+        sessions = [_decoded(token, codec) for token in tokens]
+        session = sessions[0] if len(sessions) == 1 else sessions
+        cookies = [TOKEN if name == SESSION_COOKIE else (name, value) for name, value in cookies]
     elif format == "jwt" and (credentials := request.values("Authorization")):
         assert len(credentials) == 1
         scheme, _, token = credentials[0].partition(" ")
@@ -104,7 +122,7 @@ def outcome(
     framing = {"transfer-encoding", "connection", "date", "server"}
     if response.body:
         framing.add("content-length")
-    headers = _ordered(response.headers, *framing)
+    headers = _headers(response.headers, *framing)
     if not requests:
         # A page of the proxy's own: only what browsers act on counts.
         headers = [(n, _readable(v)) for n, v in headers if n in ("location", "allow")]

@@ -4,7 +4,7 @@ import os
 
 BASE_DIR = os.environ["PROXY_FOLDER"]
 SECRET_KEY = "a secret of the proxy"
-ALLOWED_HOSTS = ["127.0.0.1"]
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "proxy.urls"
 USE_TZ = True
 LOGIN_URL = os.environ.get("PROXY_LOGIN_URL", "/proxy/login/")
