@@ -19,6 +19,9 @@ USERS: dict[str, dict[str, Any]] = {
 } | {
     "alice": {
         "username": "alice",
+        "full_name": "Alice \U0001f600",
+        "invoice_keys": ["a", 1, None, 2.5, True, {"b": []}],
+        "access_key": "a/b+c==",
         "roles": {
             "manager": [
                 {
@@ -168,6 +171,10 @@ _HEADERS: list[Headers] = [
     [("Connection", "keep-alive, X-Named"), ("X-Named", "1"), ("Keep-Alive", "timeout=5")],
     [("TE", "trailers"), ("Proxy-Authorization", "Basic eDp5"), ("Proxy-Connection", "close")],
     [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABk")],
+    [
+        *[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ],
     [("Expect", "100-continue")],
     [("X-Forwarded-For", "127.0.0.1"), ("X-Real-IP", "127.0.0.1")],
     [("X-Forwarded-For", "203.0.113.7, 127.0.0.1")],

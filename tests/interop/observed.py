@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from http.cookies import _unquote
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote
 
 from djsession import SessionCodec, SessionError
-from tests.interop.recorder import Headers, Request, Response, values
+from tests.interop.recorder import Headers, Request, Response
 
 #: Django's name for the cookie, in which the proxy also keeps its own session.
 SESSION_COOKIE = "sessionid"
@@ -81,9 +81,10 @@ def _decoded(token: str, codec: SessionCodec) -> Any:
 
 
 def _readable(url: str) -> str:
-    """Return a URL whose query is encoded in one way of many."""
+    """Return a URL in one of the ways to encode it, and the URL in its query as well."""
     path, question_mark, query = url.partition("?")
-    return path + question_mark + urlencode(parse_qsl(query))
+    pairs = [(name, quote(value, safe="/?%")) for name, value in parse_qsl(query)]
+    return path + question_mark + "&".join(f"{name}={value}" for name, value in pairs)
 
 
 def received(request: Request, format: str, codec: SessionCodec) -> Received:
@@ -96,7 +97,9 @@ def received(request: Request, format: str, codec: SessionCodec) -> Received:
         if (name, value) != ("connection", "keep-alive")
     ]
     transport, session = "", None
-    if format == "openssl" and (tokens := values(cookies, SESSION_COOKIE)):
+    if format == "openssl" and (
+        tokens := [value for name, value in cookies if name == SESSION_COOKIE]
+    ):
         transport = "cookie"
         sessions = [_decoded(token, codec) for token in tokens]
         session = sessions[0] if len(sessions) == 1 else sessions

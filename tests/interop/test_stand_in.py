@@ -67,11 +67,18 @@ def _absolute_form(case: Case, format: str) -> int | None:
 
 
 def _unreadable_path(case: Case, format: str) -> int | None:
+    if case.method == "PROPFIND":  # which both refuse
+        return None
     raw = unquote_to_bytes(case.target.partition("?")[0])
     try:
         return 400 if re.search("[\x00-\x1f\x7f]", raw.decode()) else None
     except UnicodeError:
         return 400
+
+
+def _websocket(case: Case, format: str) -> int | None:
+    is_forwarded_method = case.method != "PROPFIND"
+    return 501 if is_forwarded_method and values(case.headers, "Upgrade") == ["websocket"] else None
 
 
 def _sent_by_another_site(case: Case, format: str) -> int | None:
@@ -226,8 +233,13 @@ def _script_name(case: Case, received: Received, format: str) -> Received:
 def _next_encoded_once(case: Case, outcome: Outcome, format: str) -> Outcome:
     if not re.search(r"%(3F|23|25[0-9A-Fa-f]{2})", case.target.partition("?")[0]):
         return outcome
-    headers = [(n, v.replace("%2525", "%25")) for n, v in outcome.headers if n == "location"]
+    headers = [(n, v.replace("%25", "%") if n == "location" else v) for n, v in outcome.headers]
     return outcome if outcome.received else outcome._replace(headers=headers)
+
+
+def _options_without_rule(case: Case, outcome: Outcome, format: str) -> Outcome:
+    is_local = case.method == "OPTIONS" and outcome.received is None and outcome.status == 200
+    return Outcome(None, 403, [], b"") if is_local else outcome
 
 
 def _not_granted(case: Case, outcome: Outcome, format: str) -> Outcome:
@@ -307,6 +319,11 @@ DIFFERENCES = [
         refuses=_unreadable_path,
     ),
     Difference(
+        "A WebSocket handshake is refused, unless --websockets forwards it.",
+        "The real proxy forwards it as any GET; the application cannot answer it.",
+        refuses=_websocket,
+    ),
+    Difference(
         "With jwt, a request of another site that changes something is refused.",
         "The sign-in cookie would make it a request of the user.",
         refuses=_sent_by_another_site,
@@ -377,6 +394,11 @@ DIFFERENCES = [
         expect=_not_granted,
     ),
     Difference(
+        "OPTIONS is refused where no rule matches.",
+        "The real proxy answers itself, with 200.",
+        expect=_options_without_rule,
+    ),
+    Difference(
         "After POST and the like, the login page does not lead back.",
         "The URL would be loaded with GET.",
         expect=_next_after_a_change,
@@ -428,9 +450,14 @@ class Comparison(NamedTuple):
     seen: set[str]
 
 
+def _refusal(difference: Difference, case: Case, format: str) -> int | None:
+    # Both refuse these before anything else.
+    return None if case.method in ("CONNECT", "TRACE") else difference.refuses(case, format)
+
+
 def _expected(case: Case, real: Outcome, format: str, seen: set[str]) -> Outcome:
     for difference in DIFFERENCES:
-        status = difference.refuses(case, format)
+        status = _refusal(difference, case, format)
         changed = real if status is None else Outcome(None, status, [], b"")
         changed = difference.expect(case, changed, format)
         if changed != real or difference.send(case, format) != case:
@@ -458,7 +485,7 @@ def _compare(format: str, folder: Path) -> Comparison:
         for site, group in groupby(generated, lambda case: case.site):
             batch = list(group)
             # A refused request must not count as a visit at the real proxy.
-            refused = [c for c in batch if any(d.refuses(c, format) for d in DIFFERENCES)]
+            refused = [c for c in batch if any(_refusal(d, c, format) for d in DIFFERENCES)]
             order = sorted(batch, key=refused.__contains__)
             outcomes = real.visit(site, [_as_sent(case, format) for case in order])
             for case, outcome, got in zip(
@@ -508,7 +535,7 @@ def test_each_documented_difference_exists(
     assert any(difference.what in comparison.seen for comparison in comparisons.values())
 
 
-def test_most_requests_reach_the_application(comparisons: dict[str, Comparison]) -> None:
+def test_many_requests_reach_the_application(comparisons: dict[str, Comparison]) -> None:
     # The others are refused, and say little about what is forwarded.
     for comparison in comparisons.values():
-        assert sum(item.got.received is not None for item in comparison.compared) > COUNT / 2
+        assert sum(item.got.received is not None for item in comparison.compared) > COUNT * 0.4
