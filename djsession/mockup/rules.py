@@ -255,8 +255,9 @@ def _type_problems(value: Any, where: Where) -> Iterator[Problem]:
 def _shadow_problems(rule: Rule, earlier: list[Rule], where: Where) -> Iterator[Problem]:
     """Yield a problem when an earlier rule matches every path that a rule matches.
 
-    It is enough to look at one earlier rule at a time: a path that consists of the rule's own
-    segments, with unusual values for its parameters, is matched by none but such a rule.
+    It is enough to compare with one earlier rule at a time. Take the path that consists of the
+    rule's own segments, with values for its parameters that occur in no other rule: an earlier rule
+    that matches this path matches every path of the rule.
     """
     for other in earlier:
         if other.covers(rule):

@@ -209,8 +209,8 @@ def _has_rules(data: Any) -> bool:
     """Return whether a source has its users below the key ``sessions`` and not at the top.
 
     The keys ``sessions`` and ``rules`` at the top are names of users only when what they hold looks
-    like a session: a mapping that has one of the keys username, roles, site and last_visited.
-    Neither a list of rules nor a mapping of users does, so that rules are never skipped.
+    like a session: a mapping that has one of the keys username, roles, site and last_visited. Rules
+    do not, even when they are written as a mapping by mistake, so that they are never skipped.
     """
     return (
         isinstance(data, Mapping)
