@@ -4,11 +4,11 @@ Serve it behind the proxy, with the key of your site in the environment::
 
     DJAODJIN_SECRET_KEY=... uvicorn --no-proxy-headers examples.fastapi_app:app
 
-On your machine, sign in at a second server that has the same key (README.rst explains it)::
+On your machine, ``djsession serve`` stands in for the proxy. Both need the same key::
 
     export DJAODJIN_SECRET_KEY=$(djsession keygen)
-    djsession serve examples.hello:application --mockup examples/sessions.yaml --port 8001 &
-    uvicorn examples.fastapi_app:app
+    uvicorn --reload --port 8001 examples.fastapi_app:app &
+    djsession serve http://127.0.0.1:8001 --mockup examples/site.yaml
 """
 
 from __future__ import annotations

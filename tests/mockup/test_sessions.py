@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import jsonschema
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -667,13 +668,20 @@ class TestSchema:
     def test_it_is_a_json_schema(self) -> None:
         jsonschema.Draft7Validator.check_schema(SCHEMA)
 
-    def test_the_example_satisfies_it(self) -> None:
-        sessions = MockupSessions(ROOT / "examples/sessions.yaml", accept).by_name
-        assert list(sessions) == ["alice", "xia", "dana"]
-        assert self.validator.is_valid(sessions)
+    @pytest.mark.parametrize(("name", "rules"), [("sessions.yaml", 0), ("site.yaml", 6)])
+    def test_the_examples_satisfy_it(self, name: str, rules: int) -> None:
+        path = ROOT / "examples" / name
+        found = MockupSessions(path, accept)
+        assert list(found.by_name) == ["alice", "xia", "dana"]
+        assert len(found.rules) == rules
+        assert found.warnings == []
+        assert self.validator.is_valid(
+            json.loads(json.dumps(yaml.safe_load(path.read_text()), default=str))
+        )
 
-    def test_the_example_points_editors_to_it(self) -> None:
-        first = (ROOT / "examples/sessions.yaml").read_text().splitlines()[0]
+    @pytest.mark.parametrize("name", ["sessions.yaml", "site.yaml"])
+    def test_the_examples_point_editors_to_it(self, name: str) -> None:
+        first = (ROOT / "examples" / name).read_text().splitlines()[0]
         prefix = "# yaml-language-server: $schema="
         assert first.startswith(prefix)
         target = ROOT / "examples" / first.removeprefix(prefix)
