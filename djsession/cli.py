@@ -9,16 +9,19 @@ in its help.
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
 from .commands import decrypt, encrypt, examine
-from .doctor import Configuration, InputError
+from .doctor import Configuration, InputError, Keys, Report, differences, trim
 from .errors import ConfigurationError, DjsessionError, MockupError
 from .keys import generate_key
 from .migrate import migrate
@@ -27,8 +30,8 @@ from .settings import KEY_NAME, Settings
 __all__ = ["main"]
 
 
-# What is meant to be a file, and is no token.
-_FILE = re.compile(r"[\w./\\~ -]+\.(?:txt|har|json|log|http|sh)", re.ASCII)
+# What is meant to be a file, and is not a token.
+_FILE = re.compile(r"[\w./\\~ -]+\.(?:txt|json|log|http)", re.ASCII)
 
 
 class _CommandParser(argparse.ArgumentParser):
@@ -118,13 +121,35 @@ def _parser() -> argparse.ArgumentParser:
         description="Show what becomes of a token under each key, secrets masked, and say why it"
         " is refused and what to do. The exit code is 0 when the session decodes, else 1.",
     )
-    doctor.add_argument(
+    source = doctor.add_mutually_exclusive_group()
+    source.add_argument(
         "input",
         nargs="?",
         default="-",
         metavar="INPUT",
-        help="a token, a Cookie: or Authorization: header, a whole HTTP request, a curl command, a"
-        " HAR file, or a file with one of them (default: stdin)",
+        help="a token, a Cookie: or Authorization: header, what the proxy's dashboard prints, a"
+        " whole HTTP request, or a file with one of them (default: stdin)",
+    )
+    source.add_argument(
+        "--listen",
+        nargs="?",
+        type=_port,
+        const=8000,
+        metavar="PORT",
+        help="stand in for the application on this port (default: 8000) and answer each request"
+        " that the proxy sends with its diagnosis",
+    )
+    source.add_argument(
+        "--compare",
+        action="store_true",
+        help="ask for the key that the site's settings show at DjaoDjin, without showing it, and"
+        " say where it differs from the application's; the exit code is 0 when it does not",
+    )
+    doctor.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address for --listen, such as 0.0.0.0 when the proxy is on another machine;"
+        " whoever can reach it then sees what is wrong (default: 127.0.0.1)",
     )
     doctor.add_argument("--cookie-name", metavar="NAME", help="default: sessionid")
     doctor.add_argument(
@@ -132,18 +157,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="print JSON, for machines")
     _add_key_file(doctor)
-    application = doctor.add_argument_group(
-        "instead of an INPUT", "one request through an application, in this process"
-    )
-    application.add_argument(
-        "--app",
-        metavar="MODULE:APP",
-        help="send a request through a WSGI application, with and without a session",
-    )
-    application.add_argument("--path", default="/", help="of that request; default: /")
-    application.add_argument(
-        "--username", default="doctor", metavar="NAME", help="of that session; default: doctor"
-    )
     doctor.set_defaults(run=_doctor)
 
     serve = commands.add_parser(
@@ -293,23 +306,36 @@ def _decrypt(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     configuration = _doctor_configuration(arguments)
-    if arguments.app is not None:
-        if arguments.input != "-":
-            raise InputError("doctor --app makes its own request and takes no INPUT")
-        # Imported here: it imports the application.
-        from .doctor.application import examine_application
+    if arguments.compare:
+        return _compare(configuration.keys)
+    as_text = partial(Report.as_text, colour=_has_colour(sys.stdout))
+    render = Report.as_json if arguments.json else as_text
+    if arguments.listen is not None:
+        # Imported here: a server and the pages need WebOb and PyYAML.
+        from .doctor.listen import listen
 
-        examined = examine_application(
-            arguments.app, configuration, path=arguments.path, username=arguments.username
-        )
-        print(examined.as_json() if arguments.json else examined.as_text())
-        return 0 if examined.is_well else 1
+        return listen(configuration, render, arguments.host, arguments.listen)
     report = examine(_doctor_input(arguments.input), configuration)
-    if arguments.json:
-        print(report.as_json())
-    else:
-        print(report.as_text(colour=_has_colour(sys.stdout)))
+    print(render(report))
     return 0 if report.decodes else 1
+
+
+def _compare(keys: Keys) -> int:
+    if not any(keys.raw):
+        raise InputError(f"the application has no secret key to compare with: set {KEY_NAME}")
+    try:
+        with warnings.catch_warnings():
+            # Without a terminal, getpass would show what somebody types.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            entered = getpass.getpass("The key that the site's settings show (it stays hidden): ")
+    except (getpass.GetPassWarning, EOFError):
+        raise InputError("--compare asks for the key on a terminal, and there is none") from None
+    site_key = trim(entered)
+    if not site_key:
+        raise InputError("no key was entered")
+    found = differences(keys, site_key)
+    print("\n".join(found) or "The application has the site's key.")
+    return 1 if found else 0
 
 
 def _doctor_configuration(arguments: argparse.Namespace) -> Configuration:
@@ -326,7 +352,7 @@ def _doctor_configuration(arguments: argparse.Namespace) -> Configuration:
 def _doctor_input(argument: str) -> str:
     """Return stdin, the text of a file, or the argument itself."""
     if argument == "-":
-        # Any bytes at all: a HAR file or a copy may be of any encoding.
+        # Any bytes at all: a copy may be of any encoding.
         if sys.stdin is None:
             raise InputError("there is no standard input")
         binary = getattr(sys.stdin, "buffer", None)
@@ -338,7 +364,7 @@ def _doctor_input(argument: str) -> str:
     except (OSError, ValueError):  # too long for a path, or a NUL in it
         pass
     if _FILE.fullmatch(argument):
-        raise InputError("there is no such file, and it is no token")
+        raise InputError("there is no such file, and it is not a token")
     return argument
 
 

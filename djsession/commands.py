@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .codec import Format
-from .doctor import Case, Configuration, InputError, Report, choose, read_requests
+from .doctor import Case, Configuration, InputError, Report, read_request
 from .errors import SessionError
 from .settings import Settings
 from .transport import Candidate, find_candidates
@@ -45,14 +45,14 @@ def decrypt(text: str, settings: Settings) -> str:
 
 
 def examine(text: str, configuration: Configuration | Settings) -> Report:
-    """Return the doctor's report on the requests in a text: the most useful one.
+    """Return the doctor's report on the request in a text.
 
     Takes the keys and settings as they were configured, or those of an application that started
     with them. Raises InputError when there is nothing to examine.
     """
     if isinstance(configuration, Settings):
         configuration = Configuration.of_settings(configuration)
-    return choose([Report.of(Case(request, configuration)) for request in read_requests(text)])
+    return Report.of(Case(read_request(text), configuration))
 
 
 def _candidates(text: str, cookie_name: str) -> list[Candidate]:

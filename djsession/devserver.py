@@ -170,15 +170,18 @@ def address_of(host: str, port: int) -> str:
     return f"http://{host}:{port}"
 
 
-def open_server(app: WSGIApplication, host: str, port: int) -> WSGIServer:
+def open_server(
+    app: WSGIApplication, host: str, port: int, *, is_quiet: bool = False
+) -> WSGIServer:
     """Return a server that listens at an address and port; 0 takes a free port.
 
-    It is a context manager; ``server_port`` is its port and ``serve_forever()`` runs it. Raises
+    With ``is_quiet`` it logs no requests, whose URLs may hold credentials. It is a context manager; ``server_port`` is its port and ``serve_forever()`` runs it. Raises
     ConfigurationError when nothing can listen there.
     """
     server_class = _IPv6Server if ":" in host else _Server
     try:
-        server = server_class((host or "127.0.0.1", port), _RequestHandler)
+        handler = _QuietHandler if is_quiet else _RequestHandler
+        server = server_class((host or "127.0.0.1", port), handler)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from None
@@ -615,6 +618,11 @@ class _RequestHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Write a line about a request to stderr, without the key that may be in its URL."""
         super().log_message("%s", self._KEY.sub(r"\1********", format % args))
+
+
+class _QuietHandler(_RequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Write nothing."""
 
 
 def _copy_both_ways(

@@ -17,6 +17,7 @@ from traceback import clear_frames
 from typing import ParamSpec, TypeVar
 
 __all__ = [
+    "WRONG_KEY",
     "AccessDenied",
     "ConfigurationError",
     "DjsessionError",
@@ -44,6 +45,13 @@ __all__ = [
     "hide_locals",
     "without_traceback",
 ]
+
+#: The cause of nearly every refused token, and what to do: each a clause.
+WRONG_KEY = (
+    "most likely DJAODJIN_SECRET_KEY differs from the key at the proxy",
+    "compare the two with 'djsession doctor --compare', or generate a new key at the proxy and use"
+    " it on both sides",
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -154,10 +162,7 @@ class InvalidLength(SessionError):
 
 class _UnderAnotherKey(SessionError):
     id = "wrong-key"
-    remedy = (
-        "most likely DJAODJIN_SECRET_KEY differs from the key at the proxy:"
-        " compare the two, or generate a new key at the proxy and use it on both sides"
-    )
+    remedy = ": ".join(WRONG_KEY)
 
 
 class InvalidPadding(_UnderAnotherKey):

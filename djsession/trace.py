@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .transport import Candidate
 
-__all__ = ["Status", "Step", "Trace", "session_text", "trace_token"]
+__all__ = ["Status", "Step", "Trace", "count", "session_text", "trace_token"]
 
 Status = Literal["passed", "failed", "not reached"]
 
@@ -174,18 +174,18 @@ def _run(
 
 def _common_values(token: str, kind: Format) -> dict[str, str]:
     values = {
-        "size": f"{_count(len(token), 'character')}, starts with {_public_start(token)}",
+        "size": f"{count(len(token), 'character')}, starts with {_public_start(token)}",
         "format": f"{kind}, since there are {'' if kind == 'jwt' else 'no '}dots in it",
     }
     if kind == "openssl":
         try:
             container = b64decode(token, validate=True)
-            values["base64"] = _count(len(container), "byte")
+            values["base64"] = count(len(container), "byte")
             salt, ciphertext = openssl.split(container)
         except (ValueError, SessionError):
             return values
         values["Salted__"] = f"salt {salt.hex()}"
-        values["ciphertext"] = _count(len(ciphertext), "byte")
+        values["ciphertext"] = count(len(ciphertext), "byte")
     return values
 
 
@@ -195,7 +195,7 @@ def _values_of_key(token: str, kind: Format, key: str, session: Session | None) 
     if kind == "openssl":
         salt, _ = openssl.split(b64decode(token))
         _, iv = openssl.derive_key_and_iv(key.encode("ascii"), salt)
-        length = _count(len(key), "character")
+        length = count(len(key), "character")
         values["key and IV"] = f"key {MASK}, {length} long; iv {iv.hex()}"
     return values
 
@@ -211,10 +211,11 @@ def _schema(session: Session) -> str:
         (len(session.get_accessibles()), "organization"),
         (len(session.accessible_plans()), "active plan"),
     )
-    return "a username; " + ", ".join(_count(number, what) for number, what in counts)
+    return "a username; " + ", ".join(count(number, what) for number, what in counts)
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """Return a number with what it counts, in the singular or the plural."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import re
 import signal
 import string
@@ -194,8 +195,11 @@ class TestDoctor:
         assert (code, err) == (1, "")
         assert "signature    FAILED" in out
         assert "There is no session.\n" in out
-        assert "The jwt was not signed with this key: the proxy has another one." in out
-        assert "What to do: Compare the key" in out
+        said = " ".join(out.split())
+        assert (
+            "The jwt was not signed with this key: most likely DJAODJIN_SECRET_KEY differs from the"
+            " key at the proxy. What to do: Compare the two with 'djsession doctor --compare'"
+        ) in said
 
     def test_the_key_that_decodes_is_named(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "keys"
@@ -275,7 +279,7 @@ class TestDoctor:
             (["TOKEN"], {"DJAODJIN_SECRET_KEY": b"abcdefgh\xff1234567"}),
             (["GET /caf\u00e9 HTTP/1.1\n"], {"DJSESSION_ALLOWED_NO_SESSION": b"/caf\xe9/"}),
             ([b"GET /\xff HTTP/1.1\nCookie: a=b"], {"DJSESSION_ALLOWED_NO_SESSION": b"/a"}),
-            ([b"curl http://x/\xff"], {}),
+            ([b"x: \xff"], {}),
             (["--cookie-name", b"s\xff", b"Cookie: s\xff=abc"], {}),
         ],
         ids=range(5),
@@ -314,17 +318,15 @@ class TestDoctor:
         assert run("doctor", "no-such.txt") == (
             1,
             "",
-            "djsession: there is no such file, and it is no token\n",
+            "djsession: there is no such file, and it is not a token\n",
         )
         # Somebody has given the key itself.
         err = run("doctor", "--key-file", KEY, "x")[2]
         assert err == "djsession: the key file cannot be read: No such file or directory\n"
-        assert "takes no INPUT" in run("doctor", "--app", "examples.hello:hello", "x")[2]
 
-    def test_of_a_har_file_it_says_which_request(self, run: Run) -> None:
-        request = {"url": "http://x/app/", "headers": [{"name": "Cookie", "value": "sessionid=a"}]}
-        out = run("doctor", stdin=json.dumps({"log": {"entries": [{"request": request}]}}))[1]
-        assert out.startswith("The request for '/app/' in the HAR file:\n\n")
+    def test_of_a_request_it_says_what_it_asked_for(self, run: Run) -> None:
+        out = run("doctor", stdin="GET /caf%C3%A9?token=x HTTP/1.1\nHost: x\nX-Key: y\n")[1]
+        assert out.startswith("GET /caf\\xe9\n  host       9 bytes  x\n  x-key     10 bytes\n\n")
 
     def test_json_for_machines(self, run: Run) -> None:
         code, out, _ = run("doctor", "--json", f"Cookie: sessionid={dumps(XIA, KEY)}")
@@ -436,6 +438,70 @@ class TestDoctor:
         assert b"\x1b" not in piped.stdout
 
 
+class TestCompare:
+    def in_terminal(self, typed: str, key: str) -> tuple[int, str]:
+        """Run the command in a terminal of its own; return its exit code and what it shows."""
+        pid, terminal = pty.fork()
+        if not pid:
+            variables = environment(DJAODJIN_SECRET_KEY=key)
+            arguments = [sys.executable, "-m", "djsession", "doctor", "--compare"]
+            os.execve(sys.executable, arguments, variables)
+        shown = ""
+        try:
+            with suppress(OSError):  # how a terminal ends
+                while chunk := os.read(terminal, 65536):
+                    shown += chunk.decode()
+                    if shown.endswith("(it stays hidden): "):
+                        os.write(terminal, f"{typed}\n".encode())
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+        finally:
+            os.close(terminal)
+
+    @pytest.mark.parametrize(
+        ("typed", "code", "said"),
+        [
+            (KEY, 0, "The application has the site's key."),
+            (f" '{KEY}' ", 0, "The application has the site's key."),
+            (KEY.replace("#", "x"), 1, "The secret key differs at character 6 of 16."),
+            (KEY.replace("$", "$$"), 1, "The secret key lacks every second $"),
+            ("", 1, "djsession: no key was entered"),
+            ("\x04", 1, "there is none"),
+        ],
+        ids=range(6),
+    )
+    def test_it_asks_without_echo_and_names_the_difference(
+        self, typed: str, code: int, said: str
+    ) -> None:
+        found, shown = self.in_terminal(typed, KEY)
+        assert found == code
+        assert said in shown
+        assert "k3y" not in shown  # neither key
+        assert "Traceback" not in shown
+
+    def test_without_a_terminal_it_does_not_read_a_key(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "djsession", "doctor", "--compare"],
+            env=environment(DJAODJIN_SECRET_KEY=KEY),
+            input=f"{KEY}\n",
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            "djsession: --compare asks for the key on a terminal, and there is none\n"
+        )
+
+    def test_without_a_key_of_the_application_it_asks_for_none(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("DJAODJIN_SECRET_KEY")
+        code, out, err = run("doctor", "--compare")
+        assert (code, out) == (1, "")
+        assert "the application has no secret key to compare with" in err
+
+
 class TestKeys:
     def test_a_key_file_has_one_key_a_line_newest_first(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "keys"
@@ -474,6 +540,9 @@ class TestKeys:
         ("serve",),
         ("serve", "a:b", "--port", "x"),
         ("serve", "a:b", "--port", "65536"),
+        ("doctor", "--listen", "token"),
+        ("doctor", "--listen", "0", "token"),
+        ("doctor", "--compare", "token"),
     ],
 )
 def test_a_wrong_use_is_exit_code_2(arguments: tuple[str, ...], run: Run) -> None:

@@ -1,15 +1,17 @@
 """The doctor: why a token, a header or a whole request is refused, in one sentence each.
 
-``inputs`` reads what people have at hand, ``configuration`` the keys and settings, ``diagnosis``
-finds what is wrong, ``report`` shows it, ``application`` sends a request through an application.
+``inputs`` reads what people have at hand, ``configuration`` the settings and ``secret_keys`` the
+keys, ``diagnosis`` finds what is wrong, ``report`` shows it. ``listen`` takes the requests from the
+proxy itself.
 """
 
 from __future__ import annotations
 
-from .configuration import Configuration, Keys
+from .configuration import Configuration
 from .diagnosis import Case, Finding, diagnose
-from .inputs import InputError, RecordedRequest, read_requests
-from .report import Report, choose
+from .inputs import InputError, RecordedRequest, read_request
+from .report import Report
+from .secret_keys import Keys, differences, trim
 
 __all__ = [
     "Case",
@@ -19,7 +21,8 @@ __all__ = [
     "Keys",
     "RecordedRequest",
     "Report",
-    "choose",
     "diagnose",
-    "read_requests",
+    "differences",
+    "read_request",
+    "trim",
 ]

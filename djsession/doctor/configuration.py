@@ -7,52 +7,27 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..keys import check_secret_keys, generate_key
+from ..keys import generate_key
 from ..settings import KEY_NAME, PREFIX, Settings, parser_of, split_at_commas
-from .inputs import InputError, import_problem
+from .inputs import InputError
+from .secret_keys import Keys
 
-__all__ = ["Configuration", "Keys", "trim"]
+__all__ = ["Configuration"]
+
+_LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 
 # What djaodjin-deployutils calls it.
 _OTHER_NAMES = {"cookie_name": "SESSION_COOKIE_NAME"}
-
-
-@dataclass(frozen=True)
-class Keys:
-    """The secret keys as they were configured, not checked yet."""
-
-    raw: tuple[str, ...] = field(repr=False)
-
-    @property
-    def usable(self) -> tuple[str, ...]:
-        """Those that an application would start with."""
-        return tuple(key for key in self.raw if _is_usable(key))
-
-    @property
-    def trimmed(self) -> tuple[str, ...]:
-        """Those that can be used once white space and quotes around them are removed."""
-        return tuple(key for key in map(trim, self.raw) if _is_usable(key))
-
-
-def trim(key: str) -> str:
-    """Return a key without white space and quotes around it."""
-    while (shorter := key.strip().strip("\"'")) != key:
-        key = shorter
-    return key
-
-
-def _is_usable(key: str) -> bool:
-    try:
-        check_secret_keys(key)
-    except ConfigurationError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -61,11 +36,13 @@ class Configuration:
 
     The settings hold the usable keys, else the trimmed ones, else a key that opens nothing.
     ``problems`` are the messages about settings that were left out because they are wrong.
+    ``is_development`` says that mockup logins, and not the proxy, write the tokens.
     """
 
     keys: Keys
     settings: Settings
     problems: tuple[str, ...] = ()
+    is_development: bool = False
 
     @classmethod
     def of(cls, keys: Sequence[str], values: Mapping[str, Any]) -> Configuration:
@@ -84,9 +61,9 @@ class Configuration:
         return cls(known, Settings(secret_key=secret_key, **accepted), tuple(problems))
 
     @classmethod
-    def of_settings(cls, settings: Settings) -> Configuration:
+    def of_settings(cls, settings: Settings, *, is_development: bool = False) -> Configuration:
         """Return the configuration of an application that started with these settings."""
-        return cls(Keys(settings.secret_key), settings)
+        return cls(Keys(settings.secret_key), settings, is_development=is_development)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], **explicit: Any) -> Configuration:
@@ -112,7 +89,7 @@ class Configuration:
         try:
             module = importlib.import_module(name)
         except Exception as error:  # whatever a module may raise
-            raise InputError(f"{name} cannot be imported: {import_problem(error)}") from None
+            raise InputError(f"{name} cannot be imported: {_import_problem(error)}") from None
         finally:
             sys.path.pop(0)
         found: dict[str, Any] = {}
@@ -161,3 +138,20 @@ def _paths(entries: Any) -> Any:
         for entry in entries
         if isinstance(entry, str) and entry and not entry.startswith(("http://", "https://", "//"))
     ]
+
+
+def _import_problem(error: BaseException) -> str:
+    """Say what a module raised, and where: of its message only a missing name, no value."""
+    said = type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        said = f"there is no module {error.name}"
+    elif isinstance(error, KeyError) and re.fullmatch(r"'[A-Z][A-Z0-9_]*'", str(error)):
+        said = f"KeyError: {error}"  # of a variable
+    elif isinstance(error, ConfigurationError):
+        return str(error)
+    # The last line that is the project's: not Python's, nor of a package.
+    others = ("<", str(Path(__file__).parent.parent), *map(sysconfig.get_path, _LIBRARIES))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(others):
+            return f"{said}, line {frame.lineno} of {Path(frame.filename).name}"
+    return said

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import json
 import re
 import time
-from base64 import b64decode, b64encode, urlsafe_b64decode
-from collections.abc import Callable, Iterator, Sequence
+from base64 import b64decode, urlsafe_b64decode
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import quote, unquote
+from functools import partial
+from urllib.parse import unquote
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from .. import openssl
 from ..codec import JWT_MAX_AGE, SessionCodec, token_format
 from ..errors import (
+    WRONG_KEY,
     ConfigurationError,
     ExpiredToken,
     MalformedJWT,
@@ -26,15 +27,18 @@ from ..errors import (
 from ..keys import GENERATED_LENGTH, PROXY_LENGTH
 from ..session import Session
 from ..settings import Settings
-from ..trace import Trace
+from ..trace import Trace, count
 from ..transport import Candidate, bearer_token, find_candidates
-from .configuration import Configuration, Keys, trim
+from .configuration import Configuration
 from .inputs import RecordedRequest
+from .secret_keys import CHANGES, Keys, changes, surroundings, trim
 
-__all__ = ["GUNICORN_LIMIT", "Case", "Finding", "diagnose"]
+__all__ = ["GUNICORN_LIMIT", "NGINX_LIMIT", "Case", "Finding", "diagnose"]
 
 #: Bytes of a header that gunicorn takes by default, its name and line end included.
 GUNICORN_LIMIT = 8_190
+#: The same of nginx: the size of one of its four buffers.
+NGINX_LIMIT = 8_192
 
 # A jwt that is good for longer than the proxy makes it was made by a clock that is ahead.
 _CLOCK_SECONDS = 300
@@ -55,6 +59,10 @@ class Finding:
     is_cause: bool = True
 
 
+# A finding that is not a cause.
+_note = partial(Finding, is_cause=False)
+
+
 @dataclass(frozen=True)
 class Case:
     """What the doctor looks at: a request, and the keys and settings to examine it with."""
@@ -71,6 +79,12 @@ class Case:
     def settings(self) -> Settings:
         """Settings that can be used."""
         return self.configuration.settings
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether trusted_proxies lets the request pass, as far as its peer is known."""
+        trusted, peer = self.settings.trusted_peers(), self.request.peer
+        return trusted is None or peer is None or peer in trusted
 
     def candidates(self) -> list[Candidate]:
         """Return the tokens in the request."""
@@ -104,34 +118,18 @@ def diagnose(case: Case, traces: Sequence[Trace]) -> list[Finding]:
     else:
         findings += _of_session(decoded)
         findings += _of_transport(case)
-        if case.settings.trusted_proxies is not None:
-            findings.append(
-                Finding(
-                    "trusted-proxies",
-                    "trusted_proxies is set: the application refuses this session from any other"
-                    " address.",
-                    "Check that the list contains the address that the proxy connects from.",
-                    is_cause=False,
-                )
-            )
+        findings += _of_peer(case)
     findings += _of_headers(case)
     # A change to the key that was found and undone explains its length, too.
-    if {finding.id for finding in findings} & {name for name, _, _ in _KEY_CHANGES}:
+    if any(finding.id in CHANGES for finding in findings):
         findings = [finding for finding in findings if finding.id != "key-length"]
     unique = {finding.id: finding for finding in reversed(findings)}
     kept = [finding for finding in findings if unique.get(finding.id) is finding]
-    kept += _of_settings(case)
+    remedy = "Correct the setting: the application does not start with it."
+    kept += [
+        _note("settings", _sentence(problem), remedy) for problem in case.configuration.problems
+    ]
     return sorted(kept, key=lambda finding: not finding.is_cause)
-
-
-def _of_settings(case: Case) -> Iterator[Finding]:
-    for problem in case.configuration.problems:
-        yield Finding(
-            "settings",
-            _sentence(problem),
-            "Correct the setting: the application does not start with it.",
-            is_cause=False,
-        )
 
 
 # The keys.
@@ -149,10 +147,6 @@ def _finding_of(error: SessionError) -> Finding:
     return Finding(error.id, _sentence(error.reason), _sentence(error.remedy))
 
 
-def _ordinal(keys: Keys, number: int) -> str:
-    return "the secret key" if len(keys.raw) == 1 else f"secret key {number} of {len(keys.raw)}"
-
-
 def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
     keys = case.keys
     if not any(keys.raw):
@@ -164,19 +158,17 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
         return
     tokens = [candidate.token for candidate in case.candidates()]
     for number, key in enumerate(keys.raw, 1):
-        name = _ordinal(keys, number).capitalize()
-        trimmed = trim(key)
-        if trimmed != key:
+        name = keys.name(number)
+        trimmed, around = trim(key), surroundings(key)
+        if around:
             works = any(case.opens(token, [trimmed]) for token in tokens)
             verdict = "works" if works else "does not work"
-            is_space = key.strip() != key
-            what = "white space or a line end" if is_space else "quotes"
             yield Finding(
                 "key-quotes",
-                f"{name} has {what} around it, and {verdict} without.",
-                "Remove it where the key is set."
-                if is_space
-                else "Remove them where the key is set: programs that read an env file keep them.",
+                f"{name} has {around} around it, and {verdict} without.",
+                "Remove them where the key is set: programs that read an env file keep them."
+                if around == "quotes"
+                else "Remove it where the key is set.",
                 is_cause=not decodes,
             )
         elif not key.isascii():
@@ -186,52 +178,28 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
                 "Copy it again.",
                 is_cause=not decodes,
             )
-        if not decodes and trimmed and len(trimmed) not in (PROXY_LENGTH, GENERATED_LENGTH):
+        is_usual = len(trimmed) in (0, PROXY_LENGTH, GENERATED_LENGTH)
+        if not decodes and not is_usual and not case.configuration.is_development:
             why = ": a shell eats $, !, # and * of a key, and what follows them"
             yield Finding(
                 "key-length",
-                f"{name} is {len(trimmed)} characters long, and the proxy's keys are"
+                f"{name} is {count(len(trimmed), 'character')} long, and the proxy's keys are"
                 f" {PROXY_LENGTH}{why if len(trimmed) < PROXY_LENGTH else ''}.",
                 "Put the key in single quotes where a shell reads it, and compare it again.",
             )
 
 
-def _bytes(key: str) -> bytes:
-    return key.encode("utf-8", "surrogatepass")
-
-
-def _base64_of(key: str) -> str | None:
-    try:
-        return b64decode(key + "=" * (-len(key) % 4), validate=True).decode("ascii")
-    except (ValueError, binascii.Error):
-        return None
-
-
-# What people and tools do to a key on its way, undone; and the finding that it is.
-_KEY_CHANGES: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
-    ("key-base64", "is base64 of the key", _base64_of),
-    ("key-base64", "was base64-decoded", lambda key: b64encode(_bytes(key)).decode()),
-    ("key-url-encoded", "is URL-encoded", unquote),
-    ("key-url-encoded", "was URL-decoded", lambda key: quote(_bytes(key), safe="")),
-    ("key-escaped", "has % doubled, as for an ini file", lambda key: key.replace("%%", "%")),
-    ("key-escaped", "has a backslash before a character", lambda key: key.replace("\\", "")),
-)
-
-
 def _changed_key(case: Case, token: str) -> Finding | None:
-    for number, raw in enumerate(case.keys.raw, 1):
-        key = trim(raw)
-        for name, what, undo in _KEY_CHANGES:
-            candidate = undo(key)
-            if not candidate or candidate == key:
-                continue
-            candidate = trim(candidate)
-            if candidate and case.opens(token, [candidate]):
-                return Finding(
-                    name,
-                    f"{_ordinal(case.keys, number).capitalize()} {what}: undone, it works.",
-                    "Set the key as the proxy shows it, character by character.",
-                )
+    for change in changes(case.keys):
+        if case.opens(token, [change.key]):
+            return Finding(
+                change.id,
+                f"{change.sentence} The key from before works.",
+                "Generate a new key without a comma at DjaoDjin; or set this one in Python, as a"
+                " list of one string."
+                if change.id == "key-comma"
+                else "Set the key as the proxy shows it, character by character.",
+            )
     return None
 
 
@@ -271,43 +239,19 @@ def _of_wrong_key(case: Case, token: str, trace: Trace) -> Iterator[Finding]:
     if trace.format == "jwt" and (other := _other_algorithm(token)):
         yield _finding_of(other)
         return
-    changed = _changed_key(case, token)
-    if changed is not None:
-        yield changed
-        return
-    derived = _other_derivation(token, case.keys.trimmed)
-    if derived is not None:
-        yield derived
-        return
-    if not case.keys.trimmed or case.opens(token, case.keys.trimmed):
-        return  # the findings about the keys report it
-    plaintexts = list(_plaintexts(token, case.keys.trimmed))
-    if any(_is_text(plaintext) for plaintext in plaintexts):
-        yield Finding(
-            "not-a-session",
-            "The token was written with this key, and its content is not a JSON object.",
-            "Check the session serializer configured at the proxy.",
-        )
-        return
-    if any(_is_utf8_object(plaintext) for plaintext in plaintexts):
-        yield Finding(
-            "not-ascii",
-            "The token was written with this key, and its JSON contains characters outside ASCII,"
-            " which the proxy never writes.",
-            "Escape these characters as \\uXXXX in the JSON, or use djsession encrypt.",
-        )
-        return
-    if _starts_as_session(token, case.keys.trimmed):
-        yield _cut_off("The token starts as a session, and its end is missing")
-        return
-    which = "jwt was not signed" if trace.format == "jwt" else "token was not written"
-    yield Finding(
-        "wrong-key",
-        f"The {which} with {'this key' if len(case.keys.raw) == 1 else 'any of these keys'}: the"
-        " proxy has another one.",
-        "Compare the key with that in the settings of the site at DjaoDjin, character by character;"
-        " if in doubt generate a new key there, and use it on both sides.",
-    )
+    keys = case.keys.trimmed
+    found = _changed_key(case, token) or _of_content(token, keys)
+    if found is not None:
+        yield found
+    elif keys and not case.opens(token, keys):  # else the findings about the keys report it
+        verb = "jwt was not signed" if trace.format == "jwt" else "token was not written"
+        which = "this key" if len(case.keys.raw) == 1 else "any of these keys"
+        if case.configuration.is_development:
+            cause = "most likely it is from an earlier run of the server, which had another key"
+            yield Finding("earlier-run", f"The {verb} with {which}: {cause}.", "Sign in again.")
+        else:
+            cause, remedy = WRONG_KEY
+            yield Finding("wrong-key", f"The {verb} with {which}: {cause}.", _sentence(remedy))
 
 
 def _other_algorithm(token: str) -> SessionError | None:
@@ -318,16 +262,44 @@ def _other_algorithm(token: str) -> SessionError | None:
     return None if header.get("alg") == "HS256" else UnsupportedAlgorithm()
 
 
-def _plaintexts(token: str, keys: Sequence[str]) -> Iterator[bytes]:
-    """Yield what a token decrypts to under each key that gives it a padding."""
+def _of_content(token: str, keys: Sequence[str]) -> Finding | None:
+    """Return what is wrong with an openssl token that one of the keys decrypts, or None."""
     try:
         salt, ciphertext = openssl.split(b64decode(token, validate=True))
     except (ValueError, SessionError):
-        return
-    for key in keys:
-        plaintext = openssl.unpad(openssl.decrypt(salt, ciphertext, key.encode("ascii")))
-        if plaintext is not None:
-            yield plaintext
+        return None
+    for passphrase in (key.encode("ascii") for key in keys):
+        decrypted = openssl.decrypt(salt, ciphertext, passphrase)
+        plaintext = openssl.unpad(decrypted) or b""
+        if _is_text(plaintext):
+            return Finding(
+                "not-a-session",
+                "The token was written with this key, and its content is not a JSON object.",
+                "Check the session serializer configured at the proxy.",
+            )
+        if _is_utf8_object(plaintext):
+            return Finding(
+                "not-ascii",
+                "The token was written with this key, and its JSON contains characters outside"
+                " ASCII, which the proxy never writes.",
+                "Escape these characters as \\uXXXX in the JSON, or use djsession encrypt.",
+            )
+        # What JSON starts with: no other key makes 16 such bytes.
+        if re.match(rb'\{\s*"[\x20-\x7e]+\Z', decrypted[:16]):
+            return _cut_off("The token starts as a session, and its end is missing")
+        for name, options, derived in (
+            ("sha256", "-md sha256, its default", _evp_sha256(passphrase, salt)),
+            ("pbkdf2", "-pbkdf2", hashlib.pbkdf2_hmac("sha256", passphrase, salt, 10_000, 48)),
+        ):
+            decryptor = Cipher(algorithms.AES(derived[:32]), modes.CBC(derived[32:])).decryptor()
+            if _is_utf8_object(openssl.unpad(decryptor.update(ciphertext)) or b""):
+                return Finding(
+                    name,
+                    f"The token was written by openssl enc with {options}: the key is right, its"
+                    " derivation is not the proxy's.",
+                    "openssl enc -aes-256-cbc -md md5 -a -A, no -pbkdf2; or djsession encrypt.",
+                )
+    return None
 
 
 def _is_text(plaintext: bytes) -> bool:
@@ -345,12 +317,11 @@ def _is_utf8_object(plaintext: bytes) -> bool:
 def _of_clock(token: str, error: SessionError) -> Iterator[Finding]:
     exp = _exp(token) if isinstance(error, ExpiredToken) else None
     if exp is not None and 0 <= time.time() - exp < _JUST_EXPIRED:
-        yield Finding(
+        yield _note(
             "clock",
             "It expired within the last hour: if every jwt has expired on arrival, the clock of"
             " this machine is ahead of the proxy's.",
             "Compare the clocks of the two machines, and run an NTP client on both.",
-            is_cause=False,
         )
 
 
@@ -371,7 +342,7 @@ def _json_part(token: str, number: int) -> object:
 
 
 def _of_damage(transport: str, token: str, error: SessionError) -> Finding:
-    if re.fullmatch(r"[0-9A-Za-z]{32}", token):
+    if _is_opaque(token):
         return _opaque()
     if token_format(token) == "jwt":
         if token.startswith("eyJ"):
@@ -412,6 +383,10 @@ def _cut_off(what: str) -> Finding:
         "Raise the limit (gunicorn: limit_request_field_size, nginx: large_client_header_buffers),"
         " or copy the token in one piece.",
     )
+
+
+def _is_opaque(token: str) -> bool:
+    return re.fullmatch(r"[0-9A-Za-z]{32}", token) is not None
 
 
 def _opaque() -> Finding:
@@ -457,40 +432,6 @@ def _repaired(case: Case, token: str) -> Finding | None:
     return None
 
 
-def _other_derivation(token: str, keys: Sequence[str]) -> Finding | None:
-    """Say so when a token of OpenSSL was written with another derivation of the key."""
-    try:
-        salt, ciphertext = openssl.split(b64decode(token, validate=True))
-    except (ValueError, SessionError):
-        return None
-    for key in keys:
-        passphrase = key.encode("ascii")
-        for name, options, derived in (
-            ("sha256", "-md sha256, its default", _evp_sha256(passphrase, salt)),
-            ("pbkdf2", "-pbkdf2", hashlib.pbkdf2_hmac("sha256", passphrase, salt, 10_000, 48)),
-        ):
-            decryptor = Cipher(algorithms.AES(derived[:32]), modes.CBC(derived[32:48])).decryptor()
-            plaintext = openssl.unpad(decryptor.update(ciphertext) + decryptor.finalize())
-            if plaintext is not None and _is_utf8_object(plaintext):
-                return Finding(
-                    name,
-                    f"The token was written by openssl enc with {options}: the key is right, its"
-                    " derivation is not the proxy's.",
-                    "openssl enc -aes-256-cbc -md md5 -a -A, no -pbkdf2; or djsession encrypt.",
-                )
-    return None
-
-
-def _starts_as_session(token: str, keys: Sequence[str]) -> bool:
-    """Whether a key decrypts the first block to what JSON starts with: no other key does."""
-    try:
-        salt, ciphertext = openssl.split(b64decode(token, validate=True))
-    except (ValueError, SessionError):
-        return False
-    starts = [openssl.decrypt(salt, ciphertext, key.encode("ascii"))[:16] for key in keys]
-    return any(re.match(rb'\{\s*"[\x20-\x7e]+\Z', start) for start in starts)
-
-
 def _evp_sha256(passphrase: bytes, salt: bytes) -> bytes:
     """OpenSSL's EVP_BytesToKey with SHA-256 and one iteration: 48 bytes."""
     first = hashlib.sha256(passphrase + salt).digest()
@@ -503,10 +444,34 @@ def _evp_sha256(passphrase: bytes, salt: bytes) -> bytes:
 def _of_no_token(case: Case) -> Iterator[Finding]:
     request = case.request
     cookie, authorization = request.header("cookie"), request.header("authorization")
-    names = [name for part in cookie.split(";") if (name := part.partition("=")[0].strip())]
-    if case.settings.cookie_name in names and re.search(
-        rf'(?:^|;)\s*{re.escape(case.settings.cookie_name)}="?[0-9A-Za-z]{{32}}"?\s*(?:;|$)', cookie
-    ):
+    cookie_name, bearer = case.settings.cookie_name, bearer_token(authorization)
+    cookies = [
+        (name, value.strip().strip('"'))
+        for part in cookie.split(";")
+        for name, _, value in [[*map(str.strip, part.partition("="))]]
+    ]
+    other_name = next(
+        (
+            name
+            for name, value in cookies
+            if name != cookie_name
+            and (name.lower() == cookie_name.lower() or value.startswith("U2FsdGVkX1"))
+        ),
+        None,
+    )
+    is_forwarded = any(map(request.header, ("x-forwarded-for", "x-real-ip")))
+    if is_forwarded and bearer is None and other_name is None:
+        yield Finding(
+            "no-session-backend",
+            "The request came through a proxy that attached nothing to it: with the cookie or the"
+            " JWT session backend, the DjaoDjin proxy sends a cookie or Authorization: Bearer with"
+            " every request. The site's session backend is 'No session forwarded', or the request"
+            " came through some other proxy.",
+            "Choose the cookie or the JWT session backend for the site at DjaoDjin. The key does"
+            " not matter here.",
+        )
+        return
+    if any(name == cookie_name and _is_opaque(value) for name, value in cookies):
         yield _opaque()
     if authorization.strip().lower() == "bearer":
         yield Finding(
@@ -515,27 +480,28 @@ def _of_no_token(case: Case) -> Iterator[Finding]:
             " visitor who is not signed in, and the request has no session.",
             "Sign in; or list the path in allowed_no_session if it needs nobody signed in.",
         )
-    elif authorization and bearer_token(authorization) is None:
-        yield Finding(
+    elif authorization and bearer is None:
+        yield _note(
             "other-scheme",
             "The Authorization header is of another scheme than Bearer: it is the browser's own,"
             " and means nothing here.",
             "Look for the session in the cookie.",
-            is_cause=False,
         )
-    similar = [name for name in names if name.lower() == case.settings.cookie_name.lower()]
-    if similar and case.settings.cookie_name not in names:
+    if other_name is not None:
         yield Finding(
             "cookie-name",
-            "There is a cookie whose name differs from cookie_name only in upper and lower case.",
-            f"Set cookie_name to that of the cookie; it is {case.settings.cookie_name} now.",
+            f"The cookie {other_name!a} looks like the session's, but cookie_name is"
+            f" {cookie_name}.",
+            "Set cookie_name to the name of that cookie, upper and lower case included.",
         )
     yield Finding(
         "no-token",
         f"The request carries no session token: neither a cookie {case.settings.cookie_name} nor an"
         " Authorization: Bearer header with one.",
-        "It did not come through the proxy, or no rule of the proxy forwards its path with a"
-        " session.",
+        "Sign in."
+        if case.configuration.is_development
+        else "Send the request through the proxy: this one did not come from there, or no rule of"
+        " the proxy forwards its path with a session.",
     )
 
 
@@ -544,25 +510,23 @@ def _of_path(case: Case) -> Iterator[Finding]:
     if path is None or not entries:
         return
     if path in case.settings.open_paths():
-        yield Finding(
+        yield _note(
             "path-open",
             "An entry of allowed_no_session matches the path: the request passes, with an empty"
             " session.",
             "",
-            is_cause=False,
         )
         return
     plain = re.sub(r"/+", "/", unquote(path)).lower()
     for entry in entries:
         if plain.startswith(entry.lower().rstrip("/") or "/"):
-            yield Finding(
+            yield _note(
                 "path-not-open",
                 f"The path does not match the entry {entry!a} of allowed_no_session, although it"
                 " looks similar. An entry matches whole segments, in its own case, and '/' the home"
                 " page only; a path with '..', '//', a backslash or anything that is still encoded"
                 " matches no entry.",
                 "Add the path itself to allowed_no_session.",
-                is_cause=False,
             )
             return
 
@@ -571,18 +535,16 @@ def _of_session(trace: Trace) -> Iterator[Finding]:
     session = trace.session
     assert session is not None
     if not session:
-        yield Finding(
+        yield _note(
             "empty-session",
             "The session is empty: the proxy lets anyone through here, and nobody is signed in.",
             "Set the rule of the path at the proxy to authenticated users, or expect visitors.",
-            is_cause=False,
         )
     elif session.username is None:
-        yield Finding(
+        yield _note(
             "no-username",
             "The session decodes and has no username: the application sees an anonymous user.",
             "Check the session serializer configured at the proxy.",
-            is_cause=False,
         )
     exp = session.get("exp")
     # The proxy sets exp only in a jwt. In a cookie it is that of a mockup login, which lasts a day.
@@ -592,12 +554,11 @@ def _of_session(trace: Trace) -> Iterator[Finding]:
         and isinstance(exp, (int, float))
         and exp > time.time() + JWT_MAX_AGE + _CLOCK_SECONDS
     ):
-        yield Finding(
+        yield _note(
             "clock",
             "The session expires later than the two hours that the proxy sets: the clock of this"
             " machine is behind the proxy's, or something else wrote the token.",
             "Compare the clocks of the two machines, and run an NTP client on both.",
-            is_cause=False,
         )
 
 
@@ -610,33 +571,41 @@ def _of_transport(case: Case) -> Iterator[Finding]:
                 for finding in _of_ignored(Candidate(transport, token, ignored))
             )
         elif transport == "cookie" and kind == "jwt":
-            yield Finding(
+            yield _note(
                 "jwt-in-cookie",
                 "There is a jwt in the cookie, where the proxy's JWT session backend would send it"
                 " in Authorization: Bearer. A mockup login wrote it.",
                 "Nothing: djsession reads it.",
-                is_cause=False,
             )
         elif transport == "bearer":
-            yield Finding(
+            yield _note(
                 "jwt-backend",
                 "The session is a jwt in Authorization: Bearer: the site uses the JWT session"
                 " backend. Code that looks for a cookie finds none, or the proxy's own id.",
                 "Nothing: djsession reads both.",
-                is_cause=False,
             )
 
 
+def _of_peer(case: Case) -> Iterator[Finding]:
+    if case.settings.trusted_proxies is None:
+        return
+    remedy = "Check that the list contains the address that the proxy connects from."
+    if not case.is_trusted:
+        sentence = f"The request came from {case.request.peer}, which trusted_proxies does not list"
+        yield Finding("trusted-proxies", f"{sentence}: the application refuses it.", remedy)
+    elif case.request.peer is None:
+        sentence = "trusted_proxies is set: the application refuses this session from any other"
+        yield _note("trusted-proxies", f"{sentence} address.", remedy)
+
+
 def _of_headers(case: Case) -> Iterator[Finding]:
-    for name, value in case.request.headers:
-        if name not in ("cookie", "authorization"):
-            continue
-        size = len(name) + len(": ") + len(value.encode("utf-8", "replace")) + len("\r\n")
-        if size > GUNICORN_LIMIT:
-            yield Finding(
+    for name, size, _ in case.request.header_sizes():
+        if size > GUNICORN_LIMIT and name in ("cookie", "authorization"):
+            yield _note(
                 "header-limit",
-                f"The {name.capitalize()} header has {size} bytes: gunicorn refuses one over"
-                f" {GUNICORN_LIMIT} with 400 or 431, before the application sees the request.",
-                "gunicorn --limit-request-field-size 32768; see examples/gunicorn.conf.py.",
-                is_cause=False,
+                f"The {name.capitalize()} header has {count(size, 'byte')}. By default, gunicorn"
+                f" refuses a header over {GUNICORN_LIMIT} bytes with 400 or 431, and an nginx in"
+                f" front of the application one over {NGINX_LIMIT} bytes with 400.",
+                "Raise the limits: gunicorn --limit-request-field-size 32768; in nginx,"
+                " large_client_header_buffers 4 32k.",
             )

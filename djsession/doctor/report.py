@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..gate import Gate
 from ..redact import redact
 from ..session import Session
-from ..trace import Step, Trace, session_text, trace_token
+from ..trace import Step, Trace, count, session_text, trace_token
 from .diagnosis import Case, Finding, diagnose
 
-__all__ = ["Report", "choose"]
+__all__ = ["Report"]
 
 _WIDTH = 96
 _MARKS = {"passed": "ok", "failed": "FAILED", "not reached": "-"}
@@ -49,7 +49,7 @@ class Report:
         findings = diagnose(case, traces)
         refusal = ""
         if request.token is None and any(trace.session is not None for trace in traces):
-            # Nothing is known about the connection.
+            # The peer is checked below, as far as it is known.
             gate = Gate(replace(settings, trusted_proxies=None))
             decoded = gate.decode(cookie, request.header("authorization"))
             if decoded.session is None:
@@ -60,6 +60,8 @@ class Report:
                     " site uses the JWT session backend and nobody is signed in, sign in."
                 )
                 findings.insert(0, Finding("no-token-counts", sentence, remedy))
+            elif not case.is_trusted:
+                refusal = "the request did not come from one of trusted_proxies"
         return cls(case, tuple(traces), tuple(findings), refusal)
 
     @property
@@ -74,11 +76,18 @@ class Report:
         """Whether an application with these keys would have a session."""
         return self.session is not None and bool(self.case.keys.usable)
 
+    @property
+    def request_line(self) -> str:
+        """The method and the path of the request, in ASCII, or ``""`` where they are not known."""
+        request = self.case.request
+        return f"{request.method} {ascii(request.path)[1:-1]}" if request.method else ""
+
     def as_json(self) -> str:
         """Return it as JSON, in ASCII: ``decodes``, ``tokens`` with their steps, ``findings``."""
         document = {
             "decodes": self.decodes,
             "source": self.case.request.source,
+            "method": self.case.request.method,
             "path": self.case.request.path,
             "tokens": [
                 {
@@ -100,17 +109,21 @@ class Report:
                 for finding in self.findings
             ],
         }
-        return self._redacted(json.dumps(document, indent=2))
+        return self.redacted(json.dumps(document, indent=2))
 
     def as_text(self, *, colour: bool = False) -> str:
         """Return it as lines for people, in ASCII but for escape sequences of ``colour``."""
         lines = list(self._lines(colour))
         text = "\n".join(lines).encode("ascii", "backslashreplace").decode()
-        return self._redacted(text)
+        return self.redacted(text)
 
     def _lines(self, colour: bool) -> Iterator[str]:
-        if self.case.request.source == "har":
-            yield f"The request for {self.case.request.path!a} in the HAR file:"
+        if self.request_line:
+            yield self.request_line
+            headers = [*self.case.request.header_sizes()]
+            width = max((len(name) for name, _, _ in headers), default=0)
+            for name, size, value in headers:
+                yield f"  {name:<{width}}  {count(size, 'byte'):>11}  {value}".rstrip()
             yield ""
         for trace in self.traces:
             yield from _table(trace, colour)
@@ -134,8 +147,8 @@ class Report:
             if finding.remedy:
                 yield _wrapped(f"What to do: {finding.remedy}", "  ")
 
-    def _redacted(self, text: str) -> str:
-        """Mask the keys wherever they occur."""
+    def redacted(self, text: str) -> str:
+        """Return a text about the case in which the keys are masked wherever they occur."""
         return redact(text, {*self.case.keys.raw, *self.case.keys.trimmed})
 
 
@@ -172,10 +185,3 @@ def _wrapped(text: str, indent: str) -> str:
         subsequent_indent=indent,
         break_on_hyphens=False,
     )
-
-
-def choose(reports: Sequence[Report]) -> Report:
-    """Return the most useful report: of a refused token, else of a session, else the first."""
-    refused = [report for report in reports if report.traces and not report.decodes]
-    decoded = [report for report in reports if report.decodes]
-    return [*refused, *decoded, *reports][0]

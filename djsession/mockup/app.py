@@ -182,7 +182,8 @@ class MockupApp(LoginPages):
             if key in environ
         ]
         request = RecordedRequest("request", headers, environ.get("PATH_INFO", ""))
-        return Report.of(Case(request, Configuration.of_settings(self.gate.settings)))
+        configuration = Configuration.of_settings(self.gate.settings, is_development=True)
+        return Report.of(Case(request, configuration))
 
     def _signed_in(self, environ: dict[str, Any]) -> Session | None:
         session = decode_request(self.gate, environ)

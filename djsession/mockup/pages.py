@@ -13,12 +13,13 @@ from typing import Any
 
 from ..doctor import Finding, Report
 from ..session import Organization, Session, Subscription
-from ..trace import Trace
+from ..trace import Trace, count
 from .locality import NotLocal
 
 __all__ = [
     "CONTENT_SECURITY_POLICY",
     "NO_KEY",
+    "diagnosis_page",
     "inspector_page",
     "login_page",
     "no_key_page",
@@ -327,3 +328,18 @@ def _plan(subscription: Subscription) -> str:
     when = f", {'until' if active else 'ended'} {ends_at:%Y-%m-%d}" if ends_at else ""
     state = "plan" if active else "plan ended"
     return f'<span class="{state}">{escape(subscription.plan or "")}{when}</span>'
+
+
+def diagnosis_page(report: Report) -> str:
+    """Return the page of ``djsession doctor --listen``: the diagnosis and what the proxy sent."""
+    state = "The session decodes." if report.decodes else "There is no session."
+    sizes = "".join(
+        f"<li>{escape(name)}: {count(size, 'byte')} <code>{escape(value)}</code></li>"
+        for name, size, value in report.case.request.header_sizes()
+    )
+    parts = [f"<h1>{state}</h1>", f"<p><code>{escape(report.request_line)}</code></p>"]
+    parts += _explanation(report)
+    if report.session is not None:
+        parts.append(f'<h2>The session</h2><div class="panel tree">{_tree(report.session)}</div>')
+    parts.append(f'<h2>The headers of the request</h2><ul class="panel">{sizes}</ul>')
+    return _document("What the proxy sends", "\n".join(parts))

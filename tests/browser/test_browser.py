@@ -100,7 +100,7 @@ def refused(browser: Browser) -> Browser:
 def test_a_refused_request_is_explained_and_leads_to_the_login(browser: Browser) -> None:
     refused(browser)
     assert "Forbidden" in browser.find("h1").text
-    assert "the proxy has another one" in browser.text
+    assert "from an earlier run of the server" in browser.text
     assert "failed" in [mark.text for mark in browser.all(".steps .mark")]
     assert "mallory" not in browser.text
     browser.click("a.button").wait_for("Sign in with a click")

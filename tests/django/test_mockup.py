@@ -280,7 +280,7 @@ def test_a_browser_that_is_refused_is_told_why_where_mockups_are_on() -> None:
     response = client.get("/whoami")
     assert response.status_code == 403
     page = response.content.decode()
-    assert "the proxy has another one" in page
+    assert "from an earlier run of the server" in page
     assert 'href="/login/?next=%2Fwhoami">Sign in</a>' in page
     # Without a token there is nothing to explain: the browser is sent to the login page.
     response = Client(headers=HTML).get("/whoami?a=b")

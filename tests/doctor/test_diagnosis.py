@@ -7,6 +7,7 @@ import subprocess
 import time
 from base64 import b64encode
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,10 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djsession import Session, SessionCodec, SessionError, commands, dumps
-from djsession.doctor import Configuration, InputError, Report
-from tests.helpers.commands import command
-from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+from djsession import Session, SessionCodec, SessionError, Settings, commands, dumps
+from djsession.codec import FORMATS, Format
+from djsession.doctor import Case, Configuration, InputError, RecordedRequest, Report
+from djsession.doctor.diagnosis import NGINX_LIMIT
+from tests.helpers.commands import ROOT, command
+from tests.helpers.nginx import running_nginx
+from tests.helpers.servers import http
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA, load_capture
 from tests.helpers.strategies import ANY_SESSIONS
 from tests.helpers.tokens import REFUSED, forge, token_of
 
@@ -56,9 +61,8 @@ def sentence(name: str, text: str, *keys: str, **settings: Any) -> str:
 class TestKeys:
     def test_a_wrong_key(self) -> None:
         assert ids(TOKEN, OTHER_KEY) == ["wrong-key"]
-        assert "was not written with this key: the proxy has another one" in sentence(
-            "wrong-key", TOKEN, OTHER_KEY
-        )
+        found = sentence("wrong-key", TOKEN, OTHER_KEY)
+        assert found.startswith("The token was not written with this key: most likely DJAODJIN_")
         assert "The jwt was not signed with any of these keys" in sentence(
             "wrong-key", JWT, OTHER_KEY, "an0ther-key-of-16"[:16]
         )
@@ -103,16 +107,18 @@ class TestKeys:
         [
             ("key-base64", b64encode(KEY.encode()).decode(), "is base64 of the key"),
             ("key-url-encoded", quote(KEY, safe=""), "is URL-encoded"),
-            ("key-escaped", KEY.replace("%", "%%"), "doubled"),
-            ("key-escaped", KEY.replace("$", "\\$"), "backslash"),
+            ("key-escaped", KEY.replace("$", "$$"), "has every $ doubled"),
+            ("key-escaped", KEY.replace("%", "%%"), "has every % doubled"),
+            ("key-escaped", KEY.replace("$", "\\$"), "has a backslash before a character"),
+            ("key-escaped", KEY.replace("!", "\\!").replace("#", "\\#"), "a backslash before"),
         ],
     )
     def test_a_key_that_was_encoded(self, name: str, key: str, what: str) -> None:
         for token in (TOKEN, JWT):
             found = sentence(name, token, key)
             assert what in found
-            assert "undone, it works" in found
-            assert "wrong-key" not in ids(token, key)
+            assert "The key from before works." in found
+            assert ids(token, key) == [name]
 
     def test_a_key_that_was_decoded(self) -> None:
         base64_key = b64encode(b"twelve bytes").decode()  # itself of 16 characters
@@ -120,6 +126,29 @@ class TestKeys:
             "key-base64", dumps(XIA, base64_key), "twelve bytes"
         )
         assert "was URL-decoded" in sentence("key-url-encoded", dumps(XIA, "a%40b"), "a@b")
+
+    @pytest.mark.parametrize(("single", "double"), [("$", "$$"), ("%", "%%")])
+    def test_a_key_of_which_a_file_has_halved_a_sign(self, single: str, double: str) -> None:
+        key = f"abc{double}defghijk{double}l"
+        found = sentence("key-unescaped", dumps(XIA, key), key.replace(double, single))
+        assert f"lacks every second {single}" in found
+
+    @pytest.mark.parametrize(
+        ("key", "keys"),
+        [
+            ("abcdefg,hijklmno", ["abcdefg", "hijklmno"]),
+            ("abcdefg,hijklmno", [KEY, "abcdefg", "hijklmno"]),
+            ("a,bcdef,g,ijklmno", ["a", "bcdef", "g", "ijklmno"]),
+            ("abcdefghijklmno,", ["abcdefghijklmno", ""]),
+        ],
+    )
+    def test_a_key_that_contains_a_comma(self, key: str, keys: list[str]) -> None:
+        for format in FORMATS:
+            found = sentence("key-comma", dumps(XIA, key, format), *keys)
+            assert "since commas separate keys there" in found
+            assert "Generate a new key without a comma" in found
+            assert ids(dumps(XIA, key, format), *keys) == ["key-comma"]
+        assert "key-comma" not in ids(TOKEN, *keys)
 
     def test_no_key_and_one_that_is_not_ascii(self) -> None:
         assert "There is no secret key" in sentence("no-key", TOKEN, "")
@@ -170,8 +199,78 @@ class TestBackends:
         assert ids(text) == ["no-token", "other-scheme"]
 
     def test_no_token_at_all(self) -> None:
-        assert "did not come through the proxy" in sentence("no-token", "GET / HTTP/1.1\nHost: x\n")
-        assert "upper and lower case" in sentence("cookie-name", f"Cookie: SessionID={TOKEN}")
+        assert "Send the request through the proxy" in sentence(
+            "no-token", "GET / HTTP/1.1\nHost: x\n"
+        )
+        for name in ("SessionID", "session_id"):
+            found = sentence("cookie-name", f'Cookie: a=b; {name}="{TOKEN}"')
+            assert f"The cookie '{name}' looks like the session's" in found
+        assert ids("Cookie: a=b; c=U2FsdGVk") == ["no-token"]
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            "X-Forwarded-For: 10.0.0.1",
+            "X-Real-IP: 10.0.0.1\nCookie: a=b; sessionid=abcdefghijklmnopqrstuvwxyz012345",
+            "X-Forwarded-For: 10.0.0.1\nAuthorization: Basic dXNlcjpwYXNz",
+        ],
+    )
+    def test_the_backend_that_attaches_no_session(self, headers: str) -> None:
+        text = f"GET / HTTP/1.1\n{headers}\n"
+        assert ids(text) == ["no-session-backend"]
+        found = sentence("no-session-backend", text)
+        assert "session backend is 'No session forwarded'" in found
+        assert "The key does not matter here." in found
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            "Authorization: Bearer",
+            "Authorization: Bearer api-key",
+            "Cookie: sessionid=hello",
+            f"Cookie: other={TOKEN}",
+        ],
+    )
+    def test_another_backend_attaches_something(self, headers: str) -> None:
+        text = f"GET / HTTP/1.1\nX-Forwarded-For: 10.0.0.1\n{headers}\n"
+        assert "no-session-backend" not in ids(text)
+
+    @pytest.mark.parametrize("name", ["bearer-anonymous", "cookie-anonymous"])
+    def test_the_requests_of_visitors(self, name: str) -> None:
+        environ = load_capture(ROOT / f"tests/captures/{name}.json").environ
+        text = "GET / HTTP/1.1\n" + "".join(
+            f"{key[5:].replace('_', '-')}: {value}\n"
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+        )
+        expected = {"bearer-anonymous": "bearer-empty", "cookie-anonymous": "empty-session"}[name]
+        assert expected in ids(text)
+        assert "no-session-backend" not in ids(text)
+
+
+class TestDevelopment:
+    """The keys of mockup logins come and go, and the proxy has no part in them."""
+
+    def examine(self, text: str, key: str = KEY) -> Report:
+        configuration = Configuration.of_settings(Settings(key), is_development=True)
+        return commands.examine(text, configuration)
+
+    @pytest.mark.parametrize("format", FORMATS)
+    def test_a_cookie_of_an_earlier_run_asks_for_a_new_login(self, format: Format) -> None:
+        [finding] = self.examine(f"Cookie: sessionid={dumps(XIA, OTHER_KEY, format)}").findings
+        assert (finding.id, finding.is_cause, finding.remedy) == (
+            "earlier-run",
+            True,
+            "Sign in again.",
+        )
+        assert "from an earlier run of the server" in finding.sentence
+        assert "proxy" not in finding.sentence
+
+    def test_a_short_key_and_no_token_are_normal(self) -> None:
+        report = self.examine(f"Cookie: sessionid={TOKEN}", "secret")
+        assert [finding.id for finding in report.findings] == ["earlier-run"]
+        [finding] = self.examine("Cookie: a=b").findings
+        assert (finding.id, finding.remedy) == ("no-token", "Sign in.")
 
 
 class TestExpiry:
@@ -428,14 +527,34 @@ class TestSettings:
             assert report.decodes
             assert "trusted-proxies" in [finding.id for finding in report.findings]
 
+    @pytest.mark.parametrize("peer", ["10.0.0.7", "10.0.0.8", ""])
+    def test_a_peer_that_is_known_is_checked(self, peer: str) -> None:
+        request = RecordedRequest("request", [("cookie", f"sessionid={TOKEN}")], "/", peer=peer)
+        configuration = Configuration.of([KEY], {"trusted_proxies": ["10.0.0.7"]})
+        report = Report.of(Case(request, configuration))
+        assert report.decodes == (peer == "10.0.0.7")
+        assert (report.session is None) != report.decodes
+        causes = [finding.id for finding in report.findings]
+        assert causes == ([] if report.decodes else ["trusted-proxies"])
+
 
 class TestRequests:
-    def test_a_header_over_the_limit_of_gunicorn(self) -> None:
+    def test_a_header_over_the_limits_of_gunicorn_and_nginx(self) -> None:
         token = dumps({**XIA, "bio": "x" * 6500}, KEY)
         found = sentence("header-limit", f"GET / HTTP/1.1\nCookie: sessionid={token}\n")
-        assert "gunicorn refuses one over 8190" in found
+        assert "gunicorn refuses a header over 8190 bytes" in found
+        assert "nginx in front of the application one over 8192 bytes" in found
         assert "limit-request-field-size" in found
+        assert "large_client_header_buffers 4 32k" in found
         assert ids(f"Cookie: sessionid={TOKEN}") == []
+
+    @pytest.mark.server
+    def test_the_limit_of_nginx_is_what_it_takes(self, tmp_path: Path) -> None:
+        directives = "server { listen 127.0.0.1:{port}; location / { return 204; } }"
+        with running_nginx(directives, tmp_path) as port:
+            for size, status in ((NGINX_LIMIT, 204), (NGINX_LIMIT + 1, 400)):
+                value = "x" * (size - len("X-A: \r\n"))
+                assert http(port, X_A=value)[0] == status
 
     @pytest.mark.parametrize(
         "path",

@@ -468,7 +468,7 @@ class TestWrapping:
         answer = get(app, "/app/?a=b", HTTP_COOKIE=cookie, **HTML)
         assert answer.code == 403
         page = answer.body.decode()
-        assert "the proxy has another one" in page
+        assert "from an earlier run of the server" in page
         assert '<li class="failed"><span class="mark">failed</span><div><strong>padding' in page
         assert 'href="/login/?next=%2Fapp%2F%3Fa%3Db">Sign in</a>' in page
         assert KEY not in page
@@ -738,7 +738,7 @@ class TestInspector:
 
     def test_a_refused_token(self, app: MockupApp) -> None:
         page = self.inspect(app, None, HTTP_COOKIE=f"sessionid={dumps(XIA, OTHER_KEY)}")
-        assert "the proxy has another one" in page
+        assert "from an earlier run of the server" in page
         assert "xia" not in page
 
     def test_credentials_are_masked_and_names_escaped(self, app: MockupApp) -> None:
