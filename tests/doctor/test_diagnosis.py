@@ -357,7 +357,9 @@ class TestDamage:
             assert name in ids(f"Cookie: a=b; sessionid={damaged}")
 
     def test_one_in_which_plus_became_a_space_and_the_url_safe_alphabet(self) -> None:
-        token = next(token for _ in iter(int, 1) if "+" in (token := dumps(XIA, KEY)))
+        # Not at the end, where a space is lost.
+        tokens = (dumps(XIA, KEY) for _ in iter(int, 1))
+        token = next(token for token in tokens if "+" in token and token[-1] != "+")
         assert "spaces where + was" in sentence("url-encoded", token.replace("+", " "))
         assert "URL-safe alphabet" in sentence(
             "url-encoded", token.replace("+", "-").replace("/", "_")

@@ -185,7 +185,7 @@ def listening(tmp_path: Path, *options: str, **variables: str) -> Iterator[tuple
 class TestCommand:
     def test_it_answers_and_prints_what_it_finds(self, tmp_path: Path) -> None:
         with listening(tmp_path, DJAODJIN_SECRET_KEY=KEY) as (port, log):
-            status, _, body = http(port, f"/app/?key={CREDENTIAL}", Cookie=f"sessionid={TOKEN}")
+            status, _, body = http(port, f"/app/?token={CREDENTIAL}", Cookie=f"sessionid={TOKEN}")
             assert status == 200
             assert b"The session decodes." in body
             status, headers, body = http(port, Accept="text/html")
