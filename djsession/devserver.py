@@ -175,8 +175,9 @@ def open_server(
 ) -> WSGIServer:
     """Return a server that listens at an address and port; 0 takes a free port.
 
-    With ``is_quiet`` it logs no requests, whose URLs may hold credentials. It is a context manager; ``server_port`` is its port and ``serve_forever()`` runs it. Raises
-    ConfigurationError when nothing can listen there.
+    With ``is_quiet`` it logs no requests, whose URLs may hold credentials. It is a context manager;
+    ``server_port`` is its port and ``serve_forever()`` runs it. Raises ConfigurationError when
+    nothing can listen there.
     """
     server_class = _IPv6Server if ":" in host else _Server
     try:

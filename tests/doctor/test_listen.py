@@ -211,7 +211,7 @@ class TestCommand:
         with listening(tmp_path, *options, "--host", "0.0.0.0") as (port, log):
             assert b"The session decodes." in http(port, Cookie=f"mine={TOKEN}")[2]
         said = log.read_text()
-        assert f"Listening at http://localhost:{port}/" in said
+        assert f"Listening at http://127.0.0.1:{port}/" in said
         document = json.loads(said[said.index("{") : said.rindex("}") + 1])
         assert (document["decodes"], document["method"], document["path"]) == (True, "GET", "/")
 
@@ -230,7 +230,7 @@ class TestCommand:
                 check=False,
             )
         assert (done.returncode, done.stderr) == (
-            1,
+            2,
             f"djsession: cannot listen on 127.0.0.1:{port}: Address already in use\n",
         )
 
