@@ -4,7 +4,7 @@ Theory of operation
 ===================
 
 Django finds the user of a request in three steps, and each of them assumes that the user signed in
-at Django. Behind the proxy nobody does, so each step gets an answer of djsession's:
+at Django. Behind the proxy nobody does, so djsession answers each step:
 
 1. ``AuthenticationMiddleware`` makes ``request.user`` lazy. When something first looks at it, it
    takes ``request._cached_user`` if that exists, and else asks ``django.contrib.auth.get_user()``.
