@@ -31,7 +31,7 @@ settings.load_profile(os.environ.get("DJSESSION_TEST_PROFILE", "tests"))
 
 # Folders whose tests talk to a server, and modules of the others.
 _TALK_TO_SERVERS = ("attacks", "browser", "caching", "interop", "load")
-_SERVER_MODULES = ("test_examples.py", "test_sockets.py")
+_SERVER_MODULES = ("test_documents.py", "test_examples.py", "test_sockets.py")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
