@@ -239,7 +239,9 @@ def docs(session: nox.Session) -> None:
 
     Warnings are errors, and so are references that lead nowhere.
     """
-    install_with_test_dependencies(session, ".[docs]", *REDIS)
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    sphinx = project["optional-dependencies"]["docs"]
+    install_with_test_dependencies(session, *sphinx, *REDIS)
     options = ("--fail-on-warning", "--nitpicky", "--keep-going", "--fresh-env")
     session.run("python", "-m", "sphinx", *options, "docs", "docs/_build")
     session.run("pytest", "tests/test_documents.py", env={"DJSESSION_TEST_DOCUMENTS": "1"})
