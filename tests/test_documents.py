@@ -177,7 +177,7 @@ def test_the_python_samples_of_a_page_run(page: str, tmp_path: Path) -> None:
         run_python("manage.py", "migrate", "--verbosity", "0", folder=tmp_path)
         run_python("manage.py", "check", "--fail-level", "ERROR", folder=tmp_path)
     if tests:
-        options = ("-q", "-p", "no:cacheprovider", "-W", "error::UserWarning")
+        options = ("-q", "-p", "no:cacheprovider")
         run_python("-m", "pytest", *options, *tests, folder=tmp_path, **variables)
 
 
