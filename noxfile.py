@@ -1,7 +1,13 @@
+# /// script
+# dependencies = ["nox[uv]>=2025.2.9"]
+# ///
 """The project's checks.
 
 ``nox`` runs lint, types, tests and build. ``nox -s NAME`` runs one session, and ``nox -l`` lists
-them all. CI also runs browser, interop, lowest and load: see ``.ci/run``.
+them all. CI also runs browser, interop, lowest, django and load: see ``.ci/run``.
+
+nox reads the lines above this text and runs this file in an environment of its own that has uv,
+which installs the packages of a session in seconds.
 """
 
 from __future__ import annotations
@@ -10,15 +16,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2024.4.15"
+nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["lint", "types", "tests", "build"]
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "uv|virtualenv"
 
 
 def interpreters() -> list[str]:
@@ -46,6 +52,13 @@ INTERPRETERS = interpreters()
 DATABASE_URL = "DJSESSION_TEST_DATABASE_URL"
 PARALLEL = "--numprocesses=auto"
 UNIT_TESTS = ("-m", "not server")
+#: The versions of Django that ``nox -s django`` tests: the long-term support and the newest one.
+DJANGO = ("5.2", "6.1")
+#: The modules that decide who gets in. The tests have to run each line and each branch of them.
+CORE = (
+    *("errors", "keys", "openssl", "jwt", "codec", "session", "transport", "paths", "gate"),
+    *("caching", "local_session", "requirements", "settings", "wsgi", "asgi", "refusal"),
+)
 
 
 def install_with_test_dependencies(session: nox.Session, *more: str) -> None:
@@ -55,48 +68,65 @@ def install_with_test_dependencies(session: nox.Session, *more: str) -> None:
     installed one by one, and the session goes on without those that fail: the tests that import
     them are skipped.
     """
-    # An older release with a wheel is better than a newer one that needs a compiler.
-    install = partial(session.install, "--prefer-binary")
     try:
-        install("--editable", ".[test]", *more)
+        # An older release with a wheel is better than a newer one that needs a compiler.
+        session.install("--only-binary=:all:", "--editable", ".[test]", *more)
     except nox.command.CommandFailed:
-        install("--editable", ".[all]", *more)
+        session.install("--editable", ".[all]", *more)
         project = nox.project.load_toml("pyproject.toml")["project"]
         for requirement in project["optional-dependencies"]["test"]:
             try:
-                install(requirement)
+                session.install(requirement)
             except nox.command.CommandFailed:
                 session.warn(f"{requirement} cannot be installed; its tests are skipped")
 
 
 @nox.session(python=INTERPRETERS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on every Python found.
+    """Run all tests on the newest Python, with coverage, and the unit tests on the others.
 
-    The oldest and the newest Python run all of them, and those of Django a second time on
-    PostgreSQL if DJSESSION_TEST_DATABASE_URL names a database: postgresql://user@host:port/name.
-    The versions in between run the unit tests: all but those that talk to a server.
+    Unit tests are all but those that talk to a server. ``nox -s tests-3.12 -- ARGUMENTS`` passes
+    arguments to pytest instead, and measures nothing.
     """
     install_with_test_dependencies(session)
-    everything = session.python in (INTERPRETERS[0], INTERPRETERS[-1])
-    selection = session.posargs or (() if everything else UNIT_TESTS)
-    session.run("pytest", PARALLEL, *selection, env={DATABASE_URL: ""})
-    if os.environ.get(DATABASE_URL) and everything and not session.posargs:
-        session.run("pytest", PARALLEL, "tests/django")
+    environment = {DATABASE_URL: ""}
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=environment)
+    elif session.python != INTERPRETERS[-1]:
+        session.run("pytest", PARALLEL, *UNIT_TESTS, env=environment)
+    else:
+        # pyproject.toml says what is measured and what is left out.
+        session.install("coverage>=7.10.6")
+        session.run("coverage", "erase")
+        session.run("coverage", "run", "-m", "pytest", PARALLEL, *UNIT_TESTS, env=environment)
+        session.run("coverage", "combine", "--quiet")
+        session.run("coverage", "report", "--skip-covered")
+        core = ",".join(f"djsession/{name}.py" for name in CORE)
+        session.run("coverage", "report", f"--include={core}", "--fail-under=100", silent=True)
+        session.run("pytest", PARALLEL, "-m", "server", env=environment)
 
 
-@nox.session(python=INTERPRETERS[:1])
+@nox.session(python=INTERPRETERS[-1:])
+@nox.parametrize("version", DJANGO)
+def django(session: nox.Session, version: str) -> None:
+    """Run the tests of the Django adapter on the oldest and on the newest supported Django.
+
+    They use PostgreSQL if DJSESSION_TEST_DATABASE_URL names a database:
+    postgresql://user@host:port/name.
+    """
+    install_with_test_dependencies(session, f"Django~={version}.0")
+    session.run("pytest", *(session.posargs or (PARALLEL, "tests/django")))
+
+
+@nox.session(python=INTERPRETERS[:1], venv_backend="uv")
 def lowest(session: nox.Session) -> None:
     """Run the unit tests with the lowest versions that pyproject.toml declares."""
     if session.python != "3.11":
         session.skip("needs Python 3.11: the lowest versions have no wheels for later ones")
     # Pyramid 2.0 imports pkg_resources, which setuptools 82 removed.
-    session.install("uv>=0.5", "setuptools<82")
-    python = str(Path(session.bin) / "python")
-    lowest_direct = ("--resolution", "lowest-direct")
-    session.run("uv", "pip", "install", "--python", python, *lowest_direct, "--editable", ".[test]")
-    # In one process: the lowest pytest-xdist cannot report a test about half of a surrogate pair.
-    session.run("pytest", *(session.posargs or UNIT_TESTS), env={DATABASE_URL: ""})
+    session.install("setuptools<82")
+    session.install("--resolution=lowest-direct", "--editable", ".[test]")
+    session.run("pytest", *(session.posargs or (PARALLEL, *UNIT_TESTS)), env={DATABASE_URL: ""})
 
 
 BROWSER = ("selenium>=4.20", "axe-core-python>=0.1")
@@ -215,22 +245,38 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the package, then install and import each result in an empty environment."""
-    session.install("build", "docutils", "Pygments")
-    session.run("python", "-m", "docutils", "--halt=warning", "README.rst", os.devnull)
-    session.run("python", "-m", "docutils", "--halt=warning", "CHANGELOG.rst", os.devnull)
+    """Build the package, check what it contains, and import it in an empty environment."""
+    session.install("build", "check-wheel-contents", "docutils", "Pygments", "twine>=6.1")
+    for document in ("README.rst", "CHANGELOG.rst", "CONTRIBUTING.rst"):
+        session.run("python", "-m", "docutils", "--halt=warning", document, os.devnull)
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--outdir", folder)
-        for package in sorted(Path(folder).iterdir()):
-            environment = Path(folder) / f"venv-{package.suffix[1:]}"
+        packages = sorted(map(str, Path(folder).iterdir()))
+        session.run("twine", "check", "--strict", *packages)
+        [wheel, sdist] = sorted(packages, key=lambda name: name.endswith(".tar.gz"))
+        session.run("check-wheel-contents", wheel)
+        check_sdist(session, Path(sdist))
+        for package in packages:
+            environment = Path(folder) / f"venv-{package.rpartition('.')[2]}"
             session.run("python", "-m", "venv", str(environment))
             python = str(environment / "bin" / "python")
-            session.run(python, "-m", "pip", "install", "--quiet", str(package), external=True)
+            session.run(python, "-m", "pip", "install", "--quiet", package, external=True)
             with session.chdir(folder):
                 # MockupApp reads the style sheet, which has to be in the package.
                 code = "import djsession, djsession.mockup; print(djsession.__file__)"
                 session.run(python, "-c", code, external=True)
                 session.run(python, "-m", "djsession", "keygen", external=True, silent=True)
+
+
+def check_sdist(session: nox.Session, sdist: Path) -> None:
+    """Check that the source distribution contains what git tracks, and nothing else."""
+    with tarfile.open(sdist) as archive:
+        names = {member.name.partition("/")[2] for member in archive if not member.isdir()}
+    names.remove("PKG-INFO")
+    listed = session.run("git", "ls-files", external=True, silent=True)
+    tracked = {name for name in str(listed).splitlines() if not name.startswith(".ci/")}
+    if names != tracked:
+        session.error(f"the sdist lacks {tracked - names} and should not have {names - tracked}")
 
 
 @nox.session

@@ -1,1 +1,1 @@
-"""Commands of ``manage.py``."""
+"""Django finds the package ``commands`` here."""
