@@ -194,6 +194,16 @@ def test_another_client_is_told_what_to_do() -> None:
         log_in(object(), XIA, KEY)
 
 
+PLUGIN = ("-p", "_djsession_pytest")
+DJANGO_PLUGIN = ("-p", "pytest_django.plugin")
+
+
+@pytest.fixture(autouse=True)
+def _plugins_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pytest that a test starts would take seconds to import every installed plugin."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 SESSIONS = """
 xia:
   roles:
@@ -235,7 +245,7 @@ def test_the_fixtures_with_fastapi(pytester: pytest.Pytester) -> None:
     (pytester.path / "sessions.yaml").write_text(SESSIONS)
     pytester.makeconftest(FASTAPI_CONFTEST)
     pytester.makepyfile(FASTAPI_TESTS)
-    pytester.runpytest_subprocess("-p", "no:django").assert_outcomes(passed=2)
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=2)
 
 
 CONFTEST = """
@@ -284,8 +294,10 @@ def test_unknown(login_as):
 
 
 def test_the_fixtures_import_the_package_and_the_plugin_does_not(
-    pytester: pytest.Pytester,
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # It is found by its entry point.
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     pytester.makepyfile("""
         import sys
 
@@ -311,19 +323,19 @@ def test_the_fixtures(pytester: pytest.Pytester, folder: str) -> None:
         pytester.makeini("[pytest]\ndjsession_sessions = data/sessions.yaml\n")
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(TESTS)
-    result = pytester.runpytest_subprocess("-p", "no:django")
+    result = pytester.runpytest_subprocess(*PLUGIN)
     result.assert_outcomes(passed=4, failed=1)
     result.stdout.fnmatch_lines(["*there is no mockup session 'bob': there are xia*"])
 
 
-@pytest.mark.parametrize("options", [["-p", "no:django"], []], ids=["alone", "pytest-django"])
+@pytest.mark.parametrize("options", [(), DJANGO_PLUGIN], ids=["alone", "pytest-django"])
 def test_without_a_client_it_says_so(
-    pytester: pytest.Pytester, options: list[str], monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
     (pytester.path / "sessions.yaml").write_text(SESSIONS)
     pytester.makepyfile('def test_somebody(login_as):\n    login_as("xia")\n')
-    result = pytester.runpytest_subprocess(*options)
+    result = pytester.runpytest_subprocess(*PLUGIN, *options)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*no fixture client: give login_as(name, client) one*"])
 
@@ -341,7 +353,7 @@ def test_the_mockups_of_the_settings(pytester: pytest.Pytester, ini: str) -> Non
         def test_somebody(client, login_as):
             assert login_as("{name}").get("/").text == "{name} ['{name}']"
         """)
-    pytester.runpytest_subprocess("-p", "no:django").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=1)
 
 
 def test_the_fixtures_in_a_django_project(pytester: pytest.Pytester) -> None:
@@ -362,4 +374,4 @@ def test_the_fixtures_in_a_django_project(pytester: pytest.Pytester) -> None:
         """
     )
     pytester.makeini(f"[pytest]\npythonpath = {ROOT}\nDJANGO_SETTINGS_MODULE=tests.django.settings")
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+    pytester.runpytest_subprocess(*PLUGIN, *DJANGO_PLUGIN).assert_outcomes(passed=2)
