@@ -103,7 +103,8 @@ def tests(session: nox.Session) -> None:
         session.run("coverage", "report", "--skip-covered")
         core = ",".join(f"djsession/{name}.py" for name in CORE)
         session.run("coverage", "report", f"--include={core}", "--fail-under=100", silent=True)
-        session.run("pytest", PARALLEL, "-m", "server", env=environment)
+        # The tests of a module share servers, so they stay in one process.
+        session.run("pytest", PARALLEL, "--dist=loadfile", "-m", "server", env=environment)
 
 
 @nox.session(python=INTERPRETERS[-1:])

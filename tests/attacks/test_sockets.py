@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from djsession import dumps, openssl
 from tests.helpers.commands import ROOT
-from tests.helpers.servers import Serve, raw_http
+from tests.helpers.servers import Serve, raw_http, running_server
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.tokens import REFUSED
 
@@ -43,15 +45,26 @@ SERVERS = {
 }
 
 
-@pytest.fixture(params=SERVERS)
-def server(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> int:
-    (tmp_path / "attacked.py").write_text(APPLICATION)
+@pytest.fixture(scope="module", params=SERVERS)
+def folder_and_port(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, int]]:
+    """Each server in turn, which all tests of it share, with the folder that has its log."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "attacked.py").write_text(APPLICATION)
+    command = (sys.executable, *SERVERS[request.param], "attacked:app")
     variables = {
         "DJAODJIN_SECRET_KEY": KEY,
-        "LOG": str(tmp_path / "log"),
-        "PYTHONPATH": f"{ROOT}:{tmp_path}",
+        "LOG": str(folder / "log"),
+        "PYTHONPATH": f"{ROOT}:{folder}",
     }
-    return serve(*SERVERS[request.param], "attacked:app", **variables)
+    with running_server(command, folder / "output", **variables) as port:
+        yield folder, port
+
+
+@pytest.fixture
+def server(folder_and_port: tuple[Path, int]) -> int:
+    return folder_and_port[1]
 
 
 def send(port: int | str, target: str, *lines: str) -> tuple[int, dict[str, Any] | None]:
@@ -101,7 +114,7 @@ TRICKS = [
 
 
 @pytest.mark.parametrize("target", TRICKS)
-@pytest.mark.parametrize("server", ["gunicorn"], indirect=True)
+@pytest.mark.parametrize("folder_and_port", ["gunicorn"], indirect=True)
 def test_no_path_that_only_looks_open_is(server: int, target: str) -> None:
     assert send(server, target)[0] in (400, 403, 404)
 
@@ -177,7 +190,7 @@ def test_no_header_moves_the_application_into_an_open_path(server: int, mount: s
             assert seen is None or seen["inside"] == target
 
 
-@pytest.mark.parametrize("server", ["gunicorn"], indirect=True)
+@pytest.mark.parametrize("folder_and_port", ["gunicorn"], indirect=True)
 def test_a_session_passes_below_a_mount_point_that_a_header_names(server: int) -> None:
     assert send(server, "/app/open/x", "SCRIPT_NAME: /app")[0] == 403
     _, seen = send(server, "/app/open/x", "SCRIPT_NAME: /app", XIA_COOKIE_LINE)
@@ -282,7 +295,10 @@ def test_a_session_among_other_headers_is_that_session(server: int, lines: list[
         assert seen["REMOTE_USER"] == "xia"
 
 
-def test_no_log_at_any_level_shows_a_key_or_a_credential(server: int, tmp_path: Path) -> None:
+def test_no_log_at_any_level_shows_a_key_or_a_credential(
+    folder_and_port: tuple[Path, int],
+) -> None:
+    folder, server = folder_and_port
     credentials = {
         "secret_key": "AKIA-one",
         "security_token": "AKIA-two",
@@ -298,7 +314,7 @@ def test_no_log_at_any_level_shows_a_key_or_a_credential(server: int, tmp_path: 
     for _, token in REFUSED.values():
         if token.isascii() and token.isprintable():
             send(server, "/secret", f"Cookie: sessionid={token}")
-    log = (tmp_path / "log").read_text()
+    log = (folder / "log").read_text()
     assert "session token: transport cookie" in log  # it is the DEBUG log
     assert "GET /secret refused: cookie sessionid: " in log
     assert "GET /secret refused: Authorization: " in log
