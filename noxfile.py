@@ -4,7 +4,7 @@
 """The project's checks.
 
 ``nox`` runs lint, types, tests and build. ``nox -s NAME`` runs one session, and ``nox -l`` lists
-them all. CI also runs browser, interop, lowest, django and load: see ``.ci/run``.
+them all. CI also runs docs, browser, interop, lowest, django and load: see ``.ci/run``.
 
 nox reads the lines above this text and runs this file in an environment of its own that has uv,
 which installs the packages of a session in seconds.

@@ -487,7 +487,7 @@ def test_a_stack_that_is_almost_full_is_no_error_of_its_own(write: Write, levels
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(limit + 2_000)
     try:
-        for left in [*range(8, 100), *range(levels + 8, levels + 40)]:
+        for left in [*range(4, 100), *range(levels + 8, levels + 40)]:
             for token in tokens:
                 found = with_frames_left(left, partial(codec.try_loads, token))
                 assert isinstance(found, (Session, SessionError)), left

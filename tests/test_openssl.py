@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
+import sys
 from base64 import b64decode, b64encode
+from importlib.util import find_spec, module_from_spec
 
 import pytest
 from hypothesis import given
@@ -108,3 +111,16 @@ def test_what_is_compared_instead_of_a_padding_never_matches() -> None:
     assert instead[-1] in openssl._PADDINGS
     for last in (0, *range(17, 256)):
         assert openssl.unpad(bytes(32) + instead[:-1] + bytes([last])) is None
+
+
+def test_the_md5_of_hashlib_derives_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds of Python for FIPS, and PyPy, do not have CPython's own MD5."""
+    monkeypatch.setitem(sys.modules, "_md5", None)
+    spec = find_spec("djsession.openssl")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.md5 is hashlib.md5
+    derived = openssl.derive_key_and_iv(PASSPHRASE, VECTOR_SALT)
+    assert module.derive_key_and_iv(PASSPHRASE, VECTOR_SALT) == derived
