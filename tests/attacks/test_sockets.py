@@ -53,7 +53,7 @@ def folder_and_port(
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "attacked.py").write_text(APPLICATION)
     command = (sys.executable, *SERVERS[request.param], "attacked:app")
-    variables = {
+    variables: dict[str, Any] = {
         "DJAODJIN_SECRET_KEY": KEY,
         "LOG": str(folder / "log"),
         "PYTHONPATH": f"{ROOT}:{folder}",

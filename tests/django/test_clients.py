@@ -16,7 +16,7 @@ from django.urls import path
 from djsession.django.middleware import SessionMiddleware
 from djsession.errors import ProxiedKeyError
 from tests.django.handlers import urlconf
-from tests.helpers.django_clients import ado, as_user, cookie, do, run
+from tests.helpers.django_clients import as_user, avisit, cookie, read, run, store, visit
 from tests.helpers.sessions import KEY, XIA
 
 User = get_user_model()
@@ -63,11 +63,12 @@ def test_a_test_and_a_view_read_what_the_other_one_wrote() -> None:
     session = client.session
     session["cart"] = ["apple"]
     session.save()
-    assert do(client, ["get", "cart"], ["[]=", "color", "red"])[0] == ["apple"]
+    assert read(client, "cart") == ["apple"]
+    store(client, "color", "red")
     assert client.session["color"] == "red"
     assert client.session["username"] == "xia"
     assert "djsession_local" not in client.cookies
-    do(client, ["flush"])
+    visit(client, lambda session: session.flush())
     assert client.session.get("cart") is None
 
 
@@ -115,7 +116,7 @@ def test_the_session_of_a_visitor() -> None:
     session = client.session
     session["cart"] = ["apple"]
     session.save()
-    assert do(client, ["get", "cart"], path="/open/session") == [["apple"]]
+    assert read(client, "cart", path="/open/session") == ["apple"]
     client.force_login(User.objects.create(username="xia"))
     assert client.session["cart"] == ["apple"]  # as in Django
 
@@ -123,9 +124,9 @@ def test_the_session_of_a_visitor() -> None:
 def test_another_user_of_a_client_finds_nothing() -> None:
     client = Client()
     client.force_login(User.objects.create(username="xia"))
-    do(client, ["[]=", "cart", ["apple"]])
+    store(client, "cart", ["apple"])
     client.force_login(User.objects.create(username="alice"))
-    assert do(client, ["get", "cart"]) == [None]
+    assert read(client, "cart") is None
 
 
 def test_two_clients_share_nothing() -> None:
@@ -133,8 +134,8 @@ def test_two_clients_share_nothing() -> None:
     one, two = Client(), Client()
     one.force_login(user)
     two.force_login(user)
-    do(one, ["[]=", "cart", ["apple"]])
-    assert do(two, ["get", "cart"]) == [None]
+    store(one, "cart", ["apple"])
+    assert read(two, "cart") is None
 
 
 def test_a_user_without_a_row() -> None:
@@ -156,7 +157,8 @@ def test_async_client() -> None:
         session = await client.asession()
         session["cart"] = ["apple"]
         await session.asave()
-        assert await ado(client, ["aget", "cart"], ["aset", "color", "red"]) == [["apple"], None]
+        assert await avisit(client, lambda session: session.aget("cart")) == ["apple"]
+        await avisit(client, lambda session: session.aset("color", "red"))
         assert await (await client.asession()).aget("color") == "red"
         await client.alogout()
         assert (await client.get("/awhoami")).status_code == 403

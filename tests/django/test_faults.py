@@ -11,7 +11,7 @@ from django.db import connections
 from django.test import Client, override_settings
 
 from djsession import dumps
-from tests.helpers.django_clients import as_user, do
+from tests.helpers.django_clients import as_user, read, store
 from tests.helpers.servers import Serve, free_port, http
 from tests.helpers.sessions import KEY, XIA
 
@@ -57,10 +57,10 @@ def test_two_users_of_one_browser_at_once_never_see_the_others_session() -> None
                     if "djsession_local" in browser.cookies:
                         value = browser.cookies["djsession_local"].value
                         tab.cookies["djsession_local"] = value
-                found = do(tab, ["get", "of"])[0]
+                found = read(tab, "of")
                 if found not in (None, name):
                     failures.append((name, number, found))
-                do(tab, ["[]=", "of", name])
+                store(tab, "of", name)
                 with lock:
                     browser.cookies["djsession_local"] = tab.cookies["djsession_local"].value
         except BaseException as error:

@@ -11,7 +11,7 @@ from django.test import AsyncClient, Client, override_settings
 
 from djsession.django.backends.base import SessionStore
 from djsession.errors import ProxiedKeyError
-from tests.helpers.django_clients import ado, as_user, do, run
+from tests.helpers.django_clients import as_user, avisit, run, store, visit
 from tests.helpers.sessions import XIA
 
 ALICE = {**XIA, "username": "alice"}
@@ -30,32 +30,31 @@ def _database() -> Any:
         yield
 
 
-def sync_calls(client: Any, *calls: list[Any]) -> list[Any]:
-    return do(client, *calls, path="/open/session")
-
-
-def async_calls(client: Any, *calls: list[Any]) -> list[Any]:
-    names = {"[]=": "aset", "get": "aget"}
-    sent = [[names.get(name, f"a{name}"), *arguments] for name, *arguments in calls]
-    return run(ado(client, *sent, path="/asession"))
-
-
-@pytest.fixture(params=["sync", "async"])
-def browser(request: pytest.FixtureRequest) -> Any:
-    return Browser(
-        *((Client(), sync_calls), (AsyncClient(), async_calls))[request.param == "async"]
-    )
-
-
 class Browser:
     """A browser whose user changes; its local cookie stays."""
 
-    def __init__(self, client: Any, calls: Any) -> None:
-        self.client, self._calls = client, calls
+    def __init__(self, client: Client | AsyncClient) -> None:
+        self.client = client
 
-    def call(self, session: dict[str, Any], *calls: list[Any]) -> list[Any]:
-        found: list[Any] = self._calls(as_user(self.client, session), *calls)
-        return found
+    def call(self, session: dict[str, Any], method: str, *arguments: Any) -> Any:
+        """Return what a method of request.session returns in a request of a user.
+
+        In an asynchronous view it is the method without blocking, such as ``aget`` for ``get``.
+        """
+        as_user(self.client, session)
+        if isinstance(self.client, AsyncClient):
+            return run(
+                avisit(self.client, lambda session: getattr(session, f"a{method}")(*arguments))
+            )
+        return visit(
+            self.client, lambda session: getattr(session, method)(*arguments), "/open/session"
+        )
+
+    def read(self, session: dict[str, Any], key: str) -> Any:
+        return self.call(session, "get", key)
+
+    def write(self, session: dict[str, Any], key: str, value: Any) -> None:
+        self.call(session, "update", {key: value})
 
     @property
     def local_id(self) -> str:
@@ -66,6 +65,11 @@ class Browser:
         self.client.cookies["djsession_local"] = value
 
 
+@pytest.fixture(params=[Client, AsyncClient], ids=["sync", "async"])
+def browser(request: pytest.FixtureRequest) -> Browser:
+    return Browser(request.param())
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [(VISITOR, XIA), (XIA, ALICE), (XIA, VISITOR)],
@@ -74,30 +78,30 @@ class Browser:
 def test_another_owner_gets_a_new_session(
     browser: Browser, first: dict[str, Any], then: dict[str, Any]
 ) -> None:
-    browser.call(first, ["[]=", "cart", "apple"])
+    browser.write(first, "cart", "apple")
     before = browser.local_id
-    assert browser.call(then, ["get", "cart"]) == [None]
+    assert browser.read(then, "cart") is None
     assert browser.local_id == before  # reading stores nothing
-    browser.call(then, ["[]=", "cart", "pear"])
+    browser.write(then, "cart", "pear")
     assert browser.local_id != before
     # The first one's stored data stays where it is.
     assert DatabaseStore(before)["cart"] == "apple"
     assert Row.objects.count() == 2
-    assert browser.call(then, ["get", "cart"]) == ["pear"]
+    assert browser.read(then, "cart") == "pear"
     browser.local_id = before
-    assert browser.call(first, ["get", "cart"]) == ["apple"]
+    assert browser.read(first, "cart") == "apple"
 
 
-@pytest.mark.parametrize("calls", [["flush"], ["cycle_key"], ["save"], ["create"]])
-def test_another_owner_cannot_change_what_is_stored(browser: Browser, calls: list[Any]) -> None:
-    browser.call(XIA, ["[]=", "cart", "apple"])
+@pytest.mark.parametrize("method", ["flush", "cycle_key", "save", "create"])
+def test_another_owner_cannot_change_what_is_stored(browser: Browser, method: str) -> None:
+    browser.write(XIA, "cart", "apple")
     before = browser.local_id
     for session in (ALICE, VISITOR):
         browser.local_id = before
-        browser.call(session, calls)
+        browser.call(session, method)
         assert DatabaseStore(before)["cart"] == "apple"
     browser.local_id = before
-    assert browser.call(XIA, ["get", "cart"]) == ["apple"]
+    assert browser.read(XIA, "cart") == "apple"
 
 
 @pytest.mark.parametrize("session", [XIA, VISITOR], ids=["a user", "a visitor"])
@@ -106,7 +110,7 @@ def test_an_id_that_the_store_does_not_know_is_not_taken_over(
 ) -> None:
     planted = "a" * 32
     browser.local_id = planted
-    browser.call(session, ["[]=", "cart", "apple"])
+    browser.write(session, "cart", "apple")
     assert browser.local_id != planted
     assert not DatabaseStore().exists(planted)
 
@@ -119,7 +123,7 @@ def test_an_empty_session_that_somebody_stored_is_not_taken_over(
     store.create()
     assert store.session_key
     browser.local_id = store.session_key
-    browser.call(session, ["[]=", "cart", "apple"])
+    browser.write(session, "cart", "apple")
     assert browser.local_id != store.session_key
     assert list(DatabaseStore(store.session_key).keys()) == []
 
@@ -128,29 +132,32 @@ def test_an_empty_session_that_somebody_stored_is_not_taken_over(
 def test_an_id_that_an_attacker_planted_is_worth_nothing_once_the_user_has_signed_in(
     browser: Browser, attacker: dict[str, Any]
 ) -> None:
-    hers = Browser(Client(), sync_calls)
-    hers.call(attacker, ["[]=", "cart", "bait"])
+    hers = Browser(Client())
+    hers.write(attacker, "cart", "bait")
     browser.local_id = hers.local_id
-    assert browser.call(XIA, ["get", "cart"]) == [None]
-    browser.call(XIA, ["[]=", "address", "5 Main Street"])
-    assert hers.call(attacker, ["get", "address"], ["get", "cart"]) == [None, "bait"]
+    assert browser.read(XIA, "cart") is None
+    browser.write(XIA, "address", "5 Main Street")
+    assert hers.read(attacker, "address") is None
+    assert hers.read(attacker, "cart") == "bait"
     # The other way: the user's id in the attacker's browser.
     hers.local_id = browser.local_id
-    assert hers.call(attacker, ["get", "address"]) == [None]
+    assert hers.read(attacker, "address") is None
 
 
 def test_an_owner_cannot_be_written(xia: Client) -> None:
-    for call in (["[]=", "_djsession_user", "alice"], ["update", {"_djsession_user": "alice"}]):
-        with pytest.raises(ProxiedKeyError):
-            do(xia, call)
+    with pytest.raises(ProxiedKeyError):
+        store(xia, "_djsession_user", "alice")
+    with pytest.raises(ProxiedKeyError):
+        visit(xia, lambda session: session.update({"_djsession_user": "alice"}))
 
 
 @pytest.mark.parametrize(
-    "calls",
-    [["[]=", "cart", 1], ["setdefault", "cart", 1], ["update", {"cart": 1}], ["pop", "cart", None]],
-    ids=lambda calls: calls[0],
+    ("method", "arguments"),
+    [("setdefault", ("cart", 1)), ("update", ({"cart": 1},)), ("pop", ("cart", None))],
 )
-def test_writing_counts_as_access(browser: Browser, calls: list[Any]) -> None:
+def test_writing_counts_as_access(
+    browser: Browser, method: str, arguments: tuple[Any, ...]
+) -> None:
     """Middlewares of other packages look at ``accessed``."""
     original = SessionStore.__init__
     stores: list[SessionStore] = []
@@ -161,6 +168,6 @@ def test_writing_counts_as_access(browser: Browser, calls: list[Any]) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SessionStore, "__init__", spy)
-        browser.call(XIA, calls)
+        browser.call(XIA, method, *arguments)
     seen = [store.accessed for store in stores if store._request is not None]
     assert seen == [True]

@@ -19,7 +19,7 @@ from djsession import dumps
 from djsession.django.middleware import SessionMiddleware
 from tests.django.handlers import by_asgi, by_wsgi, urlconf
 from tests.django.views import nothing
-from tests.helpers.django_clients import as_user, cookie, do, run
+from tests.helpers.django_clients import as_user, cookie, read, run, store
 from tests.helpers.sessions import KEY, OTHER_KEY
 from tests.helpers.wsgi import Answer
 
@@ -138,7 +138,7 @@ def test_a_refused_request_stores_nothing(send: Send, engine: str) -> None:
     with override_settings(DJSESSION=local):
         xia, visitor = as_user(Client()), Client()
         for client, target in ((xia, "/session"), (visitor, "/open/session")):
-            do(client, ["[]=", "cart", "pear"], path=target)
+            store(client, "cart", "pear", target)
         before = list(Row.objects.order_by("pk").values())
         for writer in WRITERS:
             for client in (xia, visitor, None):
@@ -146,8 +146,8 @@ def test_a_refused_request_stores_nothing(send: Send, engine: str) -> None:
                     with override_settings(SESSION_SAVE_EVERY_REQUEST=save_always):
                         check_that_nothing_is_sent(send, writer, client)
         assert list(Row.objects.order_by("pk").values()) == before
-        assert do(xia, ["get", "cart"]) == ["pear"]
-        assert do(visitor, ["get", "cart"], path="/open/session") == ["pear"]
+        assert read(xia, "cart") == "pear"
+        assert read(visitor, "cart", path="/open/session") == "pear"
 
 
 def check_that_nothing_is_sent(
@@ -245,7 +245,7 @@ def test_an_asynchronous_middleware_in_front_reads_and_stores_nothing() -> None:
 
     with override_settings(DJSESSION=local):
         visitor = Client()
-        do(visitor, ["[]=", "cart", "pear"], path="/open/session")
+        store(visitor, "cart", "pear", path="/open/session")
         before = list(Row.objects.values())
         factory = AsyncRequestFactory()
         factory.cookies["djsession_local"] = visitor.cookies["djsession_local"].value

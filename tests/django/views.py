@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import messages
@@ -12,6 +11,7 @@ from django.views.generic import TemplateView, View
 
 from djsession.django.decorators import plan_required, role_required
 from djsession.django.mixins import AccessiblesMixin, AccountMixin
+from tests.helpers.django_clients import STEPS
 
 
 def nothing(request: HttpRequest) -> HttpResponse:
@@ -32,28 +32,14 @@ async def awhoami(request: HttpRequest) -> HttpResponse:
 
 
 def session(request: HttpRequest) -> HttpResponse:
-    """Call methods of the session. The body is a list of [method, arguments...]."""
-    answers: list[Any] = []
-    for name, *arguments in json.loads(request.body or "[]"):
-        if name == "[]=":
-            request.session[arguments[0]] = arguments[1]
-            answers.append(None)
-        elif name == "in":
-            answers.append(arguments[0] in request.session)
-        else:
-            answers.append(_plain(getattr(request.session, name)(*arguments)))
-    return JsonResponse(answers, safe=False)
+    """Take the steps of a test: see ``tests.helpers.django_clients.visit``."""
+    STEPS.get()(request.session)
+    return HttpResponse()
 
 
 async def asession(request: HttpRequest) -> HttpResponse:
-    answers: list[Any] = []
-    for name, *arguments in json.loads(request.body or "[]"):
-        answers.append(_plain(await getattr(request.session, name)(*arguments)))
-    return JsonResponse(answers, safe=False)
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (dict, str, int, type(None))) else list(value)
+    await STEPS.get()(request.session)
+    return HttpResponse()
 
 
 def with_messages(request: HttpRequest) -> HttpResponse:

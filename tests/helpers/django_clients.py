@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -43,19 +43,53 @@ def signed_in(session: dict[str, Any] | None = None) -> HttpRequest:
     return request
 
 
-def do(client: Any, *calls: list[Any], path: str = "/session") -> list[Any]:
-    """Call methods of request.session in one request, and return what they returned."""
-    response = client.post(path, json.dumps(calls), content_type="application/json")
-    assert response.status_code == 200, response.content
-    found: list[Any] = response.json()
-    return found
+#: What the view at ``/session`` or ``/asession`` does with request.session.
+STEPS: ContextVar[Callable[[Any], Any]] = ContextVar("STEPS")
 
 
-async def ado(client: Any, *calls: list[Any], path: str = "/asession") -> list[Any]:
-    response = await client.post(path, json.dumps(calls), content_type="application/json")
+def respond(client: Any, steps: Callable[[Any], Any], path: str = "/session") -> HttpResponse:
+    """Return the response to a request whose view calls a function with request.session."""
+    token = STEPS.set(steps)
+    try:
+        return client.post(path)
+    finally:
+        STEPS.reset(token)
+
+
+def visit(client: Any, steps: Callable[[Any], Any], path: str = "/session") -> Any:
+    """Have a view call a function with request.session, and return what the function returns."""
+    found: list[Any] = []
+    response = respond(client, lambda session: found.append(steps(session)), path)
     assert response.status_code == 200, response.content
-    found: list[Any] = response.json()
-    return found
+    return found[0]
+
+
+async def avisit(
+    client: Any, steps: Callable[[Any], Awaitable[Any]], path: str = "/asession"
+) -> Any:
+    """Do the same with an asynchronous view and an asynchronous function."""
+    found: list[Any] = []
+
+    async def keep_result(session: Any) -> None:
+        found.append(await steps(session))
+
+    token = STEPS.set(keep_result)
+    try:
+        response = await client.post(path)
+    finally:
+        STEPS.reset(token)
+    assert response.status_code == 200, response.content
+    return found[0]
+
+
+def store(client: Any, key: str, value: Any, path: str = "/session") -> None:
+    """Have a view write a key of request.session."""
+    visit(client, lambda session: session.__setitem__(key, value), path)
+
+
+def read(client: Any, key: str, path: str = "/session") -> Any:
+    """Return what a view reads of request.session, None where the key is missing."""
+    return visit(client, lambda session: session.get(key), path)
 
 
 T = TypeVar("T")
