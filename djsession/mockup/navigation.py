@@ -36,8 +36,12 @@ def is_cross_site(environ: dict[str, Any]) -> bool:
 
 
 def is_browser(environ: dict[str, Any]) -> bool:
-    """Whether the client is a browser that loads a page: it asks for HTML by name."""
-    return "text/html" in environ.get("HTTP_ACCEPT", "")
+    """Whether the client is a browser that loads a page: it asks for HTML by name.
+
+    Like the proxy, this takes a client that gives HTML a weight (``text/html;q=0.9``) for another.
+    """
+    accepted = environ.get("HTTP_ACCEPT", "").split(",")
+    return "text/html" in (item.strip() for item in accepted)
 
 
 def request_url(environ: dict[str, Any]) -> str:

@@ -6,7 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djsession.mockup.navigation import is_cross_site, request_url, safe_next
+from djsession.mockup.navigation import is_browser, is_cross_site, request_url, safe_next
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("application/json, text/html", True),
+        ("text/html;q=0.9, */*", False),
+        ("text/html-like", False),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+def test_a_browser_is_known_as_the_proxy_knows_it(accept: str, expected: bool) -> None:
+    assert is_browser({"HTTP_ACCEPT": accept}) is expected
 
 
 @pytest.mark.parametrize(
