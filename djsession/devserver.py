@@ -518,10 +518,6 @@ class _RequestHandler(WSGIRequestHandler):
         if not is_parsed:
             self.close_connection = True
             return False
-        if self.command in ("CONNECT", "TRACE"):
-            self.close_connection = True
-            self.send_error(405)
-            return False
         if not target.startswith(b"/") and (self.command, target) != ("OPTIONS", b"*"):
             raise _BadRequestError("its target is not a path")
         if len(self.headers.get_all("Host", ())) > 1:
