@@ -93,7 +93,7 @@ _PLACES = {
         "/app/",
         "/public/open/",
         "/public/",
-        "/unmatched/",
+        *["/unmatched/", "/unmatched/"],
     ],
     "sessions": ["/", "/app/", "/static/"],
 }
@@ -379,7 +379,7 @@ def _deck(random: Random, items: Sequence[T]) -> Iterator[T]:
 def cases(count: int, seed: int = SEED) -> list[Case]:
     """Return ``count`` requests, those of a site one after another."""
     random = Random(seed)
-    users = {site: _deck(random, [*USERS, "xia", "alice", "alice", None]) for site in SITES}
+    users = {site: _deck(random, [*USERS, "xia", "alice", None, None]) for site in SITES}
     places = {site: _deck(random, _PLACES[site]) for site in SITES}
     endings, queries = _deck(random, _ENDINGS), _deck(random, _QUERIES)
     methods, answers = _deck(random, _METHODS), _deck(random, list(ANSWERS))
@@ -399,6 +399,7 @@ def cases(count: int, seed: int = SEED) -> list[Case]:
         if content_type is not None:
             sent.append(("Content-Type", content_type))
         others = next(cookies) + (next(planted) if user is None else ())
+        version = next(versions)
         found.append(
             Case(
                 number,
@@ -410,8 +411,9 @@ def cases(count: int, seed: int = SEED) -> list[Case]:
                 others,
                 random.randint(0, len(others)),
                 body,
-                body is not None and next(chunked),
-                f"HTTP/{next(versions)}",
+                # HTTP/1.0 does not know chunks.
+                body is not None and version == "1.1" and next(chunked),
+                f"HTTP/{version}",
                 next(answers),
             )
         )

@@ -27,6 +27,7 @@ from tests.interop.sides import BACKENDS, RealProxy, StandIn
 
 COUNT = 200
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+NEITHER_FORWARDS = ("CONNECT", "PROPFIND", "TRACE")
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,7 @@ def _names_another_machine(case: Case, format: str) -> int | None:
 
 
 def _http_1_0(case: Case, format: str) -> int | None:
-    if case.version == "HTTP/1.1":
-        return None
-    return 400 if case.chunked else 403
+    return 403 if case.version == "HTTP/1.0" else None
 
 
 def _absolute_form(case: Case, format: str) -> int | None:
@@ -67,7 +66,7 @@ def _absolute_form(case: Case, format: str) -> int | None:
 
 
 def _unreadable_path(case: Case, format: str) -> int | None:
-    if case.method == "PROPFIND":  # which both refuse
+    if case.method in NEITHER_FORWARDS:
         return None
     raw = unquote_to_bytes(case.target.partition("?")[0])
     try:
@@ -77,8 +76,9 @@ def _unreadable_path(case: Case, format: str) -> int | None:
 
 
 def _websocket(case: Case, format: str) -> int | None:
-    is_forwarded_method = case.method != "PROPFIND"
-    return 501 if is_forwarded_method and values(case.headers, "Upgrade") == ["websocket"] else None
+    if case.method in NEITHER_FORWARDS:
+        return None
+    return 501 if values(case.headers, "Upgrade") == ["websocket"] else None
 
 
 def _sent_by_another_site(case: Case, format: str) -> int | None:
@@ -450,14 +450,9 @@ class Comparison(NamedTuple):
     seen: set[str]
 
 
-def _refusal(difference: Difference, case: Case, format: str) -> int | None:
-    # Both refuse these before anything else.
-    return None if case.method in ("CONNECT", "TRACE") else difference.refuses(case, format)
-
-
 def _expected(case: Case, real: Outcome, format: str, seen: set[str]) -> Outcome:
     for difference in DIFFERENCES:
-        status = _refusal(difference, case, format)
+        status = difference.refuses(case, format)
         changed = real if status is None else Outcome(None, status, [], b"")
         changed = difference.expect(case, changed, format)
         if changed != real or difference.send(case, format) != case:
@@ -485,7 +480,7 @@ def _compare(format: str, folder: Path) -> Comparison:
         for site, group in groupby(generated, lambda case: case.site):
             batch = list(group)
             # A refused request must not count as a visit at the real proxy.
-            refused = [c for c in batch if any(_refusal(d, c, format) for d in DIFFERENCES)]
+            refused = [c for c in batch if any(d.refuses(c, format) for d in DIFFERENCES)]
             order = sorted(batch, key=refused.__contains__)
             outcomes = real.visit(site, [_as_sent(case, format) for case in order])
             for case, outcome, got in zip(
