@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import Path
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from wsgiref.handlers import SimpleHandler
@@ -55,7 +56,7 @@ __all__ = [
 
 # Bytes of the largest head of a request: the request line and all headers.
 _MAX_HEAD = 65_536
-# Bytes of a body that the application did not read, but that the client may still send.
+# Bytes that nobody reads, but that the client may still send.
 _MAX_UNREAD = 1_048_576
 _LINGER_SECONDS = 2.0
 _BLOCK = 65_536
@@ -81,11 +82,15 @@ class _BadRequestError(ConnectionAbortedError):
 def load_application(spec: str) -> WSGIApplication:
     """Return the WSGI application of ``MODULE:APP``; ``:application`` when APP is left out.
 
-    APP may be a function without arguments that returns the application, such as ``create_app`` or
-    ``create_app()``. Raises ConfigurationError when there is no such module, nothing callable of
-    that name in it, or an ASGI application. What the module itself raises passes through.
+    APP may be a function or class that returns the application when called without arguments, such
+    as ``create_app`` or ``create_app()``. Raises ConfigurationError when there is no such module,
+    nothing callable of that name in it, or an ASGI application. What the module itself raises
+    passes through.
     """
     module_name, _, name = spec.partition(":")
+    if not all(module_name.split(".")):
+        raise ConfigurationError(f"{spec!r} is neither MODULE:APP nor the URL of a server")
+    is_call = name.endswith("()")
     name = name.removesuffix("()") or "application"
     try:
         module = importlib.import_module(module_name)
@@ -96,33 +101,38 @@ def load_application(spec: str) -> WSGIApplication:
                 f"there is no module {module_name} here, expected MODULE:APP or the URL of a server"
             ) from None
         raise
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"{spec!r} is neither MODULE:APP nor the URL of a server"
-        ) from None
     app = getattr(module, name, None)
     if not callable(app):
         raise ConfigurationError(f"{module_name} has no application called {name}")
-    if _is_factory(app):
+    is_factory = is_call or _is_factory(app)
+    if is_factory:
         app = app()
         if not callable(app):
             raise ConfigurationError(f"{module_name}:{name}() did not return an application")
     if is_asgi(app):
+        command = f"uvicorn {module_name}:{name}{' --factory' if is_factory else ''} --port 8001"
         raise ConfigurationError(
             f"{spec} is an ASGI application, which this server cannot run. Start it with its own"
-            f" server, for example 'uvicorn {spec} --port 8001', and put djsession in front of it:"
+            f" server, for example {command!r}, and put djsession in front of it:"
             " 'djsession serve http://127.0.0.1:8001 --mockup sessions.yaml'"
         )
     return app  # type: ignore[no-any-return]
 
 
 def _is_factory(app: Any) -> bool:
-    """Whether something can be called without arguments, which no WSGI application can."""
+    """Whether something takes no arguments, or optional ones with names.
+
+    A WSGI application takes two. One that a decorator wrapped may take ``*args``.
+    """
     try:
-        inspect.signature(app).bind()
+        parameters = inspect.signature(app).parameters.values()
     except (TypeError, ValueError):
         return False
-    return True
+    return all(
+        item.kind is item.VAR_KEYWORD
+        or (item.kind is not item.VAR_POSITIONAL and item.default is not item.empty)
+        for item in parameters
+    )
 
 
 def key_path() -> Path:
@@ -137,9 +147,21 @@ def development_key() -> str:
     """Return this user's development key, which survives a restart, or make one.
 
     The file has the mode 0600. A key that other users of the machine can read or write is replaced.
-    Raises OSError if there is no key yet and none can be kept.
+    Raises ConfigurationError if there is no key yet and none can be kept.
     """
-    path = key_path()
+    try:
+        path = key_path()
+        return _read_key(path) or _make_key(path)
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home directory
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(
+            f"{KEY_NAME} is not set, and a development key cannot be kept: {reason}. Set"
+            f" {KEY_NAME}; 'djsession keygen' prints a key."
+        ) from None
+
+
+def _read_key(path: Path) -> str | None:
+    """Return the key in a file that is private to this user, or None."""
     with suppress(OSError, ValueError, ConfigurationError), path.open(encoding="ascii") as file:
         status = os.fstat(file.fileno())
         is_private = os.name != "posix" or (
@@ -148,6 +170,10 @@ def development_key() -> str:
         if is_private:
             (key,) = check_secret_keys(file.read(1_024).rstrip("\n"))
             return key
+    return None
+
+
+def _make_key(path: Path) -> str:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = generate_key()
     new = path.with_name(f"key.{os.getpid()}")
@@ -164,9 +190,8 @@ def address_of(host: str, port: int) -> str:
     with suppress(ValueError):
         address = ip_address(host)
         if address.is_unspecified:
-            host = "127.0.0.1"
-        elif address.version == 6:
-            host = f"[{host}]"
+            address = ip_address("127.0.0.1" if address.version == 4 else "::1")
+        host = f"[{address}]" if address.version == 6 else str(address)
     return f"http://{host}:{port}"
 
 
@@ -297,10 +322,13 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def server_bind(self) -> None:
         # HTTPServer looks the name of the host up in the DNS, which can take long.
-        socket.socket.bind(self.socket, self.server_address)
-        self.server_address = self.socket.getsockname()
+        TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection. The handler has told the client how it ends."""
+        self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a client that is gone."""
@@ -315,16 +343,17 @@ class _IPv6Server(_Server):
 class _Body(io.RawIOBase):
     """The body of one request: of a known length, or chunked (RFC 9112 section 7.1)."""
 
-    def __init__(
-        self, stream: io.BufferedReader, length: int | None, before_reading: Callable[[], None]
-    ) -> None:
+    def __init__(self, stream: io.BufferedReader, length: int | None) -> None:
         self._stream = stream
         self._is_chunked = length is None
         # Bytes left of the body, or of this chunk.
         self._left = length or 0
         self._is_first_chunk = True
-        self._before_reading = before_reading
+        #: Called whenever the application wants more of the body.
+        self.before_reading: Callable[[], None] = lambda: None
         self.is_finished = length == 0
+        #: Why the body cannot be read any further.
+        self.error: _BadRequestError | None = None
 
     def readable(self) -> bool:
         return True
@@ -332,20 +361,33 @@ class _Body(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self.is_finished:
             return 0
-        self._before_reading()
+        if self.error is None:
+            try:
+                self.before_reading()
+                data = self._next_block(len(buffer))
+            except _BadRequestError as error:
+                self.error = error
+            except OSError:
+                self.error = _BadRequestError("the body ended too early")
+            else:
+                buffer[: len(data)] = data
+                return len(data)
+        # Reading on after a mistake would find another request in what follows it.
+        raise self.error
+
+    def _next_block(self, size: int) -> bytes:
         if self._left == 0:
             self._left = self._next_chunk()
             if self._left == 0:
                 self.is_finished = True
-                return 0
-        data = self._stream.read1(min(len(buffer), self._left))
+                return b""
+        data = self._stream.read1(min(size, self._left))
         if not data:
             raise _BadRequestError("the body ended too early")
-        buffer[: len(data)] = data
         self._left -= len(data)
         if self._left == 0 and not self._is_chunked:
             self.is_finished = True
-        return len(data)
+        return data
 
     def _next_chunk(self) -> int:
         if not self._is_first_chunk and self._stream.read(2) != b"\r\n":
@@ -376,6 +418,7 @@ class _Response(SimpleHandler):
     # The standard library puts the environment of the process here, and the key is in it.
     os_environ = {}  # noqa: RUF012
 
+    environ: dict[str, Any]
     status: str | None
     headers: Headers
     headers_sent: bool
@@ -387,9 +430,35 @@ class _Response(SimpleHandler):
 
     has_body = False
     is_chunked = False
-    #: Whether the client can tell where the response ends, so that the connection can go on.
+    #: Whether the end of the connection is the end of the response.
+    is_until_close = False
+    #: Whether all of the response was written.
     is_complete = False
     is_last = False
+
+    def run(self, application: WSGIApplication) -> None:
+        try:
+            self.setup_environ()
+            self.result = application(self.environ, self.start_response)
+            self.finish_response()
+        except ConnectionAbortedError:
+            # The client is gone, or a forwarded response broke off. The standard library also
+            # keeps silent where the application loses a connection of its own.
+            pass
+        except BaseException:
+            self.handle_error()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.stdout.write(data)
+        except OSError:
+            raise ConnectionAbortedError from None
+
+    def _flush(self) -> None:
+        try:
+            self.stdout.flush()
+        except OSError:
+            raise ConnectionAbortedError from None
 
     def cleanup_headers(self) -> None:
         assert self.status is not None
@@ -402,7 +471,7 @@ class _Response(SimpleHandler):
                     self.is_chunked = True
                     self.headers["Transfer-Encoding"] = "chunked"
                 else:
-                    self.is_last = True
+                    self.is_until_close = self.is_last = True
         elif status < 200 or status == 204:
             del self.headers["Content-Length"]
         if status == 101:
@@ -423,6 +492,9 @@ class _Response(SimpleHandler):
             self.send_headers()
         else:
             self.bytes_sent += len(data)
+        if self.has_body and self._excess() > 0:
+            # The client would take the rest for the response to its next request.
+            raise AssertionError("the application sent more than its Content-Length")
         if data and self.has_body:
             self._write(b"%X\r\n%b\r\n" % (len(data), data) if self.is_chunked else data)
         self._flush()
@@ -439,8 +511,12 @@ class _Response(SimpleHandler):
         if self.is_chunked:
             self._write(b"0\r\n\r\n")
         self._flush()
+        self.is_complete = not self.has_body or self._excess() == 0
+
+    def _excess(self) -> int:
+        """Return by how many bytes the body exceeds its Content-Length, if it has one."""
         length = self.headers.get("Content-Length")
-        self.is_complete = not self.has_body or self.is_chunked or length == str(self.bytes_sent)
+        return 0 if length is None else self.bytes_sent - int(length)
 
     @property
     def _method(self) -> str:
@@ -466,14 +542,24 @@ class _RequestHandler(WSGIRequestHandler):
     rfile: io.BufferedReader
 
     def handle(self) -> None:
+        self._is_aborted = False
         # WSGIRequestHandler handles one request and no more.
         BaseHTTPRequestHandler.handle(self)
+        with suppress(OSError):
+            if self._is_aborted:
+                # A reset: the client must not take the end of the connection for that of the body.
+                linger = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                return
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            self._drain(self.rfile)
 
     def handle_one_request(self) -> None:
         self.close_connection = True
         self.command = self.requestline = ""
         self.request_version = self.protocol_version
-        self._continues = False
+        self._awaits_continue = False
         try:
             head = self._read_head()
             if head is not None and self._parse(head):
@@ -522,13 +608,14 @@ class _RequestHandler(WSGIRequestHandler):
             raise _BadRequestError("its target is not a path")
         if len(self.headers.get_all("Host", ())) > 1:
             raise _BadRequestError("it has several Host headers")
-        if self.request_version == "HTTP/1.0":
+        options = ",".join(self.headers.get_all("Connection", ())).lower().split(",")
+        if self.request_version == "HTTP/1.0" or "close" in [item.strip() for item in options]:
             self.close_connection = True
         return True
 
     def handle_expect_100(self) -> bool:
         # Answered when the application starts to read the body: it may refuse the request instead.
-        self._continues = True
+        self._awaits_continue = True
         return True
 
     def _open_body(self) -> _Body:
@@ -547,20 +634,15 @@ class _RequestHandler(WSGIRequestHandler):
             if not _LENGTH.fullmatch(lengths[0].strip(" \t")):
                 raise _BadRequestError("its Content-Length is not a number")
             length = int(lengths[0])
-        return _Body(self.rfile, length, self._continue)
-
-    def _continue(self) -> None:
-        if self._continues:
-            self._continues = False
-            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.wfile.flush()
+        return _Body(self.rfile, length)
 
     def _respond(self, body: _Body) -> None:
         environ = self.get_environ()
         tunnels: list[tuple[socket.socket, IO[bytes]]] = []
         environ[TUNNEL_KEY] = lambda upstream, stream: tunnels.append((upstream, stream))
+        stream = io.BufferedReader(body, _BLOCK)
         response = _Response(
-            io.BufferedReader(body, _BLOCK),
+            stream,
             cast(IO[bytes], self.wfile),
             self.get_stderr(),
             environ,
@@ -568,33 +650,41 @@ class _RequestHandler(WSGIRequestHandler):
             multiprocess=False,
         )
         response.is_last = self.close_connection
+
+        def send_continue() -> None:
+            if self._awaits_continue and response.code is None:
+                self._awaits_continue = False
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self.wfile.flush()
+
+        body.before_reading = send_continue
         started = time.monotonic()
         response.run(self.server.get_app())  # type: ignore[attr-defined]
         if response.code is None:
-            raise _BadRequestError("the body is not as RFC 9112 says")
+            raise body.error or ConnectionAbortedError
         self._log(response, time.monotonic() - started)
         if tunnels:
             self.close_connection = True
             _copy_both_ways(self.connection, self.rfile, *tunnels[0])
             return
+        self._is_aborted = response.is_until_close and not response.is_complete
         self.close_connection = response.is_last or not response.is_complete
+        # A client that still waits for 100 Continue will not send the body.
+        if not (self.close_connection or body.is_finished or self._awaits_continue):
+            self._drain(stream)
+            self.connection.settimeout(self.timeout)
         if not body.is_finished:
-            self._skip(body)
-
-    def _skip(self, body: _Body) -> None:
-        """Read what is left of a body, so that the client reads the response before a reset."""
-        if self._continues:
-            # It waits for an answer, and has it: there is no body.
             self.close_connection = True
-            return
+
+    def _drain(self, stream: io.BufferedReader[Any]) -> None:
+        """Read what the client still sends, for a while: unread data would cause a reset, and the
+        client might lose the response.
+        """
         self.connection.settimeout(_LINGER_SECONDS)
         left = _MAX_UNREAD
-        with suppress(OSError, _BadRequestError):
-            while left > 0 and (data := body.read(_BLOCK)):
+        with suppress(OSError):
+            while left > 0 and (data := stream.read1(_BLOCK)):
                 left -= len(data)
-        self.connection.settimeout(self.timeout)
-        if not body.is_finished:
-            self.close_connection = True
 
     def get_environ(self) -> dict[str, Any]:
         # X_Forwarded_For would become the same key as X-Forwarded-For.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from djsession.devserver import open_server
 from tests.helpers.commands import ROOT, environment, need_module
 from tests.helpers.sessions import Capture
 
@@ -86,6 +88,42 @@ def running_server(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def running_app(app: Callable[..., Iterable[bytes]], host: str = "127.0.0.1") -> Iterator[int]:
+    """Serve a WSGI application with the development server, in this process; yield the port."""
+    with open_server(app, host, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def receive_all(connection: socket.socket) -> bytes:
+    """Return what the other side sends until it closes the connection."""
+    received = b""
+    while data := connection.recv(65536):
+        received += data
+    return received
+
+
+def receive_until(connection: socket.socket, end: bytes) -> bytes:
+    """Return what the other side sends up to ``end``, or until it closes the connection."""
+    received = b""
+    while end not in received and (data := connection.recv(65536)):
+        received += data
+    return received
+
+
+def exchange(port: int, request: bytes) -> bytes:
+    """Send bytes to a port, and return what comes back until the connection is closed."""
+    with connect(port) as connection:
+        connection.sendall(request)
+        return receive_all(connection)
 
 
 def children(pid: int) -> list[int]:
