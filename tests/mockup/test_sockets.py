@@ -149,7 +149,11 @@ class TestServeAllowRemote:
         assert ask(host, port, POST_LOGIN.format(found[1]))[0] == 303
         request = POST_LOGIN.format("/login/").replace("\nHost", f"\nCookie: {cookie[1]}\nHost")
         assert ask(host, port, request)[0] == 303
-        ask(host, port, f"GET /last?a=b&{found[1].partition('?')[2]}&c=d HTTP/1.1\nConnection: close\n\n")
+        ask(
+            host,
+            port,
+            f"GET /last?a=b&{found[1].partition('?')[2]}&c=d HTTP/1.1\nConnection: close\n\n",
+        )
         output = log_of(folder, "GET /last")
         assert "GET /login/?key=******** HTTP" in output
         assert "GET /last?a=b&key=********&c=d HTTP" in output
