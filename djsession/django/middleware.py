@@ -149,6 +149,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
                     response = response_for_exception(request, failure)
             _set_cookies(request, response, options)
         _set_caching_headers(request, response)
+        _record(request, response)
         return response
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -167,6 +168,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
                     response = await answer(request, failure)
             _set_cookies(request, response, options)
         _set_caching_headers(request, response)
+        _record(request, response)
         return response
 
 
@@ -181,6 +183,17 @@ def _refusal(request: HttpRequest) -> HttpResponse:
     if response is None:
         response = response_for_exception(request, PermissionDenied())
     return response
+
+
+def _record(request: HttpRequest, response: HttpResponse) -> None:
+    """Keep a request for the inspector of the mockup logins, where there are any."""
+    if get_settings().mockup is not None:
+        # Imported here: WebOb and PyYAML are for mockups.
+        from .mockup.views import record
+
+        session = request.session
+        is_refused = isinstance(session, SessionStore) and session.is_refused
+        record(request, response, is_refused=is_refused)
 
 
 def _is_renewed(request: HttpRequest) -> bool:

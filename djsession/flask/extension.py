@@ -155,6 +155,7 @@ class _DebugMockups:
             response = self._mockups.respond(environ)
             if response is not None:
                 return self._mockups.send(response, environ, start_response)
+            return self._mockups.forward(self._wsgi_app, environ, start_response)
         return self._wsgi_app(environ, start_response)
 
     def _load(self, *, print_login_url: bool = True) -> MockupApp:

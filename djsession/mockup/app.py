@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from ..gate import Gate
 from ..session import Session
 from ..settings import Settings, SettingsOptions
-from ..wsgi import DECODED_KEY, SessionMiddleware, decode_request, is_open
+from ..wsgi import DECODED_KEY, SessionMiddleware, decode_request, is_open, request_path
 from .login_pages import (
     LoginPages,
     LoginPagesOptions,
@@ -23,8 +23,9 @@ from .login_pages import (
     set_cookie,
     text_response,
 )
-from .navigation import is_browser
+from .navigation import is_browser, script_url
 from .pages import refusal_page
+from .recent import Verdict
 from .sessions import Source
 
 if TYPE_CHECKING:
@@ -88,7 +89,56 @@ class MockupApp(LoginPages):
         if response is not None:
             return self.send(response, environ, start_response)
         assert self.app is not None  # respond() has an answer to everything without one
-        return self.app(environ, start_response)
+        return self.forward(self.app, environ, start_response)
+
+    def forward(
+        self, app: WSGIApplication, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Call an application, and keep the request with its status for the inspector.
+
+        For adapters that call the application themselves when :meth:`respond` returns None.
+        """
+        record, is_recorded = self.recorder(environ), False
+
+        def start_recorded_response(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+        ) -> Callable[[bytes], object]:
+            nonlocal is_recorded
+            if not is_recorded:
+                is_recorded = True
+                record(int(status[:3]))
+            if exc_info is None:
+                return start_response(status, headers)
+            return start_response(status, headers, exc_info)
+
+        try:
+            return app(environ, start_recorded_response)
+        except Exception:
+            if not is_recorded:
+                record(0)
+            raise
+
+    def recorder(self, environ: dict[str, Any]) -> Callable[[int], None]:
+        """Return a function that keeps a request for the inspector, given the status of the answer.
+
+        For adapters, as :meth:`forward`. Applications change the environ, so call it before them.
+        """
+        method, path = environ["REQUEST_METHOD"], request_path(environ)
+        session = decode_request(self.gate, environ)
+        passes = session is not None or is_open(self.gate, environ)
+        causes = environ[DECODED_KEY].causes
+
+        def record(status: int) -> None:
+            verdict: Verdict = "refused"
+            if passes:
+                verdict = "passed"
+            elif status == 303:
+                verdict = "sign in"
+            reason = "" if passes else "; ".join(causes)
+            user = session.username if session else None
+            self.recent.add(method, path, status, verdict, reason=reason, user=user)
+
+        return record
 
     def respond(self, environ: dict[str, Any]) -> Response | None:
         """Return the answer to a request if it is for the mockups to answer, else None.
@@ -107,6 +157,7 @@ class MockupApp(LoginPages):
             and not is_open(self.gate, environ)
         ):
             response = self._login_or_explain(environ)
+            self.recorder(environ)(response.status_int)
         else:
             return None
         return self.secured(response)
@@ -171,7 +222,11 @@ class MockupApp(LoginPages):
         decode_request(self.gate, environ)
         if not environ[DECODED_KEY].carries_token:
             return redirect(self._login_url(environ))
-        page = refusal_page(self._report(environ), login_url=self._login_url(environ))
+        page = refusal_page(
+            self._report(environ),
+            login_url=self._login_url(environ),
+            inspector_url=script_url(environ) + self._inspector_path,
+        )
         return Response(page, 403)
 
     def _report(self, environ: dict[str, Any]) -> Report:
@@ -181,7 +236,9 @@ class MockupApp(LoginPages):
             for name, key in (("cookie", "HTTP_COOKIE"), ("authorization", "HTTP_AUTHORIZATION"))
             if key in environ
         ]
-        request = RecordedRequest("request", headers, environ.get("PATH_INFO", ""))
+        request = RecordedRequest(
+            "request", headers, request_path(environ), method=environ["REQUEST_METHOD"]
+        )
         configuration = Configuration.of_settings(self.gate.settings, is_development=True)
         return Report.of(Case(request, configuration))
 

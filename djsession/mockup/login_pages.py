@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -37,12 +38,14 @@ from .pages import (
     not_local_page,
     not_local_text,
 )
+from .recent import RecentRequests
 from .sessions import MockupSessions, Source
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
     from ..codec import Format
+    from .rules import Rule
 
 __all__ = [
     "TOKEN_MAX_AGE",
@@ -110,6 +113,8 @@ class LoginPages(ABC):
             self._inspector_path.rstrip("/"): self._inspect,
         }
         self.gate = gate
+        #: What the inspector lists.
+        self.recent = RecentRequests()
         self.sessions = MockupSessions(sessions, self._why_unusable)
         self._announce(options.get("print_login_url", True))
 
@@ -128,6 +133,10 @@ class LoginPages(ABC):
     @abstractmethod
     def _report(self, environ: dict[str, Any]) -> Report:
         """Return the doctor's report about a request, for the inspector."""
+
+    def _access_rules(self) -> Iterable[Rule]:
+        """Return the access rules in front of the application."""
+        return ()
 
     def _why_unusable(self, session: Session) -> str | None:
         """Return why a token cannot carry a mockup session, or None if it can."""
@@ -311,8 +320,24 @@ class LoginPages(ABC):
             self._report(request.environ),
             login_url=prefix + self._login_path,
             logout_url=prefix + self._logout_path,
+            recent=self.recent.latest(),
+            rules=self._access_rules(),
+            curl=self._curl(request),
         )
         return Response(html)
+
+    def _curl(self, request: Request) -> str:
+        """Return a command that sends a request as the signed-in user, or ``""``.
+
+        Its token is a fresh one of the mockup session, as the API sends it, never the token of the
+        request: that one may come from the proxy.
+        """
+        session = self._signed_in(request.environ)
+        if session is None or "jwt" not in self.gate.settings.formats:
+            return ""
+        url = request.host_url + self.home_url(request.environ)
+        header = f"Authorization: Bearer {self._token(session, 'jwt')}"
+        return shlex.join(["curl", "--header", header, url])
 
     def login_page(self, environ: dict[str, Any], **context: Any) -> str:
         """Return the HTML of the login page. ``context`` are the arguments of ``pages.login_page``.
@@ -339,7 +364,9 @@ class LoginPages(ABC):
             next_url=self._next(request, next_url),
             error=error,
             problems=self.sessions.problems,
+            warnings=self.sessions.warnings,
             signed_in=signed_in.username if signed_in else None,
+            source=self.sessions.source,
         )
         return Response(html, 401 if error else 200)
 

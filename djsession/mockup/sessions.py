@@ -112,6 +112,11 @@ class MockupSessions:
         return self._refresh().rules
 
     @property
+    def source(self) -> str:
+        """The path of the file, as it was given; ``""`` where there is none."""
+        return "" if self._path is None else str(self._path)
+
+    @property
     def problems(self) -> list[str]:
         """What is wrong with the file as it is now, one line each; empty when all is well."""
         return self._refresh().problems

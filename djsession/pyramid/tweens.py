@@ -82,7 +82,10 @@ def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
     def tween(request: Request) -> Any:
         answer = mockups.respond(request.environ)
         if answer is None:
-            return handler(request)
+            record = mockups.recorder(request.environ)
+            response = handler(request)
+            record(response.status_int)
+            return response
         return Response(
             answer.body, answer.status, list(answer.headerlist), content_type=answer.content_type
         )

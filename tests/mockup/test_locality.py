@@ -604,7 +604,7 @@ class TestRefusal:
             assert said in text
         assert page.headers["Content-Type"].startswith("text/html")
         shown = page.body.decode()
-        assert expected.reason in shown
+        assert f"{expected.reason[:1].upper()}{expected.reason[1:]}." in shown
         for option in OPTIONS:
             name, _, where = option.partition(" (")
             code = f"<code>{name}</code>" + (f" ({where}" if where else "")

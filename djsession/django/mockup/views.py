@@ -24,6 +24,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ...errors import ConfigurationError, MockupError
 from ...mockup import MockupApp
+from ...mockup.recent import Verdict
 from ..conf import (
     MOCKUP_NAMES,
     at_script_prefix,
@@ -35,7 +36,7 @@ from ..conf import (
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-__all__ = ["mockup", "prepare", "profile", "refusal", "timer", "user"]
+__all__ = ["mockup", "prepare", "profile", "record", "refusal", "timer", "user"]
 
 logger = logging.getLogger("djsession")
 
@@ -82,6 +83,29 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
         logger.error("mockup sessions: %s", error)
         return None
     return None if answer is None else _response(answer)
+
+
+def record(request: HttpRequest, response: HttpResponse, *, is_refused: bool) -> None:
+    """Keep a request for the inspector, unless it was for one of the mockup pages."""
+    settings, match = get_settings(), request.resolver_match
+    if settings.mockup is None or not settings.allows_mockups:
+        return
+    if match is not None and getattr(match.func, "__module__", "") == __name__:
+        return
+    try:
+        recent = _mockups("").recent
+    except (NoReverseMatch, MockupError):
+        return
+    verdict: Verdict = "passed"
+    if is_refused:
+        verdict = "sign in" if response.status_code == 303 else "refused"
+    recent.add(
+        request.method or "",
+        request.path_info,
+        response.status_code,
+        verdict,
+        user=request.djsession.username,
+    )
 
 
 def _only_where_allowed(view: Callable[..., Any]) -> Callable[..., HttpResponse]:
