@@ -16,6 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from ..errors import ConfigurationError
+from .navigation import is_browser
+from .pages import CONTENT_SECURITY_POLICY, upstream_down_page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -44,11 +46,14 @@ _LINE_FOLDING = re.compile(r"\r?\n[ \t]+")
 
 
 class _NoAnswerError(Exception):
-    """The server did not answer. Holds the status and the sentence for the client."""
+    """The server did not answer. Holds the status and the sentence for the client.
 
-    def __init__(self, status: str, sentence: str) -> None:
+    ``is_down`` says that nothing listens at its address.
+    """
+
+    def __init__(self, status: str, sentence: str, *, is_down: bool = False) -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.is_down = status, is_down
 
 
 class _ClientGoneError(Exception):
@@ -181,6 +186,7 @@ class Forwarder:
             raise _NoAnswerError(
                 "502 Bad Gateway",
                 f"Nothing answers at {self.url}. Start your application there.",
+                is_down=True,
             ) from None
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection, False
@@ -240,9 +246,17 @@ class Forwarder:
     def _fail(
         self, environ: dict[str, Any], start_response: StartResponse, error: _NoAnswerError
     ) -> Iterable[bytes]:
-        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
+        content_type, text = "text/plain", str(error)
+        # The page loads itself again, which is only right for what a browser may repeat.
+        if error.is_down and environ["REQUEST_METHOD"] == "GET" and is_browser(environ):
+            content_type, text = "text/html", upstream_down_page(self.url)
+        headers = [
+            ("Content-Type", f"{content_type}; charset=utf-8"),
+            ("Cache-Control", "no-store"),
+            ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+        ]
         start_response(error.status, headers)
-        return [f"{error}\n".encode()]
+        return [f"{text}\n".encode()]
 
 
 class _Body:

@@ -41,6 +41,7 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from webob import Request, Response
@@ -51,6 +52,7 @@ from ..gate import Gate
 from ..session import Session
 from ..settings import Settings
 from ..transport import bearer_token
+from ..wsgi import request_path
 from .login_key import COOKIE_NAME as KEY_COOKIE_NAME
 from .login_pages import (
     TOKEN_MAX_AGE,
@@ -61,7 +63,8 @@ from .login_pages import (
     set_cookie,
     text_response,
 )
-from .navigation import is_browser, is_cross_site
+from .navigation import is_browser, is_cross_site, script_url
+from .pages import forbidden_page
 from .sessions import Source
 
 if TYPE_CHECKING:
@@ -140,21 +143,27 @@ class StandIn(LoginPages):
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         answer = self._respond(environ)
-        if answer is not None:
+        if isinstance(answer, Response):
             return self.send(self.secured(answer), environ, start_response)
+        record = answer
 
         def start_filtered_response(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
         ) -> Callable[[bytes], object]:
             headers = self._filtered(headers, environ)
+            record(int(status[:3]))
             if exc_info is None:
                 return start_response(status, headers)
             return start_response(status, headers, exc_info)
 
         return self.app(environ, start_filtered_response)
 
-    def _respond(self, environ: dict[str, Any]) -> Response | None:
-        """Return the answer to a request, or None after preparing it to be forwarded."""
+    def _respond(self, environ: dict[str, Any]) -> Response | Callable[[int], None]:
+        """Return the answer to a request, or prepare it to be forwarded.
+
+        In the second case, return a function that expects the status of the application's answer,
+        and keeps the request for the inspector.
+        """
         if not_local := self._why_not_local(environ):
             return self._refuse_remote(environ, not_local)
         if self._id in environ.get(_LOOP_HEADER, "").split(","):
@@ -179,10 +188,15 @@ class StandIn(LoginPages):
         session = self._signed_in(environ)
         decision = self.sessions.rules.decide(path, session)
         is_unchecked = method == "OPTIONS" and (decision.rule or not len(self.sessions.rules))
+        user = session.username if session else None
+        record = partial(self.recent.add, method, path, user=user, decision=decision)
         if decision.verdict != "forward" and not is_unchecked:
-            return self._refuse(environ, decision)
+            response = self._refuse(environ, decision, user)
+            is_sent_to_login = response.status_int == 302
+            record(response.status_int, "sign in" if is_sent_to_login else "refused")
+            return response
         self._attach(environ, session, decision.rule)
-        return None
+        return partial(record, verdict="passed")
 
     def _is_forged(self, environ: dict[str, Any]) -> bool:
         """Whether another site makes a browser change something.
@@ -207,11 +221,22 @@ class StandIn(LoginPages):
             return text_response(403, "Another site must not open this WebSocket.")
         return None
 
-    def _refuse(self, environ: dict[str, Any], decision: Decision) -> Response:
+    def _refuse(
+        self, environ: dict[str, Any], decision: Decision, username: str | None
+    ) -> Response:
         if decision.verdict == "sign in" and is_browser(environ):
             return redirect(self._login_url(environ), 302)
         if is_browser(environ):
-            return text_response(403, decision.reason)
+            page = forbidden_page(
+                decision,
+                login_url=self._login_url(environ),
+                inspector_url=script_url(environ) + self._inspector_path,
+                method=environ["REQUEST_METHOD"],
+                path=request_path(environ),
+                username=username,
+                source=self.sessions.source,
+            )
+            return Response(page, 403)
         return json_response(403, {"detail": decision.reason})
 
     def _attach(self, environ: dict[str, Any], session: Session | None, rule: Rule | None) -> None:
@@ -283,6 +308,9 @@ class StandIn(LoginPages):
             if name.lower() not in dropped
             and not (name.lower() == "set-cookie" and value.partition("=")[0].strip() in own)
         ]
+
+    def _access_rules(self) -> Iterable[Rule]:
+        return self.sessions.rules
 
     def _signed_in(self, environ: dict[str, Any]) -> Session | None:
         """Return the session that the sign-in cookie names, else that of a client of the API.
