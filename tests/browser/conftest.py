@@ -13,6 +13,7 @@ import pytest
 from tests.helpers.chromium import Browser
 from tests.helpers.commands import ROOT
 from tests.helpers.servers import Serve
+from tests.helpers.sessions import KEY
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -58,17 +59,26 @@ def sessions(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def browser(chromium: Chrome, serve: Serve, sessions: Path) -> Browser:
-    """A browser that nobody has signed in with, at the example with mockup logins."""
-    arguments = ("-m", "djsession", "serve", "examples.hello:application")
-    port = serve(
-        *arguments,
-        f"--mockup={sessions}",
-        "--port={port}",
-        DJAODJIN_SECRET_KEY="k3y!@#$%^*-_=+ab",
-    )
+def _at(chromium: Chrome, port: int) -> Browser:
     browser = Browser(chromium, port)
     browser.open("/login/")
     chromium.delete_all_cookies()
     return browser.colours("light").size(1000, 800)
+
+
+@pytest.fixture
+def browser(chromium: Chrome, serve: Serve, sessions: Path) -> Browser:
+    """A browser that nobody has signed in with, at the example behind the stand-in."""
+    arguments = ("-m", "djsession", "serve", "examples.hello:application")
+    port = serve(*arguments, f"--mockup={sessions}", "--port={port}", DJAODJIN_SECRET_KEY=KEY)
+    return _at(chromium, port)
+
+
+@pytest.fixture
+def mockup_browser(chromium: Chrome, serve: Serve) -> Browser:
+    """A browser that nobody has signed in with, at the example behind MockupApp."""
+    port = serve(
+        *("-m", "gunicorn", "-b", "127.0.0.1:{port}", "tests.browser.application:application"),
+        DJAODJIN_SECRET_KEY=KEY,
+    )
+    return _at(chromium, port)
