@@ -438,6 +438,24 @@ def test_the_links_of_the_readme_are_absolute_on_pypi() -> None:
         assert re.fullmatch(r"https://[\w.-]+/[\w./-]+\.(html|png)", link), link
 
 
+# The table of symptoms.
+def test_the_sentences_of_the_log_in_the_documents_are_those_of_the_code() -> None:
+    code = {
+        node.value
+        for path in (ROOT / "djsession").rglob("*.py")
+        if path.parent.name != "doctor"  # which has sentences of its own
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    page = " ".join((ROOT / "docs/troubleshooting.rst").read_text(encoding="utf-8").split())
+    cells = re.findall(r"\* - (?:The log|The application does not start:?) (.*?) - ", page)
+    sentences = [sentence for cell in cells for sentence in re.findall(r'"(.+?)"', cell)]
+    assert len(sentences) > 8
+    for sentence in sentences:
+        for part in filter(None, sentence.split("...")):
+            assert any(part.strip() in text for text in code), part
+
+
 # The reference of the settings.
 def test_every_setting_is_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sphinx")
