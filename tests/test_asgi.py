@@ -51,7 +51,7 @@ def passes(app: SessionMiddleware, scope: Scope) -> bool:
     return bool(start["type"] == "websocket.accept")
 
 
-class TestScopes:
+class TestAsgiScopes:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("header", [cookie(), bearer()], ids=["cookie", "bearer"])
     def test_a_session_is_put_where_users_look(self, kind: str, header: Any) -> None:
@@ -143,7 +143,7 @@ class TestScopes:
         assert arguments[1:] == [receive, send]
         assert scope == {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
 
-    def test_a_type_that_it_does_not_know_is_refused(self) -> None:
+    def test_a_connection_type_that_the_middleware_does_not_know_is_refused(self) -> None:
         inside = Recorder()
         for kind in ("webtransport", "HTTP", ""):
             with pytest.raises(NotImplementedError, match=repr(kind)):
@@ -194,7 +194,7 @@ class TestScopes:
             assert "Chamoix" not in repr(scope[key]), key
 
 
-def test_every_capture_of_the_real_proxy_is_read_to_the_byte(capture: Capture) -> None:
+def test_the_asgi_middleware_reads_every_capture_of_the_proxy(capture: Capture) -> None:
     inside = Recorder()
     headers = [
         (name.removeprefix("HTTP_").replace("_", "-").lower().encode(), value.encode("latin-1"))
@@ -208,7 +208,7 @@ def test_every_capture_of_the_real_proxy_is_read_to_the_byte(capture: Capture) -
     assert not passes(SessionMiddleware(inside, secret_key="another key"), scope)
 
 
-class TestOpenPaths:
+class TestAsgiOpenPaths:
     def opens(self, *allowed: str, **scope: Any) -> bool:
         found = set()
         for kind in KINDS:
@@ -304,7 +304,7 @@ class TestOpenPaths:
         ]
 
 
-class TestPeer:
+class TestAsgiPeer:
     """With trusted_proxies, the address of the connection decides."""
 
     TRUSTED = ("10.0.0.7", "unix")
@@ -330,7 +330,9 @@ class TestPeer:
     def test_without_trusted_proxies_it_does_not_matter(self) -> None:
         assert passes(protect(Recorder()), make_scope(cookie(), client=("192.0.2.1", 0)))
 
-    def test_the_log_says_what_to_do(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_log_about_a_replaced_peer_says_what_to_do(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         assert not self.is_trusted(("10.0.0.7", 0))
         assert "run uvicorn with --no-proxy-headers" in caplog.text
 
@@ -419,7 +421,7 @@ class TestPeer:
         assert not passes(app, make_scope(cookie(), forwarded, client=("192.0.2.1", 50_000)))
 
 
-class TestStacking:
+class TestAsgiStacking:
     def stack(self, inside: Recorder, inner: Any, outer: Any) -> SessionMiddleware:
         return SessionMiddleware.from_gate(SessionMiddleware.from_gate(inside, inner), outer)
 
@@ -466,7 +468,7 @@ class TestStacking:
         assert answer.headers["Cache-Control"] == "private"
 
 
-class TestRefusals:
+class TestAsgiRefusals:
     @pytest.mark.parametrize(
         ("accept", "content_type", "body"),
         [
@@ -477,7 +479,9 @@ class TestRefusals:
             ([b"\xff"], "text/plain; charset=utf-8", b"Forbidden\n"),
         ],
     )
-    def test_it_is_text_or_json(self, accept: list[bytes], content_type: str, body: bytes) -> None:
+    def test_a_refusal_is_text_or_json(
+        self, accept: list[bytes], content_type: str, body: bytes
+    ) -> None:
         headers = [(b"accept", value) for value in accept]
         answer = call(protect(Recorder()), make_scope(*headers))
         assert answer == (
@@ -512,7 +516,7 @@ class TestRefusals:
             assert not passes(app, make_scope(header, kind="websocket"))
 
 
-class TestResponses:
+class TestAsgiResponses:
     """What happens to a response on its way out."""
 
     def respond(
@@ -524,11 +528,11 @@ class TestResponses:
         assert answer.headers.pop("Content-Type") == "text/plain"
         return answer.headers
 
-    def test_with_a_session_it_is_private(self) -> None:
+    def test_a_response_to_a_session_is_private(self) -> None:
         expected = {"Cache-Control": "private", "Vary": "Cookie, Authorization"}
         assert self.respond() == self.respond(session={}) == expected
 
-    def test_without_one_it_varies(self) -> None:
+    def test_a_response_without_a_session_varies(self) -> None:
         assert self.respond(signed_in=False) == {"Vary": "Cookie, Authorization"}
 
     @pytest.mark.parametrize(
@@ -618,7 +622,7 @@ class TestResponses:
         asyncio.run(scenario())
 
 
-class TestTasks:
+class TestAsgiTasks:
     def test_tasks_share_nothing(self) -> None:
         """Each task is between its request and its response when the others arrive."""
 
@@ -679,8 +683,8 @@ class TestTasks:
         assert tasks == [1, 1]
 
 
-class TestSettings:
-    def test_they_come_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestAsgiSettings:
+    def test_settings_come_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DJAODJIN_SECRET_KEY", f"{OTHER_KEY},{KEY}")
         monkeypatch.setenv("DJSESSION_ALLOWED_NO_SESSION", "/static/, /login")
         app = SessionMiddleware(Recorder())
@@ -690,7 +694,7 @@ class TestSettings:
         assert not passes(app, make_scope(path="/app"))
 
     @pytest.mark.parametrize("key", [None, "", []])
-    def test_without_a_key_it_does_not_start(self, key: Any) -> None:
+    def test_without_a_key_the_asgi_middleware_does_not_start(self, key: Any) -> None:
         with pytest.raises(ConfigurationError, match="DJAODJIN_SECRET_KEY"):
             SessionMiddleware(Recorder(), secret_key=key)
 
@@ -709,7 +713,7 @@ class TestSettings:
     st.text(),
     st.none() | st.tuples(st.text(), st.integers()),
 )
-def test_no_scope_makes_it_raise(
+def test_no_scope_makes_the_asgi_middleware_raise(
     kind: str, headers: Any, path: str, root_path: str, client: Any
 ) -> None:
     app = protect(Recorder(), allowed_no_session=["/login"], trusted_proxies=["10.0.0.7"])

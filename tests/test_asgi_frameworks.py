@@ -120,7 +120,7 @@ def client(app: SessionMiddleware) -> Any:
     return pytest.importorskip("starlette.testclient").TestClient(app)
 
 
-def test_the_session(client: Any) -> None:
+def test_each_asgi_framework_has_the_session(client: Any) -> None:
     assert client.get("/whoami").status_code == 403
     assert client.get("/open/whoami").json()["user"] == ""
     log_in(client, XIA)
@@ -135,7 +135,7 @@ def test_the_session(client: Any) -> None:
     assert (missing.status_code, missing.headers["Cache-Control"]) == (404, "private")
 
 
-def test_a_websocket(client: Any) -> None:
+def test_each_asgi_framework_has_the_session_of_a_websocket(client: Any) -> None:
     disconnect = pytest.importorskip("starlette.websockets").WebSocketDisconnect
     with pytest.raises(disconnect) as caught, client.websocket_connect("/live"):
         pass
@@ -145,7 +145,7 @@ def test_a_websocket(client: Any) -> None:
 
 
 @pytest.mark.parametrize("root_path", ["/app", "/open", "/a/b", "/whoami"])
-def test_below_a_mount_point(app: SessionMiddleware, root_path: str) -> None:
+def test_each_asgi_framework_below_a_mount_point(app: SessionMiddleware, root_path: str) -> None:
     def get(path: str, *headers: Any) -> tuple[int, Any]:
         scope = make_scope(*headers, path=root_path + path, root_path=root_path)
         start, *bodies = asyncio.run(exchange(app, scope))
@@ -163,7 +163,7 @@ def test_below_a_mount_point(app: SessionMiddleware, root_path: str) -> None:
         assert get("/open/whoami")[0] == 403
 
 
-def test_requires_of_starlette() -> None:
+def test_requires_of_starlette_reads_the_session() -> None:
     testclient = pytest.importorskip("starlette.testclient")
     app = SessionMiddleware(starlette(), secret_key=KEY, allowed_no_session=["/open"])
     client = testclient.TestClient(app)
@@ -182,7 +182,7 @@ def test_requires_of_starlette() -> None:
     assert log_in(client, "dana").get("/managers").status_code == 403
 
 
-def test_inside_a_mounted_application_of_starlette() -> None:
+def test_the_middleware_inside_a_mounted_application_of_starlette() -> None:
     """Entries are paths inside the application that the middleware is around."""
     testclient = pytest.importorskip("starlette.testclient")
     applications = pytest.importorskip("starlette.applications")

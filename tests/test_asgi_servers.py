@@ -55,7 +55,7 @@ def refusal(port: int, path: str, headers: dict[str, str], **options: Any) -> in
     return int(caught.value.response.status_code)
 
 
-def test_requests(port: int) -> None:
+def test_each_asgi_server_passes_sessions_and_refuses_the_rest(port: int) -> None:
     for headers in (COOKIE, BEARER):
         status, received, body = http(port, "/app/", **headers)
         assert status == 200
@@ -91,7 +91,7 @@ def test_requests(port: int) -> None:
     assert shown == large
 
 
-def test_head_and_a_body_that_nobody_reads(port: int) -> None:
+def test_each_asgi_server_answers_head_and_refuses_without_reading_the_body(port: int) -> None:
     for line in ("HEAD / HTTP/1.1", "POST /nothing HTTP/1.1"):
         # Small enough for the server to receive it all. Otherwise closing the connection resets it,
         # and the client may not see the answer.
@@ -105,7 +105,7 @@ def test_head_and_a_body_that_nobody_reads(port: int) -> None:
         assert body_received == (b"" if line.startswith("HEAD") else b"Forbidden\n")
 
 
-def test_websockets(port: int) -> None:
+def test_each_asgi_server_passes_the_session_of_a_websocket(port: int) -> None:
     for path in ("/live", "/app/live", "/manage/xia/live"):
         for headers in (COOKIE, BEARER):
             with connect(port, path, headers) as socket:
@@ -116,7 +116,7 @@ def test_websockets(port: int) -> None:
         assert socket.recv() == "connected as visitor"
 
 
-def test_refused_websockets(port: int) -> None:
+def test_each_asgi_server_refuses_a_websocket_without_a_session(port: int) -> None:
     for headers in REFUSED:
         for path in ("/live", "/manage/xia/live", "/nothing"):
             assert refusal(port, path, headers) == 403
@@ -144,7 +144,9 @@ WITH_PROXY_HEADERS = {
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_trusted_proxies(server: str, serve: Serve) -> None:
+def test_each_asgi_server_reports_the_peer_that_trusted_proxies_checks(
+    server: str, serve: Serve
+) -> None:
     forwarded = {"X_Forwarded_For": "192.0.2.1"}
     for trusted, status in (("127.0.0.1", 200), ("192.0.2.1", 403)):
         variables = {"DJAODJIN_SECRET_KEY": KEY, "DJSESSION_TRUSTED_PROXIES": trusted}
@@ -175,7 +177,7 @@ def test_an_address_that_a_server_took_from_a_header_is_not_trusted(
     ],
     ids=lambda command: command[1],
 )
-def test_unix_sockets(
+def test_each_asgi_server_on_a_unix_socket(
     server: tuple[str, ...], trusted: str, status: int, serve: Serve, tmp_path: Path
 ) -> None:
     path = str(tmp_path / "socket")

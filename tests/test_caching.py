@@ -57,7 +57,9 @@ def test_any_other_response_keeps_its_cache_control(cache_control: str) -> None:
     ["public", "PUBLIC", "public, max-age=60", "max-age=60,Public", 'ext="a, b", public'],
 )
 @pytest.mark.parametrize("vary", ["", "Accept", "*"])
-def test_the_application_may_say_public(cache_control: str, vary: str, is_personal: bool) -> None:
+def test_a_response_that_the_application_calls_public_is_not_private(
+    cache_control: str, vary: str, is_personal: bool
+) -> None:
     found = caching_headers(cache_control, vary, is_personal=is_personal)
     assert found == (cache_control, vary)
 
@@ -94,17 +96,17 @@ def headers(*items: tuple[str, str], is_personal: bool = True) -> list[tuple[str
     return sorted(joined.items())
 
 
-def test_headers_are_added() -> None:
+def test_caching_headers_are_added_where_there_are_none() -> None:
     assert headers(("X-A", "1")) == [("Cache-Control", "private"), ("Vary", BOTH), ("X-A", "1")]
     assert headers(("X-A", "1"), is_personal=False) == [("Vary", BOTH), ("X-A", "1")]
 
 
-def test_their_names_are_read_in_any_case() -> None:
+def test_names_of_caching_headers_are_read_in_any_case() -> None:
     found = headers(("cache-control", "max-age=60"), ("VARY", "accept"))
     assert found == [("Cache-Control", "max-age=60, private"), ("Vary", f"accept, {BOTH}")]
 
 
-def test_several_headers_of_one_name_are_read_as_one() -> None:
+def test_several_caching_headers_of_one_name_are_read_as_one() -> None:
     found = headers(
         ("Cache-Control", "max-age=60"),
         ("Vary", "Accept"),
@@ -123,7 +125,7 @@ def test_several_headers_of_one_name_are_read_as_one() -> None:
     assert found == [("Cache-Control", "private"), ("Vary", "Accept, *")]
 
 
-def test_other_headers_stay_in_order() -> None:
+def test_other_headers_than_those_of_caching_stay_in_order() -> None:
     items = [("Set-Cookie", "a=1"), ("X-Cache-Control", "public"), ("Set-Cookie", "b=2"), ("V", "")]
     found = with_caching_headers(items, is_personal=True)
     assert [item for item in found if item[0] not in ("Cache-Control", "Vary")] == items
@@ -141,7 +143,9 @@ def test_other_headers_stay_in_order() -> None:
         [("Cache-Control", "max-age=60"), ("Cache-Control", "no-cache"), ("Vary", "Accept")],
     ],
 )
-def test_the_changes_say_what_to_set(items: list[tuple[str, str]], is_personal: bool) -> None:
+def test_the_caching_changes_say_which_headers_to_set(
+    items: list[tuple[str, str]], is_personal: bool
+) -> None:
     changes = caching_changes(items, is_personal=is_personal)
     kept = [item for item in items if item[0].lower() not in {name.lower() for name, _ in changes}]
     found = with_caching_headers(items, is_personal=is_personal)

@@ -83,7 +83,7 @@ def test_long_random_ciphertexts_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("error", "token"), REFUSED.values(), ids=REFUSED)
-def test_it_refuses(error: type[SessionError], token: str) -> None:
+def test_the_codec_refuses_every_malformed_token(error: type[SessionError], token: str) -> None:
     with pytest.raises(SessionError) as caught:
         loads(token, KEY)
     assert type(caught.value) is error
@@ -119,7 +119,7 @@ def test_no_exception_holds_the_plaintext_or_the_token(token: str) -> None:
     assert KEY not in str(caught.value)
 
 
-def test_a_wrong_key_is_reported_as_one() -> None:
+def test_a_wrong_key_is_reported_as_a_wrong_key() -> None:
     # One wrong key in 256 gives a padding by chance, and fails a step later.
     for _ in range(300):
         with pytest.raises(SessionError) as caught:
@@ -180,7 +180,9 @@ class TestWhiteSpace:
 
     @IN_EACH_FORMAT
     @pytest.mark.parametrize("character", " \t\r\n")
-    def test_the_four_of_json_may_surround_the_session(self, write: Write, character: str) -> None:
+    def test_the_white_space_of_json_may_surround_the_session(
+        self, write: Write, character: str
+    ) -> None:
         surrounded = character.encode() * 2 + self.DOCUMENT + character.encode()
         assert loads(write(surrounded), KEY)["a"] == 1
 
@@ -200,7 +202,7 @@ class TestWhiteSpace:
                 loads(jwt_of(text), KEY)
 
 
-class TestASCII:
+class TestAsciiOnly:
     """The proxy writes JSON in ASCII, so that a random byte passes only half of the time."""
 
     def test_the_cookie_format_takes_escapes(self) -> None:
@@ -321,7 +323,7 @@ class TestLastVisited:
         with pytest.raises(e.InvalidLastVisited):
             loads(token_of(json.dumps({"last_visited": value}).encode()), KEY)
 
-    def test_only_that_of_the_session_itself_is_checked(self) -> None:
+    def test_only_the_last_visited_of_the_session_itself_is_checked(self) -> None:
         session = {"site": {"last_visited": "a b"}, "last_visited": None}
         assert loads(token_of(json.dumps(session).encode()), KEY) == session
 
@@ -340,29 +342,29 @@ class TestLastVisited:
         assert loads(dumps({"last_visited": moment}, KEY), KEY).last_visited == moment
 
 
-class TestExpiry:
+class TestTokenExpiry:
     @pytest.fixture(autouse=True)
     def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(time, "time", lambda: 1_800_000_000.5)
 
-    def test_the_cookie_format_does_not_need_one(self) -> None:
+    def test_the_cookie_format_does_not_need_an_exp(self) -> None:
         assert loads(token_of(b"{}"), KEY) == {}
 
     @pytest.mark.parametrize("payload", [b"{}", b'{"username": "xia"}', b'{"a": {"exp": 1e10}}'])
-    def test_a_jwt_needs_one(self, payload: bytes) -> None:
+    def test_a_jwt_needs_an_exp(self, payload: bytes) -> None:
         with pytest.raises(e.InvalidExpiry, match="the jwt does not have an exp"):
             loads(jwt_of(payload), KEY)
 
     @IN_EACH_FORMAT
     @pytest.mark.parametrize("exp", ["1800000001", "1800000000.75", "1e300", "1" + "0" * 400])
-    def test_one_ahead_passes(self, write: Write, exp: str) -> None:
+    def test_an_exp_ahead_passes(self, write: Write, exp: str) -> None:
         assert loads(write(b'{"a": 1, "exp": %b}' % exp.encode()), KEY)["a"] == 1
 
     @IN_EACH_FORMAT
     @pytest.mark.parametrize(
         "exp", ["null", "true", "false", '"9999999999"', "[]", "[9999999999]", "{}", "1e999"]
     )
-    def test_one_that_is_not_a_finite_number_is_refused(self, write: Write, exp: str) -> None:
+    def test_an_exp_that_is_not_a_finite_number_is_refused(self, write: Write, exp: str) -> None:
         with pytest.raises(e.InvalidExpiry, match="not a number"):
             loads(write(b'{"exp": %b}' % exp.encode()), KEY)
 
@@ -381,7 +383,7 @@ class TestExpiry:
     @pytest.mark.parametrize(
         "exp", ["1800000000.5", "1800000000", "0", "-1", "-1.5", "-1e308", "-1" + "0" * 400]
     )
-    def test_one_that_has_passed_is_refused(self, write: Write, exp: str) -> None:
+    def test_an_exp_that_has_passed_is_refused(self, write: Write, exp: str) -> None:
         with pytest.raises(e.ExpiredToken):
             loads(write(b'{"exp": %b}' % exp.encode()), KEY)
 
@@ -399,25 +401,27 @@ class TestExpiry:
             (10**30, "9999 days"),
         ],
     )
-    def test_the_message_says_since_when(self, write: Write, past: int, expected: str) -> None:
+    def test_the_message_says_since_when_the_token_is_expired(
+        self, write: Write, past: int, expected: str
+    ) -> None:
         with pytest.raises(e.ExpiredToken, match=f"the session expired {expected} ago"):
             loads(write(b'{"exp": %d}' % (1_800_000_000 - past)), KEY)
 
 
 @IN_EACH_FORMAT
 @pytest.mark.parametrize("kind", ["lists", "objects", "mixed"])
-class TestDepth:
+class TestTokenDepth:
     def test_64_levels_pass(self, write: Write, kind: str) -> None:
         for levels in (2, 3, 63, 64):
             assert loads(write(nested(levels, kind)), KEY).username == "xia"
 
     @pytest.mark.parametrize("levels", [65, 66, 100, 500, 5_000, 20_000])
-    def test_more_are_refused(self, write: Write, kind: str, levels: int) -> None:
+    def test_more_than_64_levels_are_refused(self, write: Write, kind: str, levels: int) -> None:
         codec = SessionCodec(KEY, max_token_size=10**6)
         with pytest.raises(e.NestedTooDeeply):
             codec.loads(write(nested(levels, kind)))
 
-    def test_they_are_counted_in_every_branch(self, write: Write, kind: str) -> None:
+    def test_levels_are_counted_in_every_branch(self, write: Write, kind: str) -> None:
         for levels in (64, 65):
             inner = nested(levels, kind)[1:]
             wide = b'{"wide":[[],{},[[1],{"a":[]}],1,"[["],' + inner
@@ -515,7 +519,7 @@ def test_a_token_over_the_size_limit_is_refused_before_it_is_read(format: Any) -
     assert SessionCodec(KEY, max_token_size=400_000).loads(large)["a"] == "x" * 50_000
 
 
-def test_the_size_limit_is_inclusive() -> None:
+def test_a_token_of_exactly_the_size_limit_loads() -> None:
     token = dumps(XIA, KEY)
     assert SessionCodec(KEY, max_token_size=len(token)).loads(token) == XIA
     with pytest.raises(e.TokenTooLarge):
@@ -537,12 +541,12 @@ def test_a_codec_refuses_the_formats_it_is_not_given(accepted: Any, refused: Any
 
 @pytest.mark.parametrize("format", FORMATS)
 class TestRotation:
-    def test_all_keys_decode(self, format: Any) -> None:
+    def test_all_keys_of_a_rotation_decode(self, format: Any) -> None:
         codec = SessionCodec([OTHER_KEY, KEY])
         assert codec.loads(dumps(XIA, KEY, format)).username == "xia"
         assert codec.loads(dumps(XIA, OTHER_KEY, format)).username == "xia"
 
-    def test_the_first_key_encodes(self, format: Any) -> None:
+    def test_the_first_key_of_a_rotation_encodes(self, format: Any) -> None:
         token = SessionCodec([OTHER_KEY, KEY]).dumps(XIA, format)
         assert loads(token, OTHER_KEY).username == "xia"
         with pytest.raises(SessionError):
@@ -574,7 +578,7 @@ def test_the_error_is_that_of_the_key_that_got_furthest(error: Any, token: str) 
 
 
 @pytest.mark.parametrize("key", [None, "", [], [""], [KEY, ""]])
-def test_without_a_key_nothing_starts(key: Any) -> None:
+def test_a_codec_without_a_key_is_an_error(key: Any) -> None:
     with pytest.raises(ConfigurationError, match="DJAODJIN_SECRET_KEY"):
         SessionCodec(key)
 
@@ -601,7 +605,7 @@ def test_dates_and_decimals_are_written_as_the_proxy_writes_them(format: Any) ->
     }
 
 
-def test_what_json_cannot_hold_is_an_error() -> None:
+def test_dumping_what_json_cannot_hold_is_an_error() -> None:
     with pytest.raises(TypeError, match="object"):
         dumps({"a": object()}, KEY)
     for value in (float("nan"), float("inf"), Decimal("NaN")):
@@ -613,7 +617,7 @@ def test_what_json_cannot_hold_is_an_error() -> None:
         dumps(itself, KEY)
 
 
-def test_an_unknown_format_is_an_error() -> None:
+def test_dumping_in_an_unknown_format_is_an_error() -> None:
     unknown: Any = "jwe"
     with pytest.raises(ValueError, match="unknown format"):
         dumps({}, KEY, unknown)
@@ -624,7 +628,7 @@ def test_a_jwt_keeps_the_exp_of_the_session() -> None:
     assert loads(dumps({"exp": exp}, KEY, "jwt"), KEY) == {"exp": exp}
 
 
-def test_max_age_is_in_seconds() -> None:
+def test_max_age_of_dumps_is_in_seconds() -> None:
     codec = SessionCodec(KEY)
     assert abs(codec.loads(codec.dumps({}, "jwt", max_age=60))["exp"] - time.time() - 60) < 5
     with pytest.raises(e.ExpiredToken):

@@ -242,7 +242,7 @@ def assert_shows_nothing(error: Exception, token: str = "") -> None:
 
 @pytest.mark.parametrize("case", TOKENS)
 @pytest.mark.parametrize("function", LOADING, ids=lambda function: function.__name__)
-def test_a_refused_token_shows_nothing(
+def test_the_traceback_of_a_refused_token_shows_nothing(
     function: Callable[[], object], case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(globals(), "CASE", case)
@@ -255,7 +255,7 @@ def test_a_refused_token_shows_nothing(
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_wrong_argument_shows_nothing(name: str) -> None:
+def test_the_traceback_of_a_wrong_argument_shows_nothing(name: str) -> None:
     error = provoke(OTHERS[name])
     assert isinstance(error, (DjsessionError, TypeError, ValueError, RecursionError))
     assert error.__context__ is None
@@ -264,7 +264,7 @@ def test_a_wrong_argument_shows_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in OTHERS if "quotes" in name or "a type" in name])
-def test_an_error_while_another_is_handled_shows_nothing(name: str) -> None:
+def test_the_traceback_of_an_error_while_another_is_handled_shows_nothing(name: str) -> None:
     error = provoke_while_handling(OTHERS[name])
     assert isinstance(error.__context__, LookupError)
     assert_shows_nothing(error)
@@ -329,7 +329,7 @@ class TestHideLocals:
                 shown = [secret for secret in SECRET_VALUES if secret in report]
                 assert not shown, f"the report shows {len(shown)} secret values"
 
-    def test_frames_below_it_are_not_in_the_traceback(self) -> None:
+    def test_frames_below_the_function_are_not_in_the_traceback(self) -> None:
         @hide_locals
         def fail() -> None:
             leak()
@@ -354,8 +354,8 @@ CLASSES = [
 SESSION_ERRORS = [found for found in CLASSES if issubclass(found, SessionError)]
 
 
-class TestTree:
-    def test_there_is_one_tree(self) -> None:
+class TestErrorTree:
+    def test_all_errors_derive_from_djsession_error(self) -> None:
         assert all(issubclass(found, DjsessionError) for found in CLASSES)
         assert not issubclass(SessionError, ConfigurationError)
         assert not issubclass(AccessDenied, SessionError)
@@ -376,7 +376,7 @@ class TestTree:
             # A clause starts without a capital, unless with a name.
             assert clause[0].islower() or clause.startswith("DJAODJIN")
 
-    def test_a_reason_and_a_remedy_of_its_own(self) -> None:
+    def test_each_session_error_has_a_reason_and_a_remedy_of_its_own(self) -> None:
         error = errors.InvalidJSON("a reason", "a remedy")
         assert (error.reason, error.remedy, str(error)) == (
             "a reason",
@@ -385,17 +385,17 @@ class TestTree:
         )
         assert error.step == errors.InvalidJSON.step
 
-    def test_every_refusal_is_the_same(self) -> None:
+    def test_every_access_denied_looks_the_same(self) -> None:
         assert str(AccessDenied()) == "Forbidden"
         with pytest.raises(TypeError):
             AccessDenied("why")  # type: ignore[call-arg]
 
-    def test_mockup_problems_are_lines(self) -> None:
+    def test_the_problems_of_a_mockup_error_are_lines(self) -> None:
         error = errors.MockupError(["a.yaml:1: one", "a.yaml:2: two"])
         assert str(error) == "a.yaml:1: one\na.yaml:2: two"
         assert error.problems == ["a.yaml:1: one", "a.yaml:2: two"]
 
-    def test_a_read_only_key_is_named(self) -> None:
+    def test_a_proxied_key_error_names_the_key(self) -> None:
         error = errors.ProxiedKeyError("roles", "ask the proxy")
         assert str(error) == "'roles' comes from the session proxy and is read-only: ask the proxy"
         assert isinstance(error, TypeError)

@@ -36,7 +36,9 @@ def server(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return SERVERS[request.param]
 
 
-def test_it_answers_as_the_session_says(server: tuple[str, ...], serve: Serve) -> None:
+def test_the_hello_example_answers_as_the_session_says(
+    server: tuple[str, ...], serve: Serve
+) -> None:
     port = serve(*server, "examples.hello:application", DJAODJIN_SECRET_KEY=KEY)
     with_session = {"Cookie": f'_ga=1; sessionid="{dumps(XIA, KEY)}"; theme="dark mode"'}
 
@@ -79,7 +81,7 @@ def test_it_answers_as_the_session_says(server: tuple[str, ...], serve: Serve) -
     [path for path in CAPTURES if path.stem.startswith("cookie")],
     ids=lambda path: path.stem,
 )
-def test_gunicorn_answers_each_captured_request_of_the_proxy(path: Path, serve: Serve) -> None:
+def test_the_hello_example_answers_each_captured_request(path: Path, serve: Serve) -> None:
     captured = load_capture(path)
     port = serve(*GUNICORN, "examples.hello:application", DJAODJIN_SECRET_KEY=captured.secret_key)
     status, _, body = replay(port, captured)
@@ -117,7 +119,7 @@ def test_gunicorn_answers_a_captured_jwt_under_the_clock_of_its_capture(
     assert shown_session(body) == captured.session
 
 
-def test_credentials_are_not_for_the_page(serve: Serve) -> None:
+def test_the_hello_example_shows_no_credentials(serve: Serve) -> None:
     port = serve(*SERVERS["waitress"], "examples.hello:application", DJAODJIN_SECRET_KEY=KEY)
     session = {**XIA, "access_key": "AKIA", "secret_key": "s3cret"}
     _, _, body = http(port, Cookie=f"sessionid={dumps(session, KEY)}")
@@ -125,7 +127,7 @@ def test_credentials_are_not_for_the_page(serve: Serve) -> None:
     assert b"s3cret" not in body
 
 
-def test_names_are_escaped(serve: Serve) -> None:
+def test_the_hello_example_escapes_names(serve: Serve) -> None:
     port = serve(*SERVERS["waitress"], "examples.hello:application", DJAODJIN_SECRET_KEY=KEY)
     evil = "<script>alert(1)</script>"
     organization = {"slug": evil, "printable_name": evil, "subscriptions": [{"plan": evil}]}
@@ -145,7 +147,7 @@ def test_a_header_past_the_limit_of_gunicorn_is_why_the_example_raises_it(serve:
     assert http(port, **headers)[0] == 200
 
 
-def test_without_a_key_the_example_does_not_start() -> None:
+def test_the_hello_example_does_not_start_without_a_key() -> None:
     result = subprocess.run(
         [sys.executable, "-c", "import examples.hello"],
         cwd=ROOT,
@@ -185,7 +187,7 @@ def django_app(serve: Serve, tmp_path: Path) -> int:
     return serve(*GUNICORN, "examples.django_app.wsgi:application", **variables)
 
 
-def test_the_django_example(django_app: int) -> None:
+def test_the_django_example_answers_as_the_session_says(django_app: int) -> None:
     port = django_app
     xia = {"Cookie": f'_ga=1; sessionid="{dumps(XIA, KEY)}"'}
     dana = {"Cookie": f'sessionid="{dumps({"username": "dana"}, KEY)}"'}
@@ -235,7 +237,7 @@ def test_the_django_example(django_app: int) -> None:
     assert http(port, "/admin/", **dana)[0] == 302
 
 
-def test_the_django_example_with_mockup_logins(serve: Serve, tmp_path: Path) -> None:
+def test_the_django_example_has_mockup_logins(serve: Serve, tmp_path: Path) -> None:
     pytest.importorskip("rest_framework")
     variables = {
         "DJAODJIN_SECRET_KEY": KEY,

@@ -122,7 +122,7 @@ def xia(client: TestClient) -> TestClient:
 
 
 class TestCurrentSession:
-    def test_it_is_the_session(self, xia: TestClient) -> None:
+    def test_the_dependency_is_the_session(self, xia: TestClient) -> None:
         assert xia.get("/session").json() == XIA
         assert xia.get("/raw").json() == XIA
         assert xia.get("/sync").json() == {"user": "xia"}
@@ -134,7 +134,7 @@ class TestCurrentSession:
             answer = client.get(path, headers={"Accept": "application/json"})
             assert (answer.status_code, answer.json()) == (403, {"detail": "Forbidden"})
 
-    def test_a_visitor_has_an_empty_one(self, client: TestClient) -> None:
+    def test_a_visitor_has_an_empty_session(self, client: TestClient) -> None:
         nobody = {"user": None, "type": "Session"}
         assert client.get("/public/session").json() == nobody
         client.cookies["sessionid"] = "garbage"
@@ -142,7 +142,7 @@ class TestCurrentSession:
         assert log_in(client, {}).get("/public/session").json() == nobody
 
     @pytest.mark.parametrize("planted", [None, XIA, "xia"])
-    def test_without_the_middleware_it_is_an_error(self, planted: Any) -> None:
+    def test_the_dependency_without_the_middleware_is_an_error(self, planted: Any) -> None:
         app = FastAPI()
         app.include_router(router)
 
@@ -201,25 +201,25 @@ def test_cors_outside_answers_a_preflight_and_nothing_else() -> None:
     assert "Cookie" in answer.headers["Vary"]
 
 
-class TestRequirements:
-    def test_a_role_for_the_account_of_the_path(self, xia: TestClient) -> None:
+class TestFastApiRequirements:
+    def test_a_role_for_the_account_of_the_path_is_required(self, xia: TestClient) -> None:
         assert xia.get("/manage/xia").json() == "xia manages xia"
         for slug in ("cowork", "Xia", "xia%20", "%2E", "xi"):
             answer = xia.get(f"/manage/{slug}")
             assert (answer.status_code, answer.json()) == (403, {"detail": "Forbidden"})
         assert xia.get("/manage/cowork?slug=xia").status_code == 403
 
-    def test_a_role_for_any_account(self, xia: TestClient) -> None:
+    def test_a_role_for_any_account_is_required(self, xia: TestClient) -> None:
         assert xia.get("/any").status_code == 200
         assert xia.get("/contributor").status_code == 403
         assert log_in(xia, "dana").get("/any").status_code == 403
 
-    def test_a_slug_that_looks_like_a_number(self, client: TestClient) -> None:
+    def test_a_slug_that_looks_like_a_number_is_compared_as_text(self, client: TestClient) -> None:
         log_in(client, {"username": "xia", "roles": {"manager": [{"slug": "7"}]}})
         assert client.get("/numbers/7").json() == 7
         assert client.get("/numbers/8").status_code == 403
 
-    def test_a_plan(self, xia: TestClient) -> None:
+    def test_one_of_the_plans_is_required(self, xia: TestClient) -> None:
         assert xia.get("/course").status_code == 200
         assert xia.get("/premium").status_code == 403
         assert log_in(xia, "dana").get("/course").status_code == 403
@@ -236,7 +236,7 @@ class TestRequirements:
 
     @pytest.mark.parametrize("required", [role_required, plan_required])
     @pytest.mark.parametrize("names", [(), (["manager"],), (None,)])
-    def test_nothing_required_is_an_error(self, required: Any, names: Any) -> None:
+    def test_requiring_nothing_is_an_error(self, required: Any, names: Any) -> None:
         with pytest.raises(ConfigurationError):
             required(*names)
 
@@ -247,21 +247,23 @@ class TestRequirements:
             assert headers["Vary"] == "Cookie, Authorization"
 
 
-class TestWebSockets:
-    def test_it_has_the_session(self, xia: TestClient) -> None:
+class TestFastApiWebSockets:
+    def test_a_websocket_has_the_session(self, xia: TestClient) -> None:
         for path in ("/ws", "/ws/xia"):
             with xia.websocket_connect(path) as websocket:
                 assert websocket.receive_json() == {"user": "xia"}
 
     @pytest.mark.parametrize("path", ["/ws", "/ws/cowork"])
-    def test_it_is_refused_before_it_is_accepted(self, path: str, client: TestClient) -> None:
+    def test_a_websocket_is_refused_before_it_is_accepted(
+        self, path: str, client: TestClient
+    ) -> None:
         if path != "/ws":
             log_in(client, XIA)
         with pytest.raises(WebSocketDisconnect) as caught, client.websocket_connect(path):
             pass
         assert caught.value.code == 1008
 
-    def test_a_wrong_key(self, client: TestClient) -> None:
+    def test_a_websocket_with_a_token_of_another_key_is_refused(self, client: TestClient) -> None:
         headers = session_headers(XIA, OTHER_KEY)
         with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers=headers):
             pass
@@ -286,7 +288,7 @@ class TestOpenAPI:
         one_of_both: list[Any] = [{"sessionCookie": []}, {"sessionBearer": []}]
         assert all(security == one_of_both for security in found.values())
 
-    def test_nothing_else_appears_in_it(self, client: TestClient) -> None:
+    def test_operations_without_the_session_do_not_say_so(self, client: TestClient) -> None:
         document = client.get("/openapi.json").json()
         assert "Session" not in document["components"]["schemas"]
         parameters = document["paths"]["/manage/{slug}"]["get"]["parameters"]
@@ -294,7 +296,9 @@ class TestOpenAPI:
         assert "parameters" not in document["paths"]["/session"]["get"]
 
 
-def test_no_thread_is_used(xia: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dependencies_of_fastapi_start_no_thread(
+    xia: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fail(*args: Any, **kwargs: Any) -> None:
         pytest.fail("a thread was used")
 

@@ -95,8 +95,8 @@ def status(browser: FlaskClient, path: str, **options: Any) -> int:
         return answer.status_code
 
 
-class TestGate:
-    def test_a_session_is_the_current_one(self, app: Flask) -> None:
+class TestFlaskGate:
+    def test_a_session_is_the_current_session(self, app: Flask) -> None:
         assert client(app).get("/me").json == {"username": "xia", "session": XIA}
 
     def test_every_capture_is_read(self, capture: Capture) -> None:
@@ -113,7 +113,7 @@ class TestGate:
     @pytest.mark.parametrize(
         "token", ["garbage", dumps(XIA, OTHER_KEY), dumps(XIA, OTHER_KEY, "jwt"), "[]", ""]
     )
-    def test_all_others_are_refused(self, token: str, app: Flask) -> None:
+    def test_requests_without_a_session_are_refused(self, token: str, app: Flask) -> None:
         for headers in ({"Cookie": f"sessionid={token}"}, {"Authorization": f"Bearer {token}"}):
             answer = app.test_client(use_cookies=False).get("/me", headers=headers)
             assert answer.status_code == 403
@@ -133,7 +133,7 @@ class TestGate:
         ):
             assert browser.get("/me", headers=headers).status_code == code, headers
 
-    def test_two_different_sessions_are_none(
+    def test_two_different_sessions_are_refused(
         self, app: Flask, caplog: pytest.LogCaptureFixture
     ) -> None:
         browser = app.test_client(use_cookies=False)
@@ -213,7 +213,7 @@ class TestGate:
         assert client(app, {}).get("/remote", environ_base={"REMOTE_USER": "root"}).text == "None"
 
 
-class TestMountPoints:
+class TestFlaskMountPoints:
     """No header that a client can set opens a path."""
 
     @pytest.fixture
@@ -253,7 +253,7 @@ class TestMountPoints:
             assert client(app).get(path, headers=headers).status_code == 200
 
 
-class TestSettings:
+class TestFlaskSettings:
     def test_keywords_win_over_the_configuration_and_that_over_the_environment(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -324,7 +324,7 @@ class TestSettings:
             ({"SESSION_COOKIE_NAME": "sessionid"}, "SESSION_COOKIE_NAME"),
         ],
     )
-    def test_a_wrong_setting_stops_it(self, config: dict[str, Any], said: str) -> None:
+    def test_a_wrong_setting_stops_the_application(self, config: dict[str, Any], said: str) -> None:
         with pytest.raises(ConfigurationError, match=said):
             DjSession(make_app(**config))
 
@@ -340,7 +340,7 @@ class TestSettings:
         ],
         ids=range(6),
     )
-    def test_its_traceback_does_not_show_the_key(
+    def test_the_traceback_of_a_wrong_setting_does_not_show_the_key(
         self, config: dict[str, Any], explicit: dict[str, Any]
     ) -> None:
         def shown(install: Callable[[Flask], object]) -> str:
@@ -384,11 +384,11 @@ class TestSettings:
             answer = client(app).get("/me", headers=headers, environ_overrides=overrides)
             assert answer.status_code == 403
 
-    def test_installing_it_twice_is_an_error(self, app: Flask) -> None:
+    def test_installing_the_extension_twice_is_an_error(self, app: Flask) -> None:
         with pytest.raises(ConfigurationError, match="already"):
             DjSession(app)
 
-    def test_an_interface_set_afterwards_is_an_error(self, app: Flask) -> None:
+    def test_a_session_interface_set_afterwards_is_an_error(self, app: Flask) -> None:
         app.session_interface = Flask("other").session_interface
         assert client(app).get("/me").status_code == 500
         app.testing = True
@@ -460,7 +460,7 @@ def with_views(app: Flask) -> Flask:
     return app
 
 
-class TestSession:
+class TestFlaskSession:
     def test_what_the_proxy_sent_is_read_and_nothing_is_set(self, app: Flask) -> None:
         answer = client(with_views(app)).get("/get/username")
         assert answer.json == {"value": "xia"}
@@ -548,7 +548,7 @@ class TestSession:
         assert browser.get("/nested").json == {"value": [1]}
         assert browser.get("/nested").json == {"value": [1, 1]}
 
-    def test_flash_works(self, app: Flask) -> None:
+    def test_flash_messages_are_shown_once(self, app: Flask) -> None:
         browser = client(with_views(app))
         browser.get("/flash")
         assert browser.get("/flashed").json == {"value": ["hello"]}
@@ -567,7 +567,7 @@ class TestSession:
         with pytest.raises(RuntimeError, match="secret key"):
             client(app).get("/set/cart/7")
 
-    def test_the_test_client_changes_it(self, app: Flask) -> None:
+    def test_the_test_client_changes_the_local_session(self, app: Flask) -> None:
         browser = client(with_views(app))
         with browser.session_transaction() as local:
             local["cart"] = "7"
@@ -650,11 +650,11 @@ RESPONSES = [
 ]
 
 
-class TestCaching:
+class TestFlaskCaching:
     """What a shared cache in front of the application learns from each kind of response."""
 
     @pytest.mark.parametrize(("path", "headers", "status", "signed_in", "visitor"), RESPONSES)
-    def test_every_kind_of_response(
+    def test_every_kind_of_response_has_the_caching_headers(
         self,
         path: str,
         headers: dict[str, str],
@@ -709,7 +709,7 @@ class TestCaching:
         assert "Cache-Control" not in browser.get("/text").headers
 
     @pytest.mark.parametrize("stage", ["after_request", "blueprint", "after_this_request", "store"])
-    def test_an_error_page_that_flask_could_not_finish(
+    def test_an_error_page_that_flask_could_not_finish_has_the_caching_headers(
         self, stage: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         app = with_responses(make_app(DJSESSION_ALLOWED_NO_SESSION=["/text", "/read", "/raise"]))
@@ -765,8 +765,8 @@ def with_permanent() -> str:
     return ""
 
 
-class TestUser:
-    def test_it_is_what_flask_login_expects(self, app: Flask) -> None:
+class TestFlaskUser:
+    def test_current_user_is_what_flask_login_expects(self, app: Flask) -> None:
         with app.test_request_context(headers={"Cookie": f"sessionid={dumps(XIA, KEY)}"}):
             assert current_user.username == current_user.get_id() == "xia"
             assert current_user.is_authenticated
@@ -780,7 +780,7 @@ class TestUser:
             assert not current_user.is_authenticated
             assert not current_user.is_active
 
-    def test_flask_login_knows_it(self, app: Flask) -> None:
+    def test_flask_login_knows_the_user(self, app: Flask) -> None:
         flask_login = pytest.importorskip("flask_login")
         manager = flask_login.LoginManager(app)
         DjSession.init_login_manager(manager)
@@ -862,7 +862,7 @@ class TestUser:
                 answer = browser.get("/who")
                 assert (answer.status_code, answer.text) == (200, expected)
 
-    def test_both_are_in_templates(self, app: Flask) -> None:
+    def test_templates_have_current_user_and_current_session(self, app: Flask) -> None:
         from flask import render_template_string
 
         text = "{{ current_user.username }} {{ current_session.managed_accounts[0] }}"
@@ -870,7 +870,7 @@ class TestUser:
         assert client(app).get("/page").text == "xia xia"
 
 
-class TestDecorators:
+class TestFlaskDecorators:
     @pytest.fixture
     def app(self) -> Flask:
         app = make_app()
@@ -920,7 +920,9 @@ class TestDecorators:
             ("/wrong/xia", XIA, 500),
         ],
     )
-    def test_they_allow_who_has_it(self, path: str, session: Any, code: int, app: Flask) -> None:
+    def test_decorators_allow_users_with_the_role_or_plan_only(
+        self, path: str, session: Any, code: int, app: Flask
+    ) -> None:
         assert client(app, session).get(path).status_code == code
 
     def test_async_views_are_decorated_too(self, app: Flask) -> None:
@@ -932,7 +934,7 @@ class TestDecorators:
         assert client(app).get("/async").text == "yes"
         assert client(app, DANA).get("/async").status_code == 403
 
-    def test_they_need_a_name(self) -> None:
+    def test_decorators_without_a_role_or_plan_are_an_error(self) -> None:
         for decorator in (role_required, plan_required):
             with pytest.raises(ConfigurationError):
                 decorator()
@@ -940,7 +942,7 @@ class TestDecorators:
                 decorator(lambda: "the parentheses were forgotten")  # type: ignore[arg-type]
 
 
-class TestMockups:
+class TestFlaskMockups:
     def make(self, tmp_path: Path, debug: bool, text: str = "xia: {}\n", **config: Any) -> Flask:
         path = tmp_path / "sessions.yaml"
         path.write_text(text)
@@ -961,7 +963,7 @@ class TestMockups:
         assert browser.get("/logout/").status_code == 303
         assert browser.get("/me").status_code == 403
 
-    def test_they_answer_this_machine_only(self, tmp_path: Path) -> None:
+    def test_mockups_answer_this_machine_only(self, tmp_path: Path) -> None:
         app = self.make(tmp_path, True)
         for overrides in (
             {"REMOTE_ADDR": "192.0.2.1"},
@@ -998,7 +1000,7 @@ class TestMockups:
         assert client(app).get("/login/", environ_overrides=remote).status_code == 403
         assert login(self.make(tmp_path, True), "my.test") == 403
 
-    def test_the_environment_has_their_settings_too(
+    def test_the_environment_has_the_settings_of_mockups(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "sessions.yaml").write_text("xia: {}\n")
@@ -1010,7 +1012,7 @@ class TestMockups:
             answer = client(app).get("/login/", environ_overrides={"HTTP_HOST": host})
             assert answer.status_code == code
 
-    def test_they_answer_in_place_of_the_applications_own_pages(self, tmp_path: Path) -> None:
+    def test_mockups_answer_in_place_of_the_applications_own_pages(self, tmp_path: Path) -> None:
         app = self.make(tmp_path, True)
         for path in ("/login", "/login/", "/logout"):
             app.add_url_rule(path, path, lambda: "our own")
@@ -1019,7 +1021,7 @@ class TestMockups:
             for path in ("/login", "/login/", "/logout"):
                 assert (client(app).get(path).text == "our own") is not is_debug
 
-    def test_otherwise_there_is_no_login_page(self, tmp_path: Path) -> None:
+    def test_without_debug_mode_there_is_no_login_page(self, tmp_path: Path) -> None:
         app = self.make(tmp_path, False)
         for path in ("/login/", "/api/auth", "/me"):
             assert app.test_client().get(path).status_code == 403
@@ -1038,7 +1040,7 @@ class TestMockups:
         self.make(tmp_path, False, "xia: 1\n")
 
 
-class TestCommands:
+class TestFlaskCommands:
     def test_encrypt_and_decrypt_use_the_key_of_the_application(self, app: Flask) -> None:
         run = app.test_cli_runner().invoke
         token = run(args=["djsession", "encrypt"], input=json.dumps(XIA)).output.strip()
@@ -1057,7 +1059,7 @@ class TestCommands:
             assert "Error: " in result.output
         assert run(args=["djsession", "encrypt"], input="[]").exit_code == 1
 
-    def test_the_doctor_says_why(self, app: Flask) -> None:
+    def test_the_decrypt_command_says_why_a_token_is_refused(self, app: Flask) -> None:
         run = app.test_cli_runner().invoke
         result = run(args=["djsession", "doctor", dumps(XIA, OTHER_KEY, "jwt")])
         assert result.exit_code == 1
@@ -1069,7 +1071,7 @@ class TestCommands:
         assert KEY not in result.output
         assert run(args=["djsession", "doctor", " "]).exit_code == 1
 
-    def test_they_run_by_the_flask_command(self) -> None:
+    def test_the_commands_run_by_the_flask_command(self) -> None:
         result = subprocess.run(
             [sys.executable, *FLASK, "examples.flask_app", "djsession", "encrypt"],
             input="{}",
@@ -1083,7 +1085,7 @@ class TestCommands:
 
 
 @pytest.mark.server
-class TestFlaskRun:
+class TestFlaskRunPrintsTheLoginUrl:
     """``flask run`` prints where to sign in."""
 
     PRINTED = re.compile(r"Sign in at (\S+) as one of: (.*)")
@@ -1115,14 +1117,14 @@ class TestFlaskRun:
         while log.read_text().count("Debugger is active") < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
 
-    def test_once_whatever_the_reloader_does(self, site: Path) -> None:
+    def test_the_url_is_printed_once_whatever_the_reloader_does(self, site: Path) -> None:
         with self.run(site, "--debug") as (port, log):
             self.reload(site, log)
             assert http(port, "/login/")[0] == 200
             expected = [(f"http://127.0.0.1:{port}/login/", "xia, dana")]
             assert self.PRINTED.findall(log.read_text()) == expected
 
-    def test_with_the_key_of_the_process_that_answers(self, site: Path) -> None:
+    def test_the_url_has_the_key_of_the_process_that_answers(self, site: Path) -> None:
         with self.run(site, "--debug", DJSESSION_MOCKUP_ALLOW_REMOTE="true") as (port, log):
             for expected in (1, 2):
                 urls = [url for url, _ in self.PRINTED.findall(log.read_text())]
@@ -1134,7 +1136,7 @@ class TestFlaskRun:
                     self.reload(site, log)
                     http(port)
 
-    def test_with_the_key_where_there_is_no_reloader(self, site: Path) -> None:
+    def test_the_url_has_the_key_where_there_is_no_reloader(self, site: Path) -> None:
         options = ("--debug", "--no-reload")
         with self.run(site, *options, DJSESSION_MOCKUP_ALLOW_REMOTE="true") as (port, log):
             printed = log.read_text()
@@ -1142,7 +1144,7 @@ class TestFlaskRun:
             assert printed.count("?key=") == 1
             assert http(port, url.removeprefix(f"http://127.0.0.1:{port}"))[0] == 303
 
-    def test_only_in_debug_mode(self, site: Path) -> None:
+    def test_the_url_is_printed_in_debug_mode_only(self, site: Path) -> None:
         with self.run(site) as (port, log):
             assert http(port, "/login/")[0] == 403
             assert self.PRINTED.findall(log.read_text()) == []
@@ -1158,7 +1160,7 @@ class TestFlaskRun:
             ({"host": "unix:///tmp/site.sock"}, "/login/"),
         ],
     )
-    def test_the_address_follows_the_options(
+    def test_the_url_follows_the_options(
         self, options: dict[str, Any], address: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         mockups = MockupApp(None, {"xia": {}}, secret_key=KEY)
@@ -1167,7 +1169,7 @@ class TestFlaskRun:
         assert self.PRINTED.findall(capsys.readouterr().err) == [(address, "xia")]
 
     @pytest.mark.parametrize("debug", ["--debug", "--no-debug"])
-    def test_other_commands_print_nothing(self, debug: str, site: Path) -> None:
+    def test_other_commands_of_flask_print_no_url(self, debug: str, site: Path) -> None:
         result = subprocess.run(
             [sys.executable, *FLASK, "site_app", debug, "routes"],
             capture_output=True,
@@ -1181,7 +1183,7 @@ class TestFlaskRun:
 
 
 @pytest.mark.server
-class TestExample:
+class TestFlaskExample:
     APP = "examples.flask_app:create_app()"
 
     @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
@@ -1210,7 +1212,7 @@ class TestExample:
         if captured.session is not None:
             assert json.loads(body) == captured.session
 
-    def test_it_refuses_without_a_session_and_keeps_visits_apart(
+    def test_the_example_refuses_without_a_session_and_keeps_visits_apart(
         self, serve: Callable[..., int]
     ) -> None:
         port = serve(*GUNICORN, self.APP, DJAODJIN_SECRET_KEY=KEY, SECRET_KEY="s")

@@ -170,10 +170,10 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     return Site(with_views(app), snapshot)
 
 
-class TestOthersData:
+class TestFlaskStoreOfAnotherUser:
     @pytest.mark.parametrize("path", ["/get/cart", "/set/cart/8", "/clear", "/untouched", "/no"])
     @pytest.mark.parametrize("headers", WITHOUT_SESSION.values(), ids=WITHOUT_SESSION)
-    def test_a_refused_request_leaves_it_alone(
+    def test_a_refused_request_leaves_stored_data_alone(
         self, path: str, headers: dict[str, str], site: Site
     ) -> None:
         id = site.id_with_cart(XIA, "7")
@@ -188,7 +188,7 @@ class TestOthersData:
         assert cart(site.browser(XIA, id)) == "7"
 
     @pytest.mark.parametrize("headers", WITHOUT_SESSION.values(), ids=WITHOUT_SESSION)
-    def test_a_visitor_leaves_it_alone(self, headers: dict[str, str], site: Site) -> None:
+    def test_a_visitor_leaves_stored_data_alone(self, headers: dict[str, str], site: Site) -> None:
         id = site.id_with_cart(XIA, "7")
         before = site.snapshot()
         browser = site.app.test_client(use_cookies=False)
@@ -221,7 +221,7 @@ class TestOthersData:
         assert cart(site.browser(XIA, id_of(browser))) is None
 
 
-class TestPlantedIds:
+class TestFlaskStoreWithPlantedIds:
     """An attacker knows the id of a session and puts it into somebody's browser."""
 
     @pytest.mark.parametrize("owner", [None, {}, DANA], ids=["nobody", "visitor", "dana"])
@@ -276,7 +276,7 @@ class TestPlantedIds:
         assert cart(browser) == "7"
 
 
-class TestRefusals:
+class TestFlaskStoreAtARefusal:
     """The application renders its own 403, and uses ``flask.session`` for it."""
 
     @pytest.mark.parametrize("headers", WITHOUT_SESSION.values(), ids=WITHOUT_SESSION)
@@ -309,7 +309,7 @@ class TestRefusals:
         assert seen == [None] * 5
         assert site.snapshot() == before
 
-    def test_not_even_what_a_signal_has_read_and_written_before(self, site: Site) -> None:
+    def test_what_a_signal_read_and_wrote_before_is_dropped(self, site: Site) -> None:
         seen: list[Any] = []
 
         def write(sender: Flask, **_: Any) -> None:
@@ -341,7 +341,7 @@ class TestRefusals:
         assert browser.get("/get/refused").json == {"value": "yes"}
 
 
-def test_taking_the_last_key_out_removes_the_session(site: Site) -> None:
+def test_taking_the_last_key_out_removes_the_session_from_the_store(site: Site) -> None:
     id = site.id_with_cart(XIA, "7")
     browser = site.browser(XIA, id)
     browser.get("/pop/cart")
@@ -353,7 +353,7 @@ def test_taking_the_last_key_out_removes_the_session(site: Site) -> None:
     assert cart(browser) == "8"
 
 
-def test_the_test_client_changes_it(site: Site) -> None:
+def test_the_test_client_changes_a_session_in_a_store(site: Site) -> None:
     browser = site.browser(XIA)
     local: MutableMapping[str, Any]
     with browser.session_transaction() as local:
@@ -361,7 +361,7 @@ def test_the_test_client_changes_it(site: Site) -> None:
     assert cart(browser) == "7"
 
 
-def test_nothing_is_stored_for_a_view_that_only_reads(site: Site) -> None:
+def test_a_store_behind_flask_gets_nothing_from_a_view_that_only_reads(site: Site) -> None:
     before = site.snapshot()
     browser = site.browser(XIA)
     for path in ("/get/username", "/get/cart", "/untouched"):

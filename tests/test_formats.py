@@ -63,12 +63,12 @@ def test_an_old_cookie_does_not_count_beside_the_header_of_the_jwt_backend() -> 
 
 
 @pytest.mark.parametrize("formats", ["jwt", [], ["jwt", "jwe"], [""]])
-def test_a_wrong_value_is_an_error(formats: Any) -> None:
+def test_a_wrong_value_of_formats_is_an_error(formats: Any) -> None:
     with pytest.raises(ConfigurationError, match="formats: must be a list"):
         Settings(KEY, formats=formats)
 
 
-def test_every_framework_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_framework_has_the_setting_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Configurator(settings={"djsession.secret_key": KEY, "djsession.formats": "jwt"})
     config.include("djsession.pyramid")
     config.make_wsgi_app()
@@ -102,7 +102,7 @@ def test_a_mockup_login_writes_a_format_that_is_accepted() -> None:
     assert codec.loads(token).username == "xia"
 
 
-def test_the_doctor_reports_it() -> None:
+def test_the_doctor_reports_a_token_of_an_excluded_format() -> None:
     report = examine(TOKENS["openssl"], Settings(KEY, formats=["jwt"]))
     assert not report.decodes
     assert "format-refused" in [finding.id for finding in report.findings]

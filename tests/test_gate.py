@@ -21,7 +21,7 @@ def username(head: Request, **settings: Any) -> str | None:
     return None if session is None else session.username or ""
 
 
-class TestPaths:
+class TestGateAndPaths:
     def test_an_open_path_passes_with_an_empty_session(self) -> None:
         gate = make_gate("/login")
         head = request("/login/x")
@@ -30,7 +30,7 @@ class TestPaths:
         assert session == {}
         assert type(session) is Session
 
-    def test_another_path_does_not(self) -> None:
+    def test_a_path_without_an_entry_does_not_pass_without_a_session(self) -> None:
         gate = make_gate("/login")
         assert not gate.is_open("/secret")
         assert ask(gate, request("/secret")) is None
@@ -53,7 +53,7 @@ class TestPaths:
             make_gate(entry)
 
 
-class TestSessions:
+class TestGateAndSessions:
     def test_a_session_without_a_user_passes_too(self) -> None:
         session = ask(make_gate(), request(token=dumps({}, KEY)))
         assert session == {}
@@ -70,7 +70,7 @@ class TestSessions:
         assert ask(make_gate(), request(bearer=token)) is None
         assert ask(make_gate("/login"), request("/login", token=token)) == {}
 
-    def test_every_refusal_is_the_same(self) -> None:
+    def test_every_refusal_of_the_gate_is_the_same(self) -> None:
         messages = set()
         for token in ("", "garbage", dumps(XIA, OTHER_KEY), forge({"alg": "none"}), OPAQUE):
             gate, head = make_gate(), request(token=token)
@@ -79,21 +79,21 @@ class TestSessions:
             messages.add((str(caught.value), repr(caught.value.args)))
         assert messages == {("Forbidden", "('Forbidden',)")}
 
-    def test_another_cookie_name(self) -> None:
+    def test_the_cookie_may_have_another_name(self) -> None:
         head = request(cookie=f"djs={OPENSSL}")
         assert username(head, cookie_name="djs") == "xia"
         assert username(head) is None
 
-    def test_keys_rotate(self) -> None:
+    def test_all_keys_of_a_rotation_open_a_session(self) -> None:
         for key in (KEY, OTHER_KEY):
             assert username(request(token=dumps(XIA, key)), key=[KEY, OTHER_KEY]) == "xia"
 
-    def test_the_size_limit_holds(self) -> None:
+    def test_a_token_over_the_size_limit_is_not_a_session(self) -> None:
         assert username(request(token=OPENSSL), max_token_size=len(OPENSSL)) == "xia"
         assert username(request(token=OPENSSL), max_token_size=len(OPENSSL) - 1) is None
 
 
-class TestTransports:
+class TestGateAndTransports:
     """Rules 1 to 3: what could not have come from the proxy does not count."""
 
     def test_an_openssl_token_counts_in_the_cookie_only(self) -> None:
@@ -136,12 +136,12 @@ class TestTransports:
         assert username(head) is None
         assert username(head, formats=["jwt"]) is None
 
-    def test_it_means_nothing_where_the_site_does_not_use_jwt(self) -> None:
+    def test_an_empty_bearer_header_means_nothing_where_the_site_does_not_use_jwt(self) -> None:
         for header in ("Bearer", "Bearer "):
             head = request(token=OPENSSL, authorization=header)
             assert username(head, formats=["openssl"]) == "xia"
 
-    def test_it_does_not_close_an_open_path(self) -> None:
+    def test_an_empty_bearer_header_does_not_close_an_open_path(self) -> None:
         head = request("/login", token=OPENSSL, authorization="Bearer")
         assert ask(make_gate("/login"), head) == {}
 
@@ -158,34 +158,34 @@ class TestTransports:
         assert username(head) is None  # two different sessions
 
 
-class TestSeveralTokens:
+class TestGateAndSeveralTokens:
     """Rules 4 to 6."""
 
     @pytest.mark.parametrize("other", [DANA, {}, {"username": None}, {**XIA, "email": "x@y.z"}])
-    def test_two_different_sessions_are_none(self, other: dict[str, Any]) -> None:
+    def test_two_different_sessions_are_no_session(self, other: dict[str, Any]) -> None:
         another = dumps(other, KEY)
         assert username(request(cookie=f"sessionid={OPENSSL}; sessionid={another}")) is None
         assert username(request(cookie=f"sessionid={another}; sessionid={OPENSSL}")) is None
         assert username(request(token=another, bearer=JWT)) is None
         assert username(request(token=OPENSSL, bearer=dumps(other, KEY, "jwt"))) is None
 
-    def test_they_are_none_on_an_open_path_too(self) -> None:
+    def test_two_different_sessions_are_no_session_on_an_open_path_either(self) -> None:
         head = request("/login", cookie=f"sessionid={OPENSSL}; sessionid={dumps(DANA, KEY)}")
         assert ask(make_gate("/login"), head) == {}
 
-    def test_equal_sessions_are_one(self) -> None:
+    def test_equal_sessions_are_one_session(self) -> None:
         again = dumps(XIA, KEY)
         assert again != OPENSSL
         assert username(request(cookie=f"sessionid={OPENSSL}; sessionid={again}")) == "xia"
         assert username(request(token=OPENSSL, bearer=JWT)) == "xia"
 
-    def test_they_may_differ_in_exp_and_last_visited(self) -> None:
+    def test_sessions_may_differ_in_exp_and_last_visited(self) -> None:
         visited = dumps({**XIA, "last_visited": "2026-01-01T00:00:00+00:00"}, KEY)
         assert username(request(cookie=f"sessionid={OPENSSL}; sessionid={visited}")) == "xia"
         expiring = dumps({**XIA, "exp": 9_999_999_999}, KEY)
         assert username(request(cookie=f"sessionid={expiring}; sessionid={OPENSSL}")) == "xia"
 
-    def test_under_two_keys_they_must_be_equal_as_well(self) -> None:
+    def test_sessions_under_two_keys_must_be_equal_as_well(self) -> None:
         old = dumps(DANA, OTHER_KEY)
         head = request(cookie=f"sessionid={OPENSSL}; sessionid={old}")
         assert username(head, key=[KEY, OTHER_KEY]) is None
@@ -225,13 +225,15 @@ class TestSeveralTokens:
             assert username(request(cookie=header)) is None
             assert username(request(cookie=header, bearer=JWT)) is None
 
-    def test_nothing_is_decrypted_of_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_is_decrypted_of_too_many_cookies(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         gate = make_gate()
         monkeypatch.setattr(gate.codec, "try_loads", lambda token: pytest.fail("decoded"))
         decode(gate, request(cookie="; ".join([f"sessionid={OPENSSL}"] * 5)))
         decode(gate, request(token=OPENSSL, bearer="x" * 65_536))
 
-    def test_all_of_them_together_are_at_most_max_token_size(self) -> None:
+    def test_all_tokens_together_are_at_most_max_token_size(self) -> None:
         size = len(OPENSSL) + len(JWT)
         both = request(token=OPENSSL, bearer=JWT)
         assert username(both, max_token_size=size) == "xia"
@@ -246,7 +248,7 @@ class TestSeveralTokens:
         assert username(head, max_token_size=len(OPENSSL) + 99) is None
 
 
-class TestTrustedProxies:
+class TestGateAndTrustedProxies:
     def test_by_default_the_peer_is_not_checked(self) -> None:
         for peer in (None, "", "192.0.2.1", "garbage"):
             assert username(request(token=OPENSSL, peer=peer)) == "xia"
@@ -264,7 +266,7 @@ class TestTrustedProxies:
         for other in others:
             assert username(request(**head, peer=other), trusted_proxies=trusted) is None
 
-    def test_a_peer_on_a_unix_socket(self) -> None:
+    def test_a_peer_on_a_unix_socket_is_trusted_by_name(self) -> None:
         for reported in (None, "", "localhost"):
             head = request(token=OPENSSL, peer=reported)
             assert username(head, trusted_proxies=["unix"]) == "xia"
@@ -293,7 +295,7 @@ DIFFERENT_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-class TestStacking:
+class TestStackedGates:
     """What one gate found in a request is used by the gates further in."""
 
     def test_a_token_is_decoded_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +387,7 @@ def logged(caplog: pytest.LogCaptureFixture, gate: Gate, head: Request) -> list[
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
-class TestLog:
+class TestLogOfTheGate:
     """Each refusal is one line with method, path and cause."""
 
     def test_the_first_request_without_a_token_is_a_warning_and_the_next_are_not(
@@ -471,7 +473,7 @@ class TestLog:
             "repeated name",
         ],
     )
-    def test_the_line_says_the_cause(
+    def test_the_line_of_a_refusal_says_the_cause(
         self, head: Request, settings: Any, cause: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         for _ in range(2):
@@ -548,7 +550,9 @@ class TestLog:
         assert line.startswith("GET /%s/%d/%(x)s refused")
 
     @pytest.mark.parametrize("method", ["GET\nx", "", "G\u202eT", "É"])
-    def test_a_method_cannot_either(self, method: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_method_cannot_break_or_disguise_the_line(
+        self, method: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         [(_, line)] = logged(caplog, make_gate(), request(method=method))
         assert line.startswith("? /app/ refused: ")
 

@@ -43,40 +43,40 @@ def verify(token: str, key: bytes = SECRET) -> bytes | None:
         return None
 
 
-def test_what_was_signed_verifies() -> None:
+def test_a_jwt_that_was_signed_verifies() -> None:
     assert verify(jwt.sign(b'{"a": 1}', SECRET)) == b'{"a": 1}'
 
 
 @given(st.binary(), st.binary(min_size=1, max_size=100))
-def test_any_payload_verifies_under_any_key(payload: bytes, key: bytes) -> None:
+def test_any_payload_of_a_jwt_verifies_under_any_key(payload: bytes, key: bytes) -> None:
     assert verify(jwt.sign(payload, key), key) == payload
 
 
-def test_it_reads_a_token_signed_by_hand() -> None:
+def test_a_jwt_signed_by_hand_verifies() -> None:
     assert verify(forge(HEADER, b"{}")) == b"{}"
     assert verify(forge({"alg": "HS256"}, b"{}")) == b"{}"
 
 
 @pytest.mark.parametrize("key", [KEY, "short"])
-def test_keys_shorter_than_the_rfc_asks_for_sign_and_verify_without_a_warning(key: str) -> None:
+def test_keys_shorter_than_the_rfc_asks_for_sign_a_jwt_without_a_warning(key: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert verify(jwt.sign(b"{}", key.encode()), key.encode()) == b"{}"
 
 
-def test_the_signature_is_hs256_of_the_shared_key() -> None:
+def test_the_signature_of_a_jwt_is_hs256_of_the_shared_key() -> None:
     start, _, signature = jwt.sign(b"{}", SECRET).rpartition(".")
     expected = hmac.new(SECRET, start.encode(), hashlib.sha256).digest()
     assert signature == base64url(expected)
     assert json.loads(decoded(start.partition(".")[0])) == HEADER
 
 
-def test_another_key_is_refused() -> None:
+def test_a_jwt_of_another_key_is_refused() -> None:
     with pytest.raises(InvalidSignature):
         jwt.verify(forge(HEADER, key=OTHER_KEY).encode(), SECRET)
 
 
-def test_a_changed_payload_is_refused() -> None:
+def test_a_jwt_with_a_changed_payload_is_refused() -> None:
     header, _, signature = forge(HEADER).split(".")
     forged = ".".join([header, base64url(b'{"username": "root"}'), signature])
     with pytest.raises(InvalidSignature):
@@ -84,18 +84,18 @@ def test_a_changed_payload_is_refused() -> None:
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "HS384", "HS512", "RS256", "ES256", "hs256", ""])
-def test_another_algorithm_is_refused(alg: str) -> None:
+def test_a_jwt_of_another_algorithm_is_refused(alg: str) -> None:
     with pytest.raises(UnsupportedAlgorithm):
         jwt.verify(forge({"alg": alg}).encode(), SECRET)
 
 
-def test_an_unsigned_token_is_refused() -> None:
+def test_an_unsigned_jwt_is_refused() -> None:
     unsigned = ".".join([base64url(b'{"alg": "none"}'), base64url(b"{}"), ""])
     with pytest.raises(InvalidSignature):
         jwt.verify(unsigned.encode(), SECRET)
 
 
-def test_hs512_signed_with_the_right_key_is_refused() -> None:
+def test_a_jwt_of_hs512_with_the_right_key_is_refused() -> None:
     with pytest.raises(InvalidSignature):
         jwt.verify(forge({"alg": "HS512"}, digest="sha512").encode(), SECRET)
 
@@ -103,7 +103,7 @@ def test_hs512_signed_with_the_right_key_is_refused() -> None:
 @pytest.mark.parametrize(
     "header", [{"crit": ["exp"]}, {"crit": []}, {"crit": None}, {"b64": False}, {"b64": 1}]
 )
-def test_an_extension_that_changes_the_meaning_is_refused(header: dict[str, Any]) -> None:
+def test_a_jwt_extension_that_changes_the_meaning_is_refused(header: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedAlgorithm):
         jwt.verify(forge({"alg": "HS256", **header}).encode(), SECRET)
 
@@ -126,7 +126,7 @@ def test_an_extension_that_changes_the_meaning_is_refused(header: dict[str, Any]
     ],
     ids=lambda token: token[:24] or "empty",
 )
-def test_a_malformed_token_is_refused_as_one(token: str) -> None:
+def test_a_malformed_jwt_is_refused_as_malformed(token: str) -> None:
     with pytest.raises(MalformedJWT):
         jwt.verify(token.encode(), SECRET)
 
@@ -137,24 +137,24 @@ def test_a_malformed_token_is_refused_as_one(token: str) -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just("alg"), inner),
     )
 )
-def test_any_other_header_is_refused_with_a_session_error(header: Any) -> None:
+def test_any_other_header_of_a_jwt_is_refused_with_a_session_error(header: Any) -> None:
     with pytest.raises(SessionError):
         jwt.verify(forge(header).encode(), SECRET)
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_refused_with_a_session_error(token: bytes) -> None:
+def test_any_bytes_as_a_jwt_are_refused_with_a_session_error(token: bytes) -> None:
     with pytest.raises(SessionError):
         jwt.verify(token, SECRET)
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-def test_vector(vector: dict[str, Any]) -> None:
+def test_each_published_jws_vector_verifies_or_is_refused(vector: dict[str, Any]) -> None:
     expected = vector["payload"].encode() if vector["valid"] else None
     assert verify(vector["token"], decoded(vector["key"])) == expected
 
 
-def test_there_is_one_spelling_of_a_signature() -> None:
+def test_there_is_one_spelling_of_the_signature_of_a_jwt() -> None:
     start, dot, signature = forge(HEADER).rpartition(".")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     same = [last for last in alphabet if decoded(signature[:-1] + last) == decoded(signature)]
@@ -164,7 +164,7 @@ def test_there_is_one_spelling_of_a_signature() -> None:
 
 
 @pytest.mark.parametrize("size", range(1, 7))
-def test_there_is_one_spelling_of_a_payload(size: int) -> None:
+def test_there_is_one_spelling_of_the_payload_of_a_jwt(size: int) -> None:
     header = base64url(json.dumps(HEADER).encode())
     payload = base64url(b"x" * size)
     accepted = []
@@ -178,7 +178,7 @@ def test_there_is_one_spelling_of_a_payload(size: int) -> None:
     assert accepted == [payload[-1]]
 
 
-class TestOrder:
+class TestOrderOfJwtChecks:
     """The signature is verified before anything that an attacker chose reaches a parser."""
 
     @pytest.fixture
@@ -236,7 +236,7 @@ class TestOrder:
         assert "_decode" not in parsed
 
 
-class TestOtherLibraries:
+class TestOtherJwtLibraries:
     """PyJWT, which the proxy uses, and joserfc agree with djsession on every token.
 
     djsession is stricter in three respects, since the proxy never writes such tokens: it accepts
@@ -281,7 +281,7 @@ class TestOtherLibraries:
         return isinstance(header, dict) and ("crit" in header or "b64" in header)
 
     @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9), max_size=4))
-    def test_they_verify_what_is_signed_here(self, session: dict[str, Any]) -> None:
+    def test_other_libraries_verify_what_is_signed_here(self, session: dict[str, Any]) -> None:
         key = self.LONG_KEY
         payload = json.dumps({**session, "exp": FUTURE}).encode()
         token = jwt.sign(payload, key.encode())
@@ -289,7 +289,7 @@ class TestOtherLibraries:
         assert self.joserfc(token, key.encode()) == payload
 
     @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9), max_size=4))
-    def test_what_they_sign_verifies_here(self, session: dict[str, Any]) -> None:
+    def test_what_other_libraries_sign_verifies_here(self, session: dict[str, Any]) -> None:
         pyjwt = pytest.importorskip("jwt")
         pytest.importorskip("joserfc")
         from joserfc import jwt as jose
@@ -304,7 +304,7 @@ class TestOtherLibraries:
             assert loads(token, self.LONG_KEY) == claims
 
     @given(st.data())
-    def test_they_agree_on_changed_tokens(self, data: st.DataObject) -> None:
+    def test_other_libraries_agree_on_changed_tokens(self, data: st.DataObject) -> None:
         key = self.LONG_KEY.encode()
         token = jwt.sign(data.draw(st.binary(max_size=12)), key)
         alphabet = st.sampled_from("ABQgwxyz0189-_+/=. \n!")
@@ -330,13 +330,13 @@ class TestOtherLibraries:
     )
 
     @pytest.mark.parametrize("header", HEADERS, ids=repr)
-    def test_they_agree_on_signed_headers(self, header: Any) -> None:
+    def test_other_libraries_agree_on_signed_headers(self, header: Any) -> None:
         for payload, digest in product((b"{}", b"", b"\xff"), ("sha256", "sha384", "sha512")):
             token = forge(header, payload, self.LONG_KEY, digest)
             self.compare(token, self.LONG_KEY.encode())
 
     @given(st.text(st.sampled_from("AEIMQUYcgkosw048BbQz-_+/= \n."), max_size=9))
-    def test_they_agree_on_signed_payloads(self, payload: str) -> None:
+    def test_other_libraries_agree_on_signed_payloads(self, payload: str) -> None:
         assume("." not in payload)
         key = self.LONG_KEY.encode()
         signed = f"{base64url(json.dumps(HEADER).encode())}.{payload}"
@@ -344,7 +344,7 @@ class TestOtherLibraries:
         self.compare(f"{signed}.{signature}", key)
 
     @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-    def test_they_agree_on_the_vectors(self, vector: dict[str, Any]) -> None:
+    def test_other_libraries_agree_on_the_vectors(self, vector: dict[str, Any]) -> None:
         key = decoded(vector["key"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about short keys

@@ -23,12 +23,12 @@ from tests.helpers.sessions import KEY, OTHER_KEY
         ("a" * 1000, ("a" * 1000,)),
     ],
 )
-def test_one_key_or_several(given: Any, expected: tuple[str, ...]) -> None:
+def test_the_secret_key_may_be_one_key_or_several(given: Any, expected: tuple[str, ...]) -> None:
     assert check_secret_keys(given) == expected
 
 
 @pytest.mark.parametrize("key", [None, "", [], (), [""], [KEY, ""], ["", KEY]])
-def test_no_key_is_an_error_that_says_where_to_set_it(key: Any) -> None:
+def test_a_missing_key_is_an_error_that_says_where_to_set_it(key: Any) -> None:
     with pytest.raises(ConfigurationError, match="set DJAODJIN_SECRET_KEY"):
         check_secret_keys(key)
 
@@ -66,6 +66,6 @@ def test_a_generated_key_consists_of_letters_and_digits() -> None:
     assert set("".join(keys)) == set(string.ascii_letters + string.digits)
 
 
-def test_a_generated_key_works() -> None:
+def test_a_generated_key_encodes_and_decodes() -> None:
     codec = SessionCodec(generate_key())
     assert codec.loads(codec.dumps({"username": "xia"})).username == "xia"

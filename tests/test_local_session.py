@@ -47,15 +47,15 @@ def merged(store: Store, session: dict[str, Any] | None = None) -> MergedSession
     return MergedSession(Session(proxied), local_part(store, proxied))
 
 
-class TestOwner:
+class TestOwnerOfALocalSession:
     """A local session belongs to one user."""
 
-    def test_the_owner_finds_it_again(self) -> None:
+    def test_the_owner_finds_the_local_session_again(self) -> None:
         store = Store({OWNER: "xia", "cart": [1]})
         assert local_part(store, XIA).open() is store.stored
         assert store.news == []
 
-    def test_a_visitor_finds_it_again(self) -> None:
+    def test_a_visitor_finds_the_local_session_again(self) -> None:
         store = Store({"cart": [1]})
         assert local_part(store, VISITOR).open() is store.stored
 
@@ -101,7 +101,7 @@ class TestOwner:
         store = Store({OWNER: "xia"})
         assert local_part(store, XIA).open() is store.stored
 
-    def test_it_is_opened_once(self) -> None:
+    def test_the_local_session_is_opened_once(self) -> None:
         for stored in ({OWNER: "xia", "a": 1}, {OWNER: "dana"}):
             store = Store(stored)
             part = local_part(store, XIA)
@@ -109,7 +109,7 @@ class TestOwner:
             assert store.opened == 1
             assert len(store.news) <= 1
 
-    def test_nothing_is_opened_unasked(self) -> None:
+    def test_the_local_session_is_not_opened_unasked(self) -> None:
         store = Store()
         part = local_part(store, XIA)
         assert not part.is_open
@@ -117,12 +117,12 @@ class TestOwner:
         part.open()
         assert part.is_open
 
-    def test_reading_does_not_bind_it(self) -> None:
+    def test_reading_does_not_bind_the_local_session(self) -> None:
         store = Store()
         assert local_part(store, XIA).open() == {}
         assert store.news == [{}]
 
-    def test_writing_binds_it_to_its_owner(self) -> None:
+    def test_writing_binds_the_local_session_to_its_owner(self) -> None:
         store = Store()
         local_part(store, XIA).bind()["a"] = 1
         local_part(store, VISITOR).bind()["a"] = 1
@@ -137,12 +137,14 @@ class TestOwner:
         assert other == {OWNER: "dana", "a": 1}
 
 
-class TestRefusal:
+class TestLocalSessionOfARefusedRequest:
     """A request that the gate refused reads nothing and writes nothing."""
 
     @pytest.mark.parametrize("stored", [{OWNER: "xia", "cart": [1]}, {"cart": [1]}])
     @pytest.mark.parametrize("session", [XIA, {}])
-    def test_nothing_is_read(self, stored: dict[str, Any], session: dict[str, Any]) -> None:
+    def test_a_refused_request_reads_nothing(
+        self, stored: dict[str, Any], session: dict[str, Any]
+    ) -> None:
         store = Store(dict(stored))
         part = local_part(store, session, is_refused=True)
         assert part.is_refused
@@ -151,7 +153,7 @@ class TestRefusal:
         assert store.opened == 0
         assert store.stored == stored
 
-    def test_what_was_open_is_forgotten(self) -> None:
+    def test_what_was_open_before_a_refusal_is_forgotten(self) -> None:
         store = Store({"cart": [1]})
         part = local_part(store, {})
         assert part.open() == {"cart": [1]}
@@ -257,7 +259,7 @@ class TestMergedSession:
         assert store.stored == {}
         assert store.news == [{}]
 
-    def test_it_is_cleared_of_what_is_local(self) -> None:
+    def test_clear_removes_what_is_local(self) -> None:
         store = Store({OWNER: "xia", "a": 1})
         session = merged(store)
         assert session.popitem() == ("a", 1)
@@ -271,7 +273,7 @@ class TestMergedSession:
         assert session["username"] == "xia"
 
     @pytest.mark.parametrize("flags", [{}, {"_permanent": True}])
-    def test_without_the_last_key_it_does_not_keep_its_owner(self, flags: dict[str, Any]) -> None:
+    def test_taking_out_the_last_key_removes_the_owner(self, flags: dict[str, Any]) -> None:
         store = Store({OWNER: "xia", "a": 1, "b": 2, **flags})
         session = merged(store)
         del session["b"]
@@ -291,11 +293,11 @@ class TestMergedSession:
         assert store.stored == {OWNER: "xia", "b": 2}
 
 
-class TestNames:
+class TestNamesThatFrameworksReserve:
     """Names with an underscore in front belong to the frameworks."""
 
     @pytest.mark.parametrize("key", ["_auth_user_id", "_permanent", "_flashes", "_csrft_", "_"])
-    def test_the_proxy_cannot_set_one(self, key: str) -> None:
+    def test_the_proxy_cannot_set_a_reserved_name(self, key: str) -> None:
         sent = Session({key: "sent", "plain": 1})
         assert not is_proxied(sent, key)
         assert not is_read_only(sent, key)
@@ -314,5 +316,5 @@ class TestNames:
         assert not is_read_only(sent, "other")
 
     @pytest.mark.parametrize("key", [*sorted(PROXIED_KEYS), OWNER])
-    def test_some_are_read_only_whatever_it_sent(self, key: str) -> None:
+    def test_names_of_the_proxy_are_read_only_whatever_it_sent(self, key: str) -> None:
         assert is_read_only(Session(), key)

@@ -48,7 +48,7 @@ def reported(text: str, path: Path, heading: str) -> list[str]:
 
 
 @pytest.mark.parametrize("target", sorted(set(MOVED.values())))
-def test_every_name_that_is_written_can_be_imported(target: str) -> None:
+def test_every_name_that_migrate_writes_can_be_imported(target: str) -> None:
     pytest.importorskip(target.split(".")[1])
     if "authentication" in target:
         pytest.importorskip("rest_framework")
@@ -152,7 +152,7 @@ IMPORTS = [
 
 @pytest.mark.parametrize(("before", "after"), IMPORTS)
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
-def test_imports(before: str, after: str, end: str, tmp_path: Path) -> None:
+def test_migrate_rewrites_imports(before: str, after: str, end: str, tmp_path: Path) -> None:
     after = after.replace("import *", "import SessionMiddleware")
     newline = end or "\n"
     before, after = (text.replace("\n", newline) + end for text in (before, after))
@@ -189,7 +189,7 @@ LEFT_ALONE = [
 
 
 @pytest.mark.parametrize("text", LEFT_ALONE)
-def test_names_that_djsession_does_not_have_are_left(text: str, tmp_path: Path) -> None:
+def test_migrate_leaves_names_that_djsession_does_not_have(text: str, tmp_path: Path) -> None:
     assert rewritten(text, tmp_path) == text
 
 
@@ -225,7 +225,7 @@ LAYOUTS = st.sampled_from(
     st.sampled_from(["", "if True:\n\t", "if True: ", "a = 'ü'; "]),
 )
 @example([("AccountMixin", ""), ("BeforeMixin", "")], ("", ", ", ""), "\r", "", "a = 'ü'; ")
-def test_any_import_of_names_still_imports_them(
+def test_any_import_that_migrate_rewrites_imports_the_same_names(
     tmp_path_factory: pytest.TempPathFactory,
     names: list[tuple[str, str]],
     layout: tuple[str, str, str],
@@ -262,14 +262,14 @@ def test_any_import_of_names_still_imports_them(
     assert set("\r\n") & set(after) == set(newline)
 
 
-class TestStrings:
+class TestMigrateStrings:
     @pytest.mark.parametrize("quoted", ["'{}'", '"{}"', "u'{}'", "r'''{}'''", "('{}')"])
-    def test_dotted_names_in_settings(self, quoted: str, tmp_path: Path) -> None:
+    def test_dotted_names_in_settings_are_rewritten(self, quoted: str, tmp_path: Path) -> None:
         for old, new in MOVED.items():
             text = f"X = {{'ü': [1, {quoted}]}}  # why\n"
             assert rewritten(text.replace("{}", old), tmp_path) == text.replace("{}", new)
 
-    def test_those_in_templates(self, tmp_path: Path) -> None:
+    def test_dotted_names_in_templates_are_rewritten(self, tmp_path: Path) -> None:
         text = (
             f"{{% load deployutils_prefixtags %}}\r\n<p>ü {OLD}.mixins.AccountMixin, {OLD}.x.y\r\n"
         )
@@ -278,7 +278,7 @@ class TestStrings:
             assert rewritten(text, tmp_path, name) == after
 
 
-class TestInstalledApps:
+class TestMigrateInstalledApps:
     @pytest.mark.parametrize(
         ("before", "after"),
         [
@@ -312,7 +312,7 @@ class TestInstalledApps:
         assert reported(text, tmp_path, "Add 'djsession.django'") == [f"1: {OLD}"]
 
 
-class TestLogging:
+class TestMigrateLogging:
     def test_the_logger_is_configured_as_that_of_deployutils(self, tmp_path: Path) -> None:
         before = (
             "LOGGING = {'version': 1, 'loggers': {\n"
@@ -340,7 +340,9 @@ class TestLogging:
             (f"{{'{OLD}.mockup.urls': {{}}}}", f"{{'{OLD}.mockup.urls': {{}}}}"),
         ],
     )
-    def test_wherever_it_stands(self, before: str, after: str, tmp_path: Path) -> None:
+    def test_the_logger_is_renamed_wherever_it_stands(
+        self, before: str, after: str, tmp_path: Path
+    ) -> None:
         assert rewritten(f"X = {{'loggers': {before}}}", tmp_path) == f"X = {{'loggers': {after}}}"
 
     def test_the_level_debug_is_reported(self, tmp_path: Path) -> None:
@@ -359,7 +361,7 @@ class TestLogging:
         assert lines == ["1: deployutils", f"2: {OLD}.middleware"]
 
 
-class TestReport:
+class TestMigrateReport:
     @pytest.mark.parametrize(
         ("text", "heading", "line"),
         [
@@ -432,7 +434,7 @@ class TestReport:
             ),
         ],
     )
-    def test_what_is_not_changed_and_why(
+    def test_the_report_says_what_is_not_changed_and_why(
         self, text: str, heading: str, line: str, tmp_path: Path
     ) -> None:
         assert reported(text, tmp_path, heading) == [line]
@@ -454,7 +456,7 @@ class TestReport:
     def test_what_works_as_it_is_has_no_report(self, text: str, tmp_path: Path) -> None:
         assert report(text, tmp_path) == {}
 
-    def test_names_in_templates_and_other_files(self, tmp_path: Path) -> None:
+    def test_the_report_lists_names_in_templates_and_other_files(self, tmp_path: Path) -> None:
         text = f"<p>\n{{% load deployutils_prefixtags %}}{OLD}.themes.x"
         found = report(text, tmp_path, "a.html")
         lines = [line.rpartition("a.html:")[2] for lines in found.values() for line in lines]
@@ -468,7 +470,7 @@ class TestReport:
         (tmp_path / "settings.py").write_text("DJAODJIN_SECRET_KEY = 's3cret'\n")
         assert "s3cret" not in migrate(tmp_path).as_text()
 
-    def test_the_lines_are_those_of_the_written_file(self, tmp_path: Path) -> None:
+    def test_line_numbers_are_those_of_the_written_file(self, tmp_path: Path) -> None:
         (tmp_path / "a.py").write_text(
             f"from {OLD}.mixins import AccountMixin, BeforeMixin\nMIDDLEWARE_CLASSES = ()\n"
         )
@@ -499,7 +501,7 @@ TEXT = f"X = '{OLD}.mockup.urls'\n"
 AFTER = f"X = '{NEW}.mockup.urls'\n"
 
 
-class TestFiles:
+class TestMigrateFiles:
     def test_nothing_is_written_without_being_asked(self, tmp_path: Path) -> None:
         (tmp_path / "a.py").write_text(TEXT)
         found = migrate(tmp_path)
@@ -507,7 +509,7 @@ class TestFiles:
         assert (tmp_path / "a.py").read_text() == TEXT
         assert not found.is_complete
 
-    def test_one_file(self, tmp_path: Path) -> None:
+    def test_one_file_is_migrated(self, tmp_path: Path) -> None:
         for name in ("a.py", "b.py"):
             (tmp_path / name).write_text(TEXT)
         assert migrate(tmp_path / "a.py", write=True).is_complete
@@ -515,7 +517,7 @@ class TestFiles:
         assert (tmp_path / "b.py").read_text() == TEXT
 
     @pytest.mark.parametrize("mode", [0o755, 0o640, 0o600])
-    def test_the_mode_stays(self, mode: int, tmp_path: Path) -> None:
+    def test_the_mode_of_a_file_stays(self, mode: int, tmp_path: Path) -> None:
         file = tmp_path / "a.py"
         file.write_text(TEXT)
         file.chmod(mode)
@@ -597,7 +599,9 @@ class TestFiles:
         assert (tmp_path / "bad.py").read_bytes() == data
         assert (tmp_path / "good.py").read_text() == AFTER
 
-    def test_one_that_does_not_name_deployutils_is_of_no_interest(self, tmp_path: Path) -> None:
+    def test_a_file_that_does_not_name_deployutils_is_not_read_further(
+        self, tmp_path: Path
+    ) -> None:
         (tmp_path / "bad.py").write_bytes(b"print 'x'")
         (tmp_path / "bad.html").write_bytes(b"\xff")
         (tmp_path / "picture.png").write_bytes(b"\xff deployutils.apps.django.mixins.AccountMixin")
@@ -650,14 +654,16 @@ class TestFiles:
         rewritten(r"X = '\d'; X is 1", tmp_path)
         assert not recwarn.list
 
-    def test_nothing_is_executed(self, tmp_path: Path) -> None:
+    def test_nothing_of_the_project_is_executed(self, tmp_path: Path) -> None:
         text = f"{TEXT}raise SystemExit(open({str(tmp_path / 'x')!r}, 'w'))\n"
         rewritten(text, tmp_path)
         assert not (tmp_path / "x").exists()
 
 
-class TestCommand:
-    def test_exit_codes(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+class TestMigrateCommand:
+    def test_the_exit_code_says_whether_something_is_left(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         (tmp_path / "a.py").write_text(TEXT)
         path = str(tmp_path)
         assert cli.main(["migrate", path]) == 1
@@ -673,7 +679,7 @@ class TestCommand:
         assert stop.value.code == 2
         assert "does not exist" in capsys.readouterr().err
 
-    def test_any_terminal_can_show_it(self, tmp_path: Path) -> None:
+    def test_any_terminal_can_show_the_report(self, tmp_path: Path) -> None:
         (tmp_path / "a.py").write_text(f"# ü\n{TEXT}", encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-m", "djsession", "migrate", str(tmp_path)],
@@ -685,7 +691,7 @@ class TestCommand:
         assert b" # \\xfc\n" in done.stdout
 
 
-def test_no_framework_is_imported() -> None:
+def test_migrate_imports_no_framework() -> None:
     code = "import sys, djsession.migrate; print(*{name.partition('.')[0] for name in sys.modules})"
     done: Any = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

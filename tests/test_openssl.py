@@ -42,14 +42,14 @@ def test_a_fixed_vector_derives_the_key_and_iv_that_openssl_prints() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 330, 6000])
-def test_the_openssl_command_reads_what_it_writes(size: int) -> None:
+def test_the_openssl_command_reads_what_djsession_writes(size: int) -> None:
     plaintext = b"x" * size
     token = b64encode(openssl.encrypt(plaintext, PASSPHRASE))
     assert _openssl("-d", "-md", "md5", "-a", "-A", data=token) == plaintext
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 330, 6000])
-def test_it_reads_what_the_openssl_command_writes(size: int) -> None:
+def test_djsession_reads_what_the_openssl_command_writes(size: int) -> None:
     plaintext = b"x" * size
     token = _openssl("-md", "md5", "-a", "-A", data=plaintext)
     assert _open(b64decode(token)) == plaintext
@@ -61,12 +61,12 @@ def test_a_key_derived_with_sha_256_does_not_open() -> None:
 
 
 @given(st.binary(max_size=200), st.binary(min_size=1, max_size=40))
-def test_what_was_encrypted_decrypts(plaintext: bytes, passphrase: bytes) -> None:
+def test_what_was_encrypted_in_a_container_decrypts(plaintext: bytes, passphrase: bytes) -> None:
     salt, ciphertext = openssl.split(openssl.encrypt(plaintext, passphrase))
     assert openssl.unpad(openssl.decrypt(salt, ciphertext, passphrase)) == plaintext
 
 
-def test_the_salt_is_fresh_each_time() -> None:
+def test_the_salt_of_a_container_is_fresh_each_time() -> None:
     assert openssl.encrypt(b"", PASSPHRASE) != openssl.encrypt(b"", PASSPHRASE)
 
 
@@ -74,7 +74,7 @@ def test_the_salt_is_fresh_each_time() -> None:
     "container",
     [b"", b"Salted_", b"Salted__", b"Salted__1234567", b"salted__12345678" + bytes(16), bytes(48)],
 )
-def test_without_the_header_it_is_refused(container: bytes) -> None:
+def test_a_container_without_the_header_is_refused(container: bytes) -> None:
     with pytest.raises(InvalidContainer):
         openssl.split(container)
 

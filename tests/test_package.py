@@ -11,7 +11,7 @@ import djsession
 from tests.helpers.commands import ROOT, environment
 
 
-def test_importing_it_imports_no_framework_and_no_optional_package() -> None:
+def test_importing_djsession_imports_no_framework_and_no_optional_package() -> None:
     code = "import sys, djsession; print(*{name.partition('.')[0] for name in sys.modules})"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
@@ -28,7 +28,7 @@ def test_every_public_name_exists_and_is_documented() -> None:
         assert getattr(djsession, name).__doc__
 
 
-def test_it_is_typed() -> None:
+def test_the_package_is_typed() -> None:
     assert (Path(djsession.__file__).parent / "py.typed").exists()
 
 

@@ -9,7 +9,7 @@ from djsession.paths import OpenPaths
 
 @pytest.mark.parametrize("path", ["/login", "/login/", "/login/x", "/login/x/y"])
 @pytest.mark.parametrize("entry", ["/login", "/login/"])
-def test_an_entry_opens_itself_and_what_is_below(path: str, entry: str) -> None:
+def test_an_entry_opens_its_own_path_and_what_is_below(path: str, entry: str) -> None:
     assert path in OpenPaths([entry])
 
 
@@ -18,12 +18,12 @@ def test_an_entry_opens_itself_and_what_is_below(path: str, entry: str) -> None:
     ["/login-admin", "/loginx", "/login;x", "/Login", "/log", "/", "", "/x/login", "login", "*"],
 )
 @pytest.mark.parametrize("entry", ["/login", "/login/"])
-def test_an_entry_opens_nothing_else(path: str, entry: str) -> None:
+def test_an_entry_opens_no_other_path(path: str, entry: str) -> None:
     assert path not in OpenPaths([entry])
 
 
 @pytest.mark.parametrize("path", ["/", "", "/x", "//", "*"])
-def test_without_entries_nothing_is_open(path: str) -> None:
+def test_without_entries_no_path_is_open(path: str) -> None:
     assert path not in OpenPaths([])
 
 
@@ -38,7 +38,7 @@ def test_the_home_page_needs_its_own_entry() -> None:
     assert "/" not in OpenPaths(["/static/", "/login"])
 
 
-def test_several_entries() -> None:
+def test_several_entries_open_their_paths() -> None:
     paths = OpenPaths(["/login", "/a/b", "/static"])
     assert "/static/a.css" in paths
     assert "/a/b/c" in paths
@@ -103,7 +103,7 @@ def test_a_path_that_can_be_read_in_two_ways_matches_nothing(path: str) -> None:
         "/static/😀",
     ],
 )
-def test_a_path_with_one_reading_matches(path: str) -> None:
+def test_a_path_with_one_reading_matches_an_entry(path: str) -> None:
     assert path in OpenPaths(["/static"])
 
 
@@ -116,7 +116,7 @@ def test_an_entry_may_be_outside_ascii() -> None:
 
 
 @pytest.mark.parametrize("path", [None, b"/static/x", 1, ["/static"]])
-def test_only_text_matches(path: object) -> None:
+def test_only_text_matches_an_entry(path: object) -> None:
     assert path not in OpenPaths(["/static"])
 
 

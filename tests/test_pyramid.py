@@ -105,8 +105,8 @@ class Browser:
         return self.answer.json["value"]
 
 
-class TestGate:
-    def test_a_session_is_the_requests(self) -> None:
+class TestPyramidGate:
+    def test_a_session_is_request_djsession(self) -> None:
         assert make_app().get("/me", headers=cookie()).json == {"username": "xia", "session": XIA}
 
     @pytest.mark.parametrize("root", ["/secret", "/", "", "/\xff"])
@@ -139,7 +139,9 @@ class TestGate:
         "path", ["/me", "/nowhere", "/static/cookie-first-visit.json", "/get/a", "/"]
     )
     @pytest.mark.parametrize("token", ["", "garbage", dumps(XIA, OTHER_KEY)])
-    def test_all_others_are_refused_before_routing(self, path: str, token: str) -> None:
+    def test_requests_without_a_session_are_refused_before_routing(
+        self, path: str, token: str
+    ) -> None:
         ran = []
 
         def watching(config: Configurator) -> None:
@@ -232,7 +234,7 @@ class TestGate:
             logging.WARNING
         ]
 
-    def test_explicit_tweens_work(self) -> None:
+    def test_explicit_tweens_with_the_gate_work(self) -> None:
         tweens = "pyramid.tweens.excview_tween_factory\ndjsession.pyramid.tween_factory"
         app = make_app(**{"pyramid.tweens": tweens})
         assert app.get("/me", headers=cookie()).json["username"] == "xia"
@@ -274,7 +276,7 @@ def with_subrequests(config: Configurator) -> None:
     config.add_view(answer, route_name="subrequest")
 
 
-class TestSubrequests:
+class TestPyramidSubrequests:
     def test_a_new_request_has_no_session(self) -> None:
         app = make_app(with_subrequests)
         answer = app.get("/subrequest/blank?to=/me", headers=cookie())
@@ -414,11 +416,11 @@ def with_responses(config: Configurator) -> None:
     config.add_exception_view(lambda request: Response("oh", 500), context=Exception)
 
 
-class TestCaching:
+class TestPyramidCaching:
     """What a shared cache in front of the application learns from each kind of response."""
 
     @pytest.mark.parametrize(("path", "headers", "status", "signed_in", "visitor"), RESPONSES)
-    def test_every_kind_of_response(
+    def test_every_kind_of_response_has_the_caching_headers(
         self,
         path: str,
         headers: dict[str, str],
@@ -520,8 +522,8 @@ def walk(error: BaseException) -> Iterator[TracebackType]:
         entry = entry.tb_next
 
 
-class TestSettings:
-    def test_lists_are_in_pyramids_way(self) -> None:
+class TestPyramidSettings:
+    def test_lists_in_ini_files_are_split_as_pyramid_does(self) -> None:
         keys = f"{OTHER_KEY}\n   {KEY}"
         app = make_app(**{"djsession.secret_key": keys, "djsession.max_token_size": "1000"})
         for key in (KEY, OTHER_KEY):
@@ -532,7 +534,9 @@ class TestSettings:
         app = make_app(**{"djsession.secret_key": keys, "djsession.max_token_size": "1000"})
         app.get("/me", headers=cookie({**XIA, "bio": "x" * 900}), status=403)
 
-    def test_the_environment_fills_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_environment_fills_in_missing_settings(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("DJAODJIN_SECRET_KEY", OTHER_KEY)
         app = make_app(**{"djsession.secret_key": None})
         app.get("/me", headers=cookie(XIA, OTHER_KEY))
@@ -545,7 +549,7 @@ class TestSettings:
         app.get("/me", headers=cookie(XIA, OTHER_KEY))
         app.get("/me", headers=cookie(), status=403)
 
-    def test_two_directives_conflict(self) -> None:
+    def test_two_add_djsession_directives_conflict(self) -> None:
         def twice(config: Configurator) -> None:
             for key in (KEY, OTHER_KEY):
                 config.add_djsession(secret_key=key)
@@ -574,7 +578,9 @@ class TestSettings:
             ({"djsession.local_cookie_samesite": "None"}, "set local_cookie_secure = true"),
         ],
     )
-    def test_a_wrong_setting_stops_it(self, settings: dict[str, Any], said: str) -> None:
+    def test_a_wrong_setting_stops_the_application(
+        self, settings: dict[str, Any], said: str
+    ) -> None:
         with pytest.raises(ConfigurationError, match=said):
             make_app(**settings)
 
@@ -607,7 +613,7 @@ class TestSettings:
         ],
         ids=range(8),
     )
-    def test_its_traceback_does_not_show_the_key(
+    def test_the_traceback_of_a_wrong_setting_does_not_show_the_key(
         self, settings: dict[str, str], options: dict[str, Any]
     ) -> None:
         config = Configurator(settings=settings)
@@ -693,8 +699,8 @@ def included_before(config: Configurator, own: Configure) -> None:
 INSTALLATIONS = [after, before, committed_before, included_after, included_before]
 
 
-class TestSession:
-    def test_it_is_an_isession(self) -> None:
+class TestPyramidSession:
+    def test_request_session_is_an_isession(self) -> None:
         request = Request.blank("/")
         request.registry = make_wsgi_app().registry
         session = PyramidSession(Session(XIA), request)
@@ -801,7 +807,7 @@ class TestSession:
         assert browser.get("/csrf/x") == token
         assert browser.get("/newcsrf/x") != token
 
-    def test_mutable_values_are_kept_when_marked(self) -> None:
+    def test_nested_changes_are_kept_when_marked(self) -> None:
         def nested(config: Configurator) -> None:
             def append(request: Request) -> Any:
                 request.session.setdefault("list", []).append(1)
@@ -877,8 +883,8 @@ class Root:
 PERMISSIONS = ["manage", "contribute", "learn", "be dana", "enter", "look"]
 
 
-class TestSecurity:
-    def test_it_is_a_security_policy(self) -> None:
+class TestPyramidSecurity:
+    def test_the_policy_is_a_security_policy(self) -> None:
         assert verifyObject(ISecurityPolicy, SecurityPolicy())
 
     @pytest.mark.parametrize(
@@ -944,7 +950,7 @@ class TestSecurity:
         )
         assert principals_of(session)[2:] == ["x", "role:role", "role:plan"]
 
-    def test_identity_and_userid(self) -> None:
+    def test_identity_and_userid_are_those_of_the_session(self) -> None:
         seen: list[Any] = []
 
         def looking(config: Configurator) -> None:
@@ -1004,7 +1010,9 @@ class TestSecurity:
             ({"djsession_plan": "basic", "djsession_role": "contributor"}, XIA, 404),
         ],
     )
-    def test_view_predicates(self, predicate: dict[str, Any], session: Any, code: int) -> None:
+    def test_view_predicates_require_roles_and_plans(
+        self, predicate: dict[str, Any], session: Any, code: int
+    ) -> None:
         def viewed(config: Configurator) -> None:
             config.add_route("view", "/view")
             config.add_view(lambda request: Response("yes"), route_name="view", **predicate)
@@ -1013,7 +1021,9 @@ class TestSecurity:
 
     @pytest.mark.parametrize("value", ["", [], [1], [""]])
     @pytest.mark.parametrize("predicate", ["djsession_role", "djsession_plan"])
-    def test_a_predicate_needs_a_name(self, predicate: str, value: Any) -> None:
+    def test_a_predicate_without_a_role_or_plan_is_an_error(
+        self, predicate: str, value: Any
+    ) -> None:
         def viewed(config: Configurator) -> None:
             config.add_route("view", "/view")
             config.add_view(lambda request: None, route_name="view", **{predicate: value})
@@ -1025,7 +1035,7 @@ class TestSecurity:
 LOCAL = {"REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost"}
 
 
-class TestMockups:
+class TestPyramidMockups:
     def make(
         self,
         tmp_path: Path,
@@ -1043,7 +1053,7 @@ class TestMockups:
         app.extra_environ.update(LOCAL)
         return app
 
-    def test_one_can_sign_in(self, tmp_path: Path) -> None:
+    def test_one_can_sign_in_at_the_mockup_login(self, tmp_path: Path) -> None:
         app = self.make(tmp_path)
         answer = app.get("/me", headers={"Accept": "text/html"}, status=303)
         assert answer.headers["Location"].endswith("/login/?next=%2Fme")
@@ -1066,7 +1076,9 @@ class TestMockups:
             {"HTTP_X_FORWARDED_FOR": "192.0.2.1"},
         ],
     )
-    def test_they_answer_this_machine_only(self, environ: dict[str, str], tmp_path: Path) -> None:
+    def test_mockups_answer_this_machine_only(
+        self, environ: dict[str, str], tmp_path: Path
+    ) -> None:
         app = self.make(tmp_path)
         for path in ("/login/", "/me"):
             app.get(path, headers=cookie(), status=[200])
@@ -1106,13 +1118,15 @@ class TestMockups:
             "djsession.mockup_without_debug",
         ],
     )
-    def test_each_development_setting_switches_them_on(self, switch: str, tmp_path: Path) -> None:
+    def test_each_development_setting_switches_mockups_on(
+        self, switch: str, tmp_path: Path
+    ) -> None:
         assert "xia" in self.make(tmp_path, switch=switch).get("/login/")
 
     @pytest.mark.parametrize(
         "settings", [{}, {"pyramid.debug_all": "false"}, {"djsession.mockup_without_debug": "0"}]
     )
-    def test_without_one_they_are_off(
+    def test_without_a_development_setting_mockups_are_off(
         self, settings: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         app = self.make(tmp_path, switch=None, **settings)
@@ -1132,7 +1146,7 @@ class TestMockups:
 
 
 @pytest.mark.parametrize("install", [after, before])
-def test_it_works_with_the_debug_toolbar(install: Install, tmp_path: Path) -> None:
+def test_pyramid_works_with_the_debug_toolbar(install: Install, tmp_path: Path) -> None:
     pytest.importorskip("pyramid_debugtoolbar")
     path = tmp_path / "sessions.yaml"
     path.write_text("xia: {}\n")
@@ -1158,7 +1172,7 @@ def test_it_works_with_the_debug_toolbar(install: Install, tmp_path: Path) -> No
     app.post_json("/api/auth", {"username": "xia", "password": ""}, status=201)
 
 
-class TestExample:
+class TestPyramidExample:
     APP = "examples.pyramid_app:main({})"
 
     @pytest.mark.server
@@ -1191,7 +1205,7 @@ class TestExample:
             assert body == b"This page is not for you.\n"
 
     @pytest.mark.server
-    def test_it_refuses_without_a_session_and_keeps_visits_apart(
+    def test_the_example_refuses_without_a_session_and_keeps_visits_apart(
         self, serve: Callable[..., int]
     ) -> None:
         port = serve(

@@ -205,18 +205,18 @@ def site() -> Site:
     return Site()
 
 
-def test_the_store_is_a_session_factory_of_pyramid() -> None:
+def test_the_store_of_these_tests_is_a_session_factory_of_pyramid() -> None:
     assert verifyObject(ISession, StoredSession(Store(), Request.blank("/")))
 
 
-class TestOthersData:
+class TestPyramidStoreOfAnotherUser:
     @pytest.mark.parametrize(
         "path",
         ["/get?key=cart", "/set?value=8", "/clear", "/invalidate", "/flash", "/pop", "/csrf"]
         + ["/untouched", "/nowhere"],
     )
     @pytest.mark.parametrize("headers", WITHOUT_SESSION.values(), ids=WITHOUT_SESSION)
-    def test_a_refused_request_leaves_it_alone(
+    def test_a_refused_request_leaves_stored_data_alone(
         self, path: str, headers: dict[str, str], site: Site
     ) -> None:
         id = site.id_with_cart(XIA, "7")
@@ -228,7 +228,7 @@ class TestOthersData:
         assert site.cart(XIA, id) == "7"
 
     @pytest.mark.parametrize("headers", WITHOUT_SESSION.values(), ids=WITHOUT_SESSION)
-    def test_a_visitor_leaves_it_alone(self, headers: dict[str, str], site: Site) -> None:
+    def test_a_visitor_leaves_stored_data_alone(self, headers: dict[str, str], site: Site) -> None:
         id = site.id_with_cart(XIA, "7")
         before = site.snapshot()
         for path in ("/open/untouched", "/open/get?key=cart", "/open/nowhere"):
@@ -256,7 +256,7 @@ class TestOthersData:
         assert site.cart(XIA, danas) is None
 
     @pytest.mark.parametrize("other", [DANA, {}, None], ids=["dana", "visitor", "nobody"])
-    def test_a_store_renews_it_for_its_owner_only(
+    def test_a_store_renews_a_session_for_its_owner_only(
         self, other: dict[str, Any] | None, site: Site
     ) -> None:
         site.store.renews = True
@@ -283,7 +283,7 @@ class TestOthersData:
         assert new_id(site.get("/flash", XIA, id)) == id
 
 
-class TestPlantedIds:
+class TestPyramidStoreWithPlantedIds:
     """An attacker knows the id of a session and puts it into somebody's browser."""
 
     @pytest.mark.parametrize("owner", [None, {}, DANA], ids=["nobody", "visitor", "dana"])
@@ -325,7 +325,7 @@ class TestPlantedIds:
         assert site.cart(XIA, id) == "7"
 
 
-class TestRefusals:
+class TestPyramidStoreAtARefusal:
     """The application renders its own 403, and uses ``request.session`` for it."""
 
     @pytest.mark.parametrize("headers", WITHOUT_SESSION.values(), ids=WITHOUT_SESSION)

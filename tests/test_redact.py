@@ -37,7 +37,7 @@ def test_a_credential_is_masked_at_any_depth(name: str) -> None:
     "value",
     [{"username": "xia"}, {"roles": {"manager": [{"slug": "a"}]}}, [1, True, None, 1.5], "x"],
 )
-def test_anything_else_is_kept(value: Any) -> None:
+def test_what_is_not_a_credential_is_kept(value: Any) -> None:
     assert mask(value) == value
 
 
@@ -45,7 +45,7 @@ def test_a_null_credential_is_shown_to_be_null() -> None:
     assert mask({"secret_key": None}) == {"secret_key": None}
 
 
-def test_the_original_is_not_changed() -> None:
+def test_masking_does_not_change_the_original() -> None:
     value = {"a": {"password": "AKIA"}}
     mask(value)
     assert value == {"a": {"password": "AKIA"}}

@@ -9,16 +9,18 @@ from djsession.requirements import plan_requirement, principals_of, role_require
 from tests.helpers.sessions import XIA
 
 
-class TestRoles:
+class TestRequiredRoles:
     @pytest.mark.parametrize(
         ("roles", "is_met"),
         [(("manager",), True), (("contributor",), False), (("contributor", "manager"), True)],
     )
-    def test_a_role_for_any_organization(self, roles: tuple[str, ...], is_met: bool) -> None:
+    def test_a_role_for_any_organization_is_enough(
+        self, roles: tuple[str, ...], is_met: bool
+    ) -> None:
         assert role_requirement(roles, None)(Session(XIA), {}) == is_met
         assert not role_requirement(roles, None)(Session(), {})
 
-    def test_a_role_for_the_organization_in_an_argument(self) -> None:
+    def test_a_role_for_the_organization_in_an_argument_is_required(self) -> None:
         requirement = role_requirement(("manager",), "account")
         assert requirement(Session(XIA), {"account": "xia"})
         assert not requirement(Session(XIA), {"account": "cowork"})
@@ -30,13 +32,13 @@ class TestRoles:
             role_requirement(("manager",), "account")(Session(XIA), {"slug": "xia"})
 
     @pytest.mark.parametrize("roles", [(), (len,), (None,), (["manager"],), ("",), ("manager", "")])
-    def test_without_a_role_it_is_an_error(self, roles: Any) -> None:
+    def test_requiring_no_role_is_an_error(self, roles: Any) -> None:
         with pytest.raises(ConfigurationError, match="names of roles"):
             role_requirement(roles, None)
 
 
-class TestPlans:
-    def test_one_of_several_plans(self) -> None:
+class TestRequiredPlans:
+    def test_one_of_several_plans_is_enough(self) -> None:
         assert plan_requirement(("basic",))(Session(XIA), {})
         assert plan_requirement(("tier1", "basic"))(Session(XIA), {})
         assert not plan_requirement(("tier1",))(Session(XIA), {})
@@ -57,13 +59,13 @@ class TestPlans:
             requirement(Session(XIA), {"slug": "xia"})
 
     @pytest.mark.parametrize("plans", [(), (len,), (None,), ("",), ("basic", "")])
-    def test_without_a_plan_it_is_an_error(self, plans: Any) -> None:
+    def test_requiring_no_plan_is_an_error(self, plans: Any) -> None:
         with pytest.raises(ConfigurationError, match="slugs of plans"):
             plan_requirement(plans)
 
 
-class TestPrincipals:
-    def test_those_of_a_user(self) -> None:
+class TestRequiredPrincipals:
+    def test_the_principals_are_those_of_the_user(self) -> None:
         assert principals_of(Session(XIA)) == [
             "system.Everyone",
             "system.Authenticated",
@@ -74,7 +76,7 @@ class TestPrincipals:
         ]
 
     @pytest.mark.parametrize("session", [{}, {**XIA, "username": None}, {**XIA, "username": " "}])
-    def test_without_a_user_there_is_only_everyone(self, session: dict[str, Any]) -> None:
+    def test_without_a_user_the_only_principal_is_everyone(self, session: dict[str, Any]) -> None:
         assert principals_of(Session(session)) == ["system.Everyone"]
 
     @pytest.mark.parametrize(

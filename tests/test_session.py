@@ -37,7 +37,7 @@ def session() -> Session:
     )
 
 
-def test_it_is_the_json_as_it_came() -> None:
+def test_a_session_is_the_json_as_it_came() -> None:
     assert Session(XIA) == XIA
     assert Session(XIA)["roles"]["manager"][0]["slug"] == "xia"
 
@@ -52,7 +52,7 @@ def test_an_empty_session_has_nobody_signed_in() -> None:
     assert session.accessibles() == session.managed_accounts == session.accessible_plans() == []
 
 
-def test_the_properties_cannot_be_assigned() -> None:
+def test_the_properties_of_a_session_cannot_be_assigned() -> None:
     session: Any = Session()
     for name in ("username", "is_authenticated", "roles", "anything"):
         with pytest.raises(AttributeError):
@@ -90,7 +90,7 @@ def test_without_a_role_there_is_no_organization(session: Session) -> None:
     assert session.accessibles("") == []
 
 
-def test_managed_accounts(session: Session) -> None:
+def test_managed_accounts_are_those_with_the_role_manager(session: Session) -> None:
     assert session.managed_accounts == ["xia", "cowork"]
     assert [item.slug for item in session.get_managed()] == ["xia", "cowork"]
     assert session.manages("xia")
@@ -110,7 +110,7 @@ def test_no_account_is_managed_by_nobody() -> None:
     assert not Session(roles={"manager": [organization("None")]}).manages(None)
 
 
-def test_has_role(session: Session) -> None:
+def test_has_role_compares_role_and_account(session: Session) -> None:
     assert session.has_role("alliance", "contributor")
     assert session.has_role("alliance", ["manager", "contributor"])
     assert not session.has_role("alliance", "manager")
@@ -142,7 +142,7 @@ def test_a_subscription_has_ended_at_its_end() -> None:
     assert not subscription.is_active(NOW)
 
 
-def test_now_is_the_default() -> None:
+def test_plans_are_those_of_now_by_default() -> None:
     ended = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     ahead = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
     session = Session(roles={"manager": [organization("a", ("old", ended), ("new", ahead))]})
@@ -172,7 +172,7 @@ ODD: list[Any] = [None, "", "text", 0, 1.5, True, [], [None, 1, "a", [], {}], {}
 
 
 @pytest.mark.parametrize("odd", ODD, ids=repr)
-def test_odd_parts_read_as_absent(odd: Any) -> None:
+def test_odd_parts_of_a_session_read_as_absent(odd: Any) -> None:
     for value in (
         {"roles": odd},
         {"roles": {"manager": odd}},
@@ -216,7 +216,7 @@ def test_odd_parts_read_as_absent(odd: Any) -> None:
         ),
     )
 )
-def test_no_json_makes_a_property_raise(value: Any) -> None:
+def test_no_json_makes_a_property_of_a_session_raise(value: Any) -> None:
     session = Session(value if isinstance(value, dict) else {"roles": value})
     for item in (session, session.site, *session.get_accessibles()):
         for name in dir(type(item)):
@@ -244,7 +244,7 @@ def test_no_json_makes_a_property_raise(value: Any) -> None:
         ("2026-W48-1", datetime(2026, 11, 23, tzinfo=UTC)),
     ],
 )
-def test_dates_are_aware(text: str, expected: datetime) -> None:
+def test_dates_of_a_session_are_aware(text: str, expected: datetime) -> None:
     found = parse_datetime(text)
     assert found == expected
     assert found is not None
@@ -272,7 +272,7 @@ def test_what_is_not_a_date_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 0, 1.5, True, b"2026-11-23", [], {}, date(2026, 11, 23)])
-def test_another_type_is_not_a_date(value: Any) -> None:
+def test_a_date_of_another_type_is_not_a_date(value: Any) -> None:
     assert parse_datetime(value) is None
 
 
@@ -286,13 +286,13 @@ def test_every_date_that_python_writes_is_read(moment: datetime) -> None:
     assert parse_datetime(moment.isoformat()) == moment
 
 
-def test_a_list_of_tags_stays_in_the_raw_session() -> None:
+def test_a_list_of_tags_as_last_visited_stays_in_the_raw_session() -> None:
     session = Session(last_visited="app,tutorial")
     assert session.last_visited is None
     assert session["last_visited"] == "app,tutorial"
 
 
-def test_an_organization_reads_its_parts() -> None:
+def test_an_organization_reads_its_name_and_subscriptions() -> None:
     [xia] = Session(XIA).get_managed()
     assert xia.printable_name == "Xia Lee"
     assert xia.email == "xia@example.com"
@@ -306,7 +306,7 @@ def test_the_site_is_read_with_and_without_a_slug(session: Session) -> None:
     assert Session(XIA).site.printable_name == "Chamoix Coworking"
 
 
-def test_a_repr_names_the_keys_and_shows_no_value() -> None:
+def test_the_repr_of_a_session_names_the_keys_and_shows_no_value() -> None:
     session = Session(XIA, secret_key="AKIA")
     assert repr(session) == "<Session: username, roles, site, last_visited, secret_key>"
     assert repr(Session()) == "<Session: empty>"

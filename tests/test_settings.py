@@ -18,7 +18,7 @@ def names() -> set[str]:
     return {item.name for item in dataclasses.fields(Settings)}
 
 
-def test_the_defaults() -> None:
+def test_settings_have_their_documented_defaults() -> None:
     settings = Settings(KEY)
     assert settings.secret_key == (KEY,)
     assert settings.cookie_name == "sessionid"
@@ -29,17 +29,17 @@ def test_the_defaults() -> None:
     assert settings == Settings(secret_key=[KEY])
 
 
-def test_none_counts_as_not_given() -> None:
+def test_none_counts_as_a_setting_that_was_not_given() -> None:
     assert Settings(KEY, **dict.fromkeys(names() - {"secret_key"})) == Settings(KEY)
 
 
-def test_they_cannot_change() -> None:
+def test_settings_cannot_be_changed() -> None:
     settings: Any = Settings(KEY)
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.cookie_name = "other"
 
 
-def test_a_changed_copy_is_checked_too() -> None:
+def test_a_changed_copy_of_the_settings_is_checked_too() -> None:
     settings = Settings(KEY, trusted_proxies=["::1"], allowed_no_session=["/a"])
     assert dataclasses.replace(settings, cookie_name="djs").cookie_name == "djs"
     assert dataclasses.replace(settings, cookie_name="djs").trusted_proxies == ("::1",)
@@ -47,11 +47,11 @@ def test_a_changed_copy_is_checked_too() -> None:
         dataclasses.replace(settings, cookie_name="a b")
 
 
-def test_they_do_not_show_the_key() -> None:
+def test_the_repr_of_the_settings_does_not_show_the_key() -> None:
     assert KEY not in repr(Settings(KEY))
 
 
-def test_every_field_is_described() -> None:
+def test_every_setting_is_described() -> None:
     for item in dataclasses.fields(Settings):
         parser_of(item)
 
@@ -83,18 +83,18 @@ VALUES: dict[str, tuple[Any, str, str, Any]] = {
 }
 
 
-def test_every_field_is_tested() -> None:
+def test_every_setting_is_tested() -> None:
     assert set(VALUES) == names()
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_in_python(name: str) -> None:
+def test_a_setting_in_python(name: str) -> None:
     value, _, _, kept = VALUES[name]
     assert getattr(Settings(**{"secret_key": KEY, name: value}), name) == kept
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_in_the_environment(name: str) -> None:
+def test_a_setting_in_the_environment(name: str) -> None:
     _, text, _, kept = VALUES[name]
     variable = "DJAODJIN_SECRET_KEY" if name == "secret_key" else f"DJSESSION_{name.upper()}"
     settings = Settings.from_environ({"DJAODJIN_SECRET_KEY": KEY, variable: text, "PATH": "/bin"})
@@ -102,7 +102,7 @@ def test_a_value_in_the_environment(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_in_an_ini_file(name: str) -> None:
+def test_a_setting_in_an_ini_file(name: str) -> None:
     _, _, text, kept = VALUES[name]
     settings = Settings.from_mapping(
         {"djsession.secret_key": KEY, f"djsession.{name}": text, "pyramid.debug": "1"},
@@ -114,7 +114,7 @@ def test_a_value_in_an_ini_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_in_a_mapping_of_python(name: str) -> None:
+def test_a_setting_in_a_mapping(name: str) -> None:
     value, _, _, kept = VALUES[name]
     key = "DJAODJIN_SECRET_KEY" if name == "secret_key" else f"DJSESSION_{name.upper()}"
     config = {"DEBUG": True, "DJAODJIN_SECRET_KEY": KEY, key: value}
@@ -186,13 +186,13 @@ def test_a_wrong_text_is_an_error_that_names_the_setting(
     assert str(caught.value).startswith(expected)
 
 
-def test_another_prefix_and_key_name() -> None:
+def test_settings_under_another_prefix_and_key_name() -> None:
     config = {"djsession.secret_key": KEY, "djsession.cookie_name": "djs", "pyramid.debug": 1}
     settings = Settings.from_mapping(config, "djsession.", "djsession.secret_key")
     assert settings == Settings(KEY, cookie_name="djs")
 
 
-def test_without_a_prefix() -> None:
+def test_settings_without_a_prefix() -> None:
     settings = Settings.from_mapping({"COOKIE_NAME": "djs"}, prefix="", secret_key=KEY)
     assert settings == Settings(KEY, cookie_name="djs")
 
@@ -241,7 +241,9 @@ def test_the_variables_of_the_tests_are_not_settings() -> None:
         ({"DJAODJIN_SECRET_KEY": KEY, "DJSESSION_COOKIE": "x"}, "DJSESSION_COOKIE"),
     ],
 )
-def test_a_wrong_environment_is_an_error(environ: dict[str, str], expected: str) -> None:
+def test_a_wrong_variable_in_the_environment_is_an_error(
+    environ: dict[str, str], expected: str
+) -> None:
     with pytest.raises(ConfigurationError, match=expected) as caught:
         Settings.from_environ(environ)
     assert KEY not in str(caught.value)
@@ -253,7 +255,7 @@ def test_the_environment_of_the_process_is_the_default(monkeypatch: pytest.Monke
     assert Settings.from_environ() == Settings(KEY, cookie_name="djs")
 
 
-class TestPrecedence:
+class TestPrecedenceOfSettings:
     ENVIRON: ClassVar = {"DJAODJIN_SECRET_KEY": OTHER_KEY, "DJSESSION_COOKIE_NAME": "environ"}
 
     def test_explicit_values_override_the_environment(self) -> None:
@@ -286,7 +288,7 @@ class TestPrecedence:
         assert Settings.from_mapping({"DJAODJIN_SECRET_KEY": KEY}).cookie_name == "sessionid"
 
 
-def test_the_first_format_is_the_one_to_write() -> None:
+def test_the_first_of_the_formats_is_written() -> None:
     assert Settings(KEY).format == "openssl"
     assert Settings(KEY, formats=["jwt", "openssl"]).format == "jwt"
 
@@ -300,7 +302,7 @@ def test_the_settings_that_decide_what_a_request_carries(name: str, value: Any) 
     assert (changed.decoding == Settings(KEY).decoding) == (name == "allowed_no_session")
 
 
-def test_a_gate_uses_all_of_them() -> None:
+def test_a_gate_uses_every_setting_that_decides() -> None:
     settings = Settings(
         KEY, **{name: value[0] for name, value in VALUES.items() if "key" not in name}
     )
@@ -317,7 +319,9 @@ def test_a_gate_uses_all_of_them() -> None:
         (split_at_white_space, " a  b\n\tc,d ", ["a", "b", "c,d"]),
     ],
 )
-def test_lists_are_split(split: Callable[[str], list[str]], text: str, items: list[str]) -> None:
+def test_lists_in_settings_are_split(
+    split: Callable[[str], list[str]], text: str, items: list[str]
+) -> None:
     assert split(text) == items
 
 

@@ -17,7 +17,7 @@ from tests.helpers.django_clients import run
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 
-def test_the_header_of_each_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_headers_are_those_of_each_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     headers = session_headers(XIA, KEY)
     assert list(headers) == ["Cookie"]
     assert loads(headers["Cookie"].removeprefix('sessionid="').rstrip('"'), KEY) == XIA
@@ -38,12 +38,12 @@ def check_whoami(client: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_django_rest_framework() -> None:
+def test_log_in_with_the_client_of_django_rest_framework() -> None:
     check_whoami(pytest.importorskip("rest_framework.test").APIClient())
 
 
 @pytest.mark.django_db(transaction=True)
-def test_django() -> None:
+def test_log_in_with_the_clients_of_django() -> None:
     check_whoami(Client())
 
     async def scenario() -> None:
@@ -75,7 +75,7 @@ def flask_app(**config: Any) -> Any:
     return app
 
 
-def test_flask() -> None:
+def test_log_in_with_the_client_of_flask() -> None:
     client = flask_app().test_client()
     assert client.get("/").status_code == 403
     assert log_in(client, XIA).get("/").text == "xia 1"
@@ -90,7 +90,7 @@ def wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
     return [environ["REMOTE_USER"].encode()]
 
 
-def test_webtest() -> None:
+def test_log_in_with_webtest() -> None:
     webtest = pytest.importorskip("webtest")
     pytest.importorskip("pyramid")
     from pyramid.config import Configurator
@@ -133,7 +133,7 @@ def asgi_apps(**settings: Any) -> list[Any]:
 
 @pytest.mark.parametrize("settings", [{}, {"cookie_name": "mine"}, {"formats": ["jwt"]}])
 @pytest.mark.parametrize("package", ["starlette.testclient", "httpx", "httpx2"])
-def test_starlette_and_httpx(package: str, settings: Any) -> None:
+def test_log_in_with_starlette_and_httpx(package: str, settings: Any) -> None:
     module = pytest.importorskip(package)
 
     async def with_httpx(app: Any) -> None:
@@ -159,7 +159,7 @@ def test_starlette_and_httpx(package: str, settings: Any) -> None:
 
 
 @pytest.mark.parametrize("package", ["httpx", "httpx2"])
-def test_httpx_without_asgi(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_in_with_httpx_without_asgi(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     httpx = pytest.importorskip(package)
     app = SessionMiddleware(wsgi, secret_key=KEY, cookie_name="mine")
     base_url = "http://testserver"
@@ -177,7 +177,7 @@ def test_httpx_without_asgi(package: str, monkeypatch: pytest.MonkeyPatch) -> No
         assert loads(cookie.value, OTHER_KEY) == XIA
 
 
-def test_a_site_with_the_jwt_backend() -> None:
+def test_log_in_at_a_site_with_the_jwt_backend() -> None:
     """Test clients send the token in the cookie, as mockup logins do."""
     client = flask_app(DJSESSION_FORMATS=["jwt"]).test_client()
     assert log_in(client, "alice").get("/").text == "alice 1"
@@ -189,7 +189,7 @@ def test_a_site_with_the_jwt_backend() -> None:
     assert client.get("/").status_code == 403
 
 
-def test_another_client_is_told_what_to_do() -> None:
+def test_log_in_with_an_unknown_client_says_what_to_do() -> None:
     with pytest.raises(TypeError, match="session_headers"):
         log_in(object(), XIA, KEY)
 
@@ -240,7 +240,7 @@ def test_somebody(client, login_as):
 """
 
 
-def test_the_fixtures_with_fastapi(pytester: pytest.Pytester) -> None:
+def test_the_pytest_fixtures_with_fastapi(pytester: pytest.Pytester) -> None:
     pytest.importorskip("fastapi")
     (pytester.path / "sessions.yaml").write_text(SESSIONS)
     pytester.makeconftest(FASTAPI_CONFTEST)
@@ -293,7 +293,7 @@ def test_unknown(login_as):
 """
 
 
-def test_the_fixtures_import_the_package_and_the_plugin_does_not(
+def test_the_pytest_plugin_does_not_import_the_package(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It is found by its entry point.
@@ -315,7 +315,7 @@ def test_the_fixtures_import_the_package_and_the_plugin_does_not(
 
 
 @pytest.mark.parametrize("folder", ["", "data"])
-def test_the_fixtures(pytester: pytest.Pytester, folder: str) -> None:
+def test_the_pytest_fixtures_with_flask(pytester: pytest.Pytester, folder: str) -> None:
     pytest.importorskip("flask")
     path = pytester.mkdir(folder) if folder else pytester.path
     (path / "sessions.yaml").write_text(SESSIONS)
@@ -329,7 +329,7 @@ def test_the_fixtures(pytester: pytest.Pytester, folder: str) -> None:
 
 
 @pytest.mark.parametrize("options", [(), DJANGO_PLUGIN], ids=["alone", "pytest-django"])
-def test_without_a_client_it_says_so(
+def test_login_as_without_a_client_says_what_to_do(
     pytester: pytest.Pytester, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
@@ -341,7 +341,9 @@ def test_without_a_client_it_says_so(
 
 
 @pytest.mark.parametrize("ini", ["", "djsession_sessions = own.yaml"], ids=["settings", "ini"])
-def test_the_mockups_of_the_settings(pytester: pytest.Pytester, ini: str) -> None:
+def test_login_as_reads_the_mockups_that_the_settings_name(
+    pytester: pytest.Pytester, ini: str
+) -> None:
     pytest.importorskip("flask")
     (pytester.path / "mockups.yaml").write_text(SESSIONS)
     (pytester.path / "own.yaml").write_text(SESSIONS.replace("xia", "alice"))
@@ -356,7 +358,7 @@ def test_the_mockups_of_the_settings(pytester: pytest.Pytester, ini: str) -> Non
     pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=1)
 
 
-def test_the_fixtures_in_a_django_project(pytester: pytest.Pytester) -> None:
+def test_the_pytest_fixtures_in_a_django_project(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest

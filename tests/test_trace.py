@@ -45,7 +45,7 @@ def traced(token: str, *keys: str, transport: Any = "cookie", **settings: Any) -
     return trace_token(Candidate(transport, token), Settings(keys or KEY, **settings))
 
 
-def test_a_session_is_shown_step_by_step(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_trace_shows_a_session_step_by_step(caplog: pytest.LogCaptureFixture) -> None:
     token = dumps(XIA, KEY)
     log = debug_log(caplog, request(token=token))
     salt, _ = openssl.split(b64decode(token))
@@ -57,7 +57,7 @@ def test_a_session_is_shown_step_by_step(caplog: pytest.LogCaptureFixture) -> No
     assert json.dumps(XIA, indent=2).replace("\n", "\n    ") in log
 
 
-def test_quotes_that_were_removed_are_a_step(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_trace_shows_quotes_that_were_removed(caplog: pytest.LogCaptureFixture) -> None:
     token = dumps(XIA, KEY)
     for head, expected in (
         (request(cookie=f'a="b"; sessionid="{token}"'), "one pair removed"),
@@ -69,7 +69,7 @@ def test_quotes_that_were_removed_are_a_step(caplog: pytest.LogCaptureFixture) -
         assert (found and found[1]) == expected
 
 
-def test_a_jwt_is_shown_with_its_header_only(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_trace_shows_a_jwt_with_its_header_only(caplog: pytest.LogCaptureFixture) -> None:
     token = dumps(XIA, KEY, "jwt")
     log = debug_log(caplog, request(bearer=token))
     header, payload, signature = token.split(".")
@@ -79,7 +79,7 @@ def test_a_jwt_is_shown_with_its_header_only(caplog: pytest.LogCaptureFixture) -
     assert '"username": "xia"' in log
 
 
-def test_a_refusal_is_shown_for_each_key(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_trace_shows_a_refusal_for_each_key(caplog: pytest.LogCaptureFixture) -> None:
     log = debug_log(caplog, request(token=dumps({}, KEY, "jwt")), ["first-key", OTHER_KEY])
     assert "secret key 1: ********" in log
     assert "secret key 2: ********" in log
@@ -90,7 +90,7 @@ def statuses(token: str, *keys: str) -> dict[tuple[str, int | None], str]:
     return {(step.name, step.key): step.status for step in traced(token, *keys).steps}
 
 
-def test_the_steps_of_a_cookie_and_of_a_jwt() -> None:
+def test_the_trace_has_the_steps_of_a_cookie_and_of_a_jwt() -> None:
     found = statuses(dumps(XIA, KEY))
     assert [name for name, _ in found][:8] == [
         "found in",
@@ -152,7 +152,9 @@ def test_the_step_that_failed_is_the_one_that_the_codec_refused(error: Any, toke
         (dumps(XIA, KEY, "jwt"), {"formats": ["openssl"]}, "format"),
     ],
 )
-def test_a_setting_may_refuse_it(token: str, settings: Any, step: str) -> None:
+def test_the_trace_shows_a_setting_that_refuses_the_token(
+    token: str, settings: Any, step: str
+) -> None:
     found = traced(token, **settings)
     assert found.failed is not None
     assert found.failed.name == step
@@ -190,7 +192,7 @@ def test_the_schema_step_sums_up_the_session(session: dict[str, Any], expected: 
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_credentials_are_masked(format: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_trace_masks_credentials(format: Any, caplog: pytest.LogCaptureFixture) -> None:
     token = dumps({**SECRETS, "username": "xia"}, KEY, format)
     log = debug_log(caplog, request(token=token))
     assert '"username": "xia"' in log
@@ -198,7 +200,7 @@ def test_credentials_are_masked(format: Any, caplog: pytest.LogCaptureFixture) -
     assert log.count(MASK) >= 8
 
 
-def test_a_foreign_credential_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_trace_does_not_show_a_foreign_credential(caplog: pytest.LogCaptureFixture) -> None:
     log = debug_log(caplog, request(bearer="ghp_somebodys_own_token"))
     assert "ghp_" not in log
     log = debug_log(caplog, request(token="ghp_somebodys_own_token"))
@@ -207,7 +209,7 @@ def test_a_foreign_credential_is_not_shown(caplog: pytest.LogCaptureFixture) -> 
 
 
 @pytest.mark.parametrize("token", [token for _, token in REFUSED.values()], ids=REFUSED)
-def test_no_log_at_any_level_holds_a_key_or_a_token(
+def test_no_log_of_a_trace_holds_a_key_or_a_token(
     token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for key in ([KEY], [OTHER_KEY, KEY]):
@@ -218,7 +220,7 @@ def test_no_log_at_any_level_holds_a_key_or_a_token(
             assert len(token) < 22 or token not in log
 
 
-def test_a_derived_key_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_trace_never_shows_a_derived_key(caplog: pytest.LogCaptureFixture) -> None:
     token = dumps(XIA, KEY)
     salt, _ = openssl.split(b64decode(token))
     key, _ = openssl.derive_key_and_iv(KEY.encode(), salt)

@@ -35,7 +35,7 @@ def bearer(header: str) -> list[str]:
     return [candidate.token for candidate in found]
 
 
-class TestFinding:
+class TestFindingTokens:
     @pytest.mark.parametrize(
         "header",
         [
@@ -58,13 +58,13 @@ class TestFinding:
     def test_without_a_session_cookie_nothing_is_found(self, header: str) -> None:
         assert cookies(header) == []
 
-    def test_base64_padding_stays(self) -> None:
+    def test_base64_padding_of_a_cookie_stays(self) -> None:
         assert cookies('sessionid="ab+/cd=="') == ["ab+/cd=="]
 
-    def test_a_quote_on_one_side_stays(self) -> None:
+    def test_a_quote_on_one_side_of_a_cookie_stays(self) -> None:
         assert cookies('sessionid="abc') == ['"abc']
 
-    def test_another_name(self) -> None:
+    def test_a_cookie_of_another_name_is_found(self) -> None:
         assert cookies("sessionid=no; djsession=abc", "djsession") == ["abc"]
 
     def test_all_cookies_of_the_name_are_found_up_to_one_too_many(self) -> None:
@@ -78,7 +78,7 @@ class TestFinding:
     @pytest.mark.parametrize(
         "value", [OPAQUE + "x", OPAQUE[1:], OPAQUE[1:] + "=", OPAQUE[1:] + "é"]
     )
-    def test_what_only_resembles_it_is_tried(self, value: str) -> None:
+    def test_what_only_resembles_the_proxys_session_id_is_tried(self, value: str) -> None:
         assert cookies(f"sessionid={value}") == [value]
 
     @pytest.mark.parametrize(
@@ -105,15 +105,15 @@ class TestFinding:
         found = find_candidates("sessionid=abc; sessionid=def", "Bearer g.h.i", "sessionid")
         assert found == [("cookie", "abc", ""), ("cookie", "def", ""), ("bearer", "g.h.i", "")]
 
-    def test_without_headers_nothing_is_found(self) -> None:
+    def test_without_headers_no_token_is_found(self) -> None:
         assert find_candidates(None, None, "sessionid") == []
 
     @given(st.text(), st.text())
-    def test_no_header_makes_it_raise(self, cookie: str, authorization: str) -> None:
+    def test_no_header_makes_the_transport_raise(self, cookie: str, authorization: str) -> None:
         for _, token, _ in find_candidates(cookie, authorization, "sessionid"):
             assert token in cookie or token in authorization
 
-    def test_a_repr_shows_no_header(self) -> None:
+    def test_the_repr_of_tokens_shows_no_header(self) -> None:
         for candidate in find_candidates(f"sessionid={OPENSSL}", f"Bearer {JWT}", "sessionid"):
             assert repr(candidate) == f"<Candidate: {candidate.transport}>"
             assert candidate.__sentry_repr__() == repr(candidate)
@@ -153,7 +153,7 @@ def refusal(
     return refusal_of_all(candidates, authorization, formats, size)
 
 
-class TestRefusalOfAll:
+class TestRefusalOfAllTokens:
     """Rules 3 and 6 of djsession.transport."""
 
     @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "bearer", "  BEARER  "])
@@ -164,14 +164,14 @@ class TestRefusalOfAll:
     ) -> None:
         assert "nobody is signed in" in refusal(cookie, header, formats)
 
-    def test_it_means_nothing_where_the_site_does_not_use_jwt(self) -> None:
+    def test_an_empty_bearer_header_means_nothing_where_the_site_does_not_use_jwt(self) -> None:
         assert refusal(f"sessionid={OPENSSL}", "Bearer", ("openssl",)) == ""
 
     @pytest.mark.parametrize("header", [None, "", "Basic", "Basic abc", "Bearer x.y.z"])
-    def test_another_header_refuses_nothing(self, header: str | None) -> None:
+    def test_another_authorization_header_refuses_nothing(self, header: str | None) -> None:
         assert refusal(f"sessionid={OPENSSL}", header) == ""
 
-    def test_four_cookies_pass_and_five_do_not(self) -> None:
+    def test_four_session_cookies_pass_and_five_do_not(self) -> None:
         assert MAX_COOKIES == 4
         assert refusal("; ".join(["sessionid=a"] * 4), "Bearer x.y.z") == ""
         assert "more than 4 session cookies" in refusal("; ".join(["sessionid=a"] * 5), None)
@@ -190,7 +190,7 @@ class TestRefusalOfAll:
         assert refusal("sessionid=" + "a" * 100, None, size=10) == ""
 
 
-class TestAgreement:
+class TestAgreementOfTokens:
     """Rule 4 of djsession.transport."""
 
     @pytest.mark.parametrize(

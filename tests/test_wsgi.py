@@ -35,8 +35,8 @@ def cookie(session: dict[str, Any], key: str = KEY) -> dict[str, Any]:
     return {"REQUEST_METHOD": "GET", "HTTP_COOKIE": f'sessionid="{dumps(session, key)}"'}
 
 
-class TestRequestPath:
-    def test_it_is_path_info(self) -> None:
+class TestWsgiRequestPath:
+    def test_the_path_of_a_request_is_path_info(self) -> None:
         assert request_path({"PATH_INFO": "/a/b", "SCRIPT_NAME": "/c"}) == "/a/b"
         assert request_path({"PATH_INFO": ""}) == request_path({}) == "/"
 
@@ -64,7 +64,7 @@ class TestRequestPath:
         assert "\ufffd" in request_path({"PATH_INFO": path})
 
 
-class TestPeer:
+class TestWsgiPeer:
     """With trusted_proxies, the address of the connection decides."""
 
     def test_the_peer_is_the_address_of_the_connection(self) -> None:
@@ -86,7 +86,7 @@ class TestPeer:
         assert decode_request(gate, {**environ, "werkzeug.proxy_fix.orig": replaced}) is None
 
 
-class TestOpenPaths:
+class TestWsgiOpenPaths:
     def opens(self, *allowed: str, **environ: Any) -> bool:
         gate = make_gate(*allowed)
         found = is_open(gate, dict(environ))
@@ -134,12 +134,12 @@ class TestOpenPaths:
                 "/login", "/", SCRIPT_NAME="", PATH_INFO=path, HTTP_SCRIPT_NAME=mount
             )
 
-    def test_it_does_not_close_a_session(self) -> None:
+    def test_a_header_that_moves_the_mount_point_does_not_close_a_session(self) -> None:
         environ = {**cookie(XIA), "HTTP_SCRIPT_NAME": "/app"}
         assert check_request(make_gate(), environ) == XIA
 
     @pytest.mark.parametrize("name", ["HTTP_X_FORWARDED_PREFIX", "HTTP_PATH_INFO", "HTTP_X_PATH"])
-    def test_other_headers_do_not_matter(self, name: str) -> None:
+    def test_other_headers_do_not_close_a_path(self, name: str) -> None:
         assert not self.opens("/login", PATH_INFO="/secret", **{name: "/login"})
         assert self.opens("/login", PATH_INFO="/login", **{name: "/secret"})
 
@@ -174,7 +174,7 @@ class TestOpenPaths:
         assert not self.opens("/café", PATH_INFO="/café")
 
 
-class TestEnviron:
+class TestWsgiEnviron:
     def test_a_session_is_put_where_users_look(self) -> None:
         environ = cookie(XIA)
         session = decode_request(make_gate(), environ)
@@ -237,7 +237,7 @@ class TestEnviron:
         assert "REMOTE_USER" not in environ
 
 
-class TestStacking:
+class TestWsgiStacking:
     def decode_with(self, *gates: Gate, **environ: Any) -> list[str | None]:
         """Return who is signed in after each gate in turn, None without a session."""
         found = []
@@ -309,7 +309,7 @@ class TestStacking:
         assert "xia" not in kept
 
 
-class TestProxyFix:
+class TestWsgiProxyFix:
     """It replaces the address of the connection by X-Forwarded-For, which any client can set."""
 
     @pytest.fixture
@@ -327,7 +327,7 @@ class TestProxyFix:
     @pytest.mark.parametrize("outside", [{"x_for": 1}, {"x_for": 0}, {"x_for": 2}, None])
     @pytest.mark.parametrize("inside_it", [{"x_for": 1}, {"x_for": 0}])
     @pytest.mark.parametrize("peer", ["192.0.2.1", "10.0.0.7"])
-    def test_behind_it_no_session_counts(
+    def test_behind_proxy_fix_no_session_counts(
         self,
         peer: str,
         inside_it: dict[str, int],
@@ -349,7 +349,7 @@ class TestProxyFix:
         assert inside.environs == []
 
     @pytest.mark.parametrize(("peer", "code"), [("10.0.0.7", 200), ("192.0.2.1", 403)])
-    def test_around_it_the_peer_is_checked(
+    def test_around_proxy_fix_the_peer_is_checked(
         self, peer: str, code: int, proxy_fix: Any, inside: Recorder
     ) -> None:
         app = SessionMiddleware(
@@ -362,14 +362,14 @@ class TestProxyFix:
             assert seen["REMOTE_ADDR"] == "203.0.113.9"
         assert len(inside.environs) == (code == 200)
 
-    def test_without_trusted_proxies_it_does_not_matter(
+    def test_without_trusted_proxies_proxy_fix_does_not_matter(
         self, proxy_fix: Any, inside: Recorder
     ) -> None:
         app = proxy_fix(SessionMiddleware(inside, secret_key=KEY), x_for=1)
         assert call(app, self.environ("192.0.2.1")).code == 200
 
 
-def test_every_capture_of_the_real_proxy_is_read_to_the_byte(
+def test_the_wsgi_middleware_reads_every_capture_of_the_proxy(
     capture: Capture, inside: Recorder
 ) -> None:
     app = SessionMiddleware(inside, secret_key=capture.secret_key)
@@ -387,13 +387,15 @@ def test_every_capture_of_the_real_proxy_is_read_to_the_byte(
     assert {name: environ[name] for name in capture.environ} == capture.environ
 
 
-def test_no_capture_passes_with_another_key(capture: Capture, inside: Recorder) -> None:
+def test_no_capture_of_the_proxy_passes_with_another_key(
+    capture: Capture, inside: Recorder
+) -> None:
     app = SessionMiddleware(inside, secret_key="another key")
     assert call(app, dict(capture.environ)).code == 403
     assert inside.environs == []
 
 
-def test_a_refusal_is_text(inside: Recorder) -> None:
+def test_the_wsgi_refusal_is_text(inside: Recorder) -> None:
     answer = call(SessionMiddleware(inside, secret_key=KEY), {"REQUEST_METHOD": "GET"})
     assert answer.status == "403 Forbidden"
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -413,7 +415,9 @@ def test_a_refusal_is_text(inside: Recorder) -> None:
         "Application/JSON",
     ],
 )
-def test_a_refusal_is_json_for_a_client_that_prefers_it(accept: str, inside: Recorder) -> None:
+def test_the_wsgi_refusal_is_json_for_a_client_that_prefers_it(
+    accept: str, inside: Recorder
+) -> None:
     environ = {"REQUEST_METHOD": "GET", "HTTP_ACCEPT": accept}
     answer = call(SessionMiddleware(inside, secret_key=KEY), environ)
     assert answer.code == 403
@@ -433,13 +437,13 @@ def test_a_refusal_is_json_for_a_client_that_prefers_it(accept: str, inside: Rec
         "\x00;;q=,",
     ],
 )
-def test_a_refusal_is_text_for_all_others(accept: str, inside: Recorder) -> None:
+def test_the_wsgi_refusal_is_text_for_all_others(accept: str, inside: Recorder) -> None:
     environ = {"REQUEST_METHOD": "GET", "HTTP_ACCEPT": accept}
     answer = call(SessionMiddleware(inside, secret_key=KEY), environ)
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
 
 
-def test_a_refusal_is_not_stored_by_any_cache(inside: Recorder) -> None:
+def test_the_wsgi_refusal_is_not_stored_by_any_cache(inside: Recorder) -> None:
     for environ in ({}, cookie(XIA, OTHER_KEY), {"HTTP_AUTHORIZATION": "Bearer"}):
         answer = call(SessionMiddleware(inside, secret_key=KEY), dict(environ))
         assert answer.code == 403
@@ -448,7 +452,7 @@ def test_a_refusal_is_not_stored_by_any_cache(inside: Recorder) -> None:
 
 
 @pytest.mark.parametrize("accept", ["", "application/json"])
-def test_head_is_answered_with_the_headers_of_get(accept: str, inside: Recorder) -> None:
+def test_a_refused_head_has_the_headers_of_a_refused_get(accept: str, inside: Recorder) -> None:
     app = SessionMiddleware(inside, secret_key=KEY)
     get, head = (
         call(app, {"REQUEST_METHOD": method, "HTTP_ACCEPT": accept}) for method in ("GET", "HEAD")
@@ -457,7 +461,7 @@ def test_head_is_answered_with_the_headers_of_get(accept: str, inside: Recorder)
     assert (head.status, head.headers) == (get.status, get.headers)
 
 
-def test_every_refusal_looks_the_same_from_outside(inside: Recorder) -> None:
+def test_every_wsgi_refusal_looks_the_same_from_outside(inside: Recorder) -> None:
     app = SessionMiddleware(inside, secret_key=KEY)
     answers = [
         call(app, {"REQUEST_METHOD": "GET", "HTTP_COOKIE": f'sessionid="{token}"'})
@@ -470,7 +474,7 @@ def test_every_refusal_looks_the_same_from_outside(inside: Recorder) -> None:
     assert answers[0].code == 403
 
 
-def test_what_was_in_the_environ_before_does_not_count(inside: Recorder) -> None:
+def test_what_the_environ_held_before_does_not_count(inside: Recorder) -> None:
     app = SessionMiddleware(inside, secret_key=KEY, allowed_no_session=["/"])
     call(app, {"PATH_INFO": "/", "REMOTE_USER": "root", "djsession.session": Session(XIA)})
     [environ] = inside.environs
@@ -478,7 +482,7 @@ def test_what_was_in_the_environ_before_does_not_count(inside: Recorder) -> None
     assert "REMOTE_USER" not in environ
 
 
-def test_open_paths_pass_with_an_empty_session(inside: Recorder) -> None:
+def test_the_wsgi_middleware_passes_open_paths_with_an_empty_session(inside: Recorder) -> None:
     app = SessionMiddleware(inside, secret_key=KEY, allowed_no_session=("/static/",))
     assert call(app, {"PATH_INFO": "/static/a.css"}).code == 200
     assert inside.environs[0]["djsession.session"] == {}
@@ -519,7 +523,7 @@ def recording(calls: list[Any], write: Callable[[bytes], object] = len) -> Calla
     return start_response
 
 
-class TestResponses:
+class TestWsgiResponses:
     """What happens to a response on its way out."""
 
     def respond(
@@ -554,7 +558,7 @@ class TestResponses:
         sent = self.respond({**cookie(XIA), "PATH_INFO": "/open"}, "200 OK", [])
         assert ("Cache-Control", "private") in sent
 
-    def test_public_is_the_applications_word(self) -> None:
+    def test_a_response_that_the_application_calls_public_stays_public(self) -> None:
         headers = [("Cache-Control", "public, max-age=60")]
         assert self.respond(cookie(XIA), "200 OK", headers) == headers
 
@@ -608,7 +612,7 @@ class TestResponses:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
 @pytest.mark.parametrize("session", [XIA, {}, None])
-def test_it_keeps_to_the_protocol_on_both_sides(method: str, session: Any) -> None:
+def test_the_wsgi_middleware_keeps_to_the_protocol_on_both_sides(method: str, session: Any) -> None:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")])
         return []
@@ -621,7 +625,7 @@ def test_it_keeps_to_the_protocol_on_both_sides(method: str, session: Any) -> No
     assert call(wrapped, environ).code == (403 if session is None else 200)
 
 
-def test_threads_do_not_mix_sessions() -> None:
+def test_threads_of_the_wsgi_middleware_do_not_mix_sessions() -> None:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         start_response("200 OK", [])
         return [environ["djsession.session"]["username"].encode()]
@@ -654,12 +658,12 @@ def test_threads_do_not_mix_sessions() -> None:
         st.text() | st.text().map("Bearer ".__add__) | st.text().map("sessionid=".__add__),
     )
 )
-def test_no_environ_makes_it_raise(environ: dict[str, Any]) -> None:
+def test_no_environ_makes_the_wsgi_middleware_raise(environ: dict[str, Any]) -> None:
     app = SessionMiddleware(Recorder(), secret_key=KEY, allowed_no_session=["/login"])
     assert call(app, environ).code in (200, 403)
 
 
-def test_settings_come_from_the_environment(
+def test_the_wsgi_settings_come_from_the_environment(
     inside: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DJAODJIN_SECRET_KEY", f"{OTHER_KEY},{KEY}")
@@ -670,7 +674,7 @@ def test_settings_come_from_the_environment(
     assert call(app, {"PATH_INFO": "/login"}).code == 200
 
 
-def test_explicit_settings_override_the_environment(
+def test_explicit_wsgi_settings_override_the_environment(
     inside: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DJAODJIN_SECRET_KEY", OTHER_KEY)
@@ -682,6 +686,6 @@ def test_explicit_settings_override_the_environment(
 
 
 @pytest.mark.parametrize("key", [None, "", []])
-def test_without_a_key_it_does_not_start(key: Any, inside: Recorder) -> None:
+def test_without_a_key_the_wsgi_middleware_does_not_start(key: Any, inside: Recorder) -> None:
     with pytest.raises(ConfigurationError, match="DJAODJIN_SECRET_KEY"):
         SessionMiddleware(inside, secret_key=key)

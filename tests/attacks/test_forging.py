@@ -45,7 +45,7 @@ def outcome(container: bytes) -> Session | SessionError:
 class TestChangedCiphertexts:
     """The cookie format does not have a MAC, so that everybody can change a ciphertext."""
 
-    def test_what_is_forged_from_is_a_session(self) -> None:
+    def test_the_token_that_is_changed_is_a_session(self) -> None:
         assert outcome(CONTAINER) == XIA
 
     def test_no_flipped_bit_passes(self) -> None:
@@ -85,7 +85,7 @@ class TestChangedCiphertexts:
                 assert isinstance(found, SessionError) or found.username in ("xia", "root")
 
 
-class TestNameOfHerOwn:
+class TestForgedUsername:
     """The attacker has one token of her own and knows its layout, apart from the key.
 
     She chose her full name, so that the token has whole blocks of it. She changes one block of the
@@ -105,13 +105,13 @@ class TestNameOfHerOwn:
         start, end = self.PLAINTEXT[: self.AT], self.PLAINTEXT[self.AT + 2 * BLOCK :]
         return start + garbled + self.WANTED + end
 
-    def test_the_layout_is_that_of_the_attack(self) -> None:
+    def test_the_username_starts_a_block_as_the_attack_needs(self) -> None:
         assert self.AT % BLOCK == 0
         assert CODEC.loads(token_of(self.PLAINTEXT)).username == "eve"
         # What a parser makes of a lucky attempt.
         assert json.loads(self.lucky(b"x" * BLOCK))["username"] == "admin"
 
-    def test_attempts_are_refused(self) -> None:
+    def test_attempts_to_forge_a_username_are_refused(self) -> None:
         difference = bytes(a ^ b for a, b in zip(b"N" * BLOCK, self.WANTED, strict=True))
         at = 16 + self.AT  # of the ciphertext of the block that she garbles
         for attempt in range(300):  # each with a fresh token of her own
@@ -173,7 +173,7 @@ class TestNameOfHerOwn:
         with pytest.raises(InvalidJSON):
             loads(token_of(self.lucky(garbled)), KEY)
 
-    def test_a_name_further_in_repeats_as_well(self) -> None:
+    def test_a_lucky_attempt_repeats_a_name_further_in_as_well(self) -> None:
         plaintext = (
             b'{"username":"eve","roles":{"contributor":[{"slug":"a","printable_name":"xxxxxxxx",'
             b'"slug":"b"}]}}'
@@ -191,7 +191,7 @@ class TestNameOfHerOwn:
             assert isinstance(CODEC.try_loads(token_of(plaintext)), SessionError)
 
 
-class TestLastVisited:
+class TestForgingThroughLastVisited:
     """Where ``last_visited`` comes first, garbling it leads to a name that does not repeat."""
 
     def lucky(self, garbled: bytes) -> bytes:
@@ -211,17 +211,17 @@ class TestLastVisited:
         ],
         ids=repr,
     )
-    def test_most_lucky_attempts_are_refused(self, garbled: bytes) -> None:
+    def test_most_lucky_attempts_to_forge_last_visited_are_refused(self, garbled: bytes) -> None:
         plaintext = self.lucky(garbled)
         assert json.loads(plaintext)["username"] == "admin"
         with pytest.raises(InvalidLastVisited):
             loads(token_of(plaintext), KEY)
 
-    def test_utf_8_is_refused_here_too(self) -> None:
+    def test_garbled_utf_8_in_last_visited_is_refused(self) -> None:
         with pytest.raises(InvalidEncoding):
             loads(token_of(self.lucky("é".encode() * 8)), KEY)
 
-    def test_what_still_passes_needs_the_real_defences(self) -> None:
+    def test_what_still_passes_in_last_visited_needs_trusted_proxies(self) -> None:
         """SECURITY.md states how many attempts a forgery takes that the format cannot detect."""
         forged = token_of(self.lucky(b"sixteenletters0+"))
         assert CODEC.loads(forged).username == "admin"
@@ -230,7 +230,7 @@ class TestLastVisited:
         assert ask(make_gate(formats=["jwt"]), request(token=forged)) is None
 
 
-class TestPadding:
+class TestForgedPadding:
     @pytest.mark.parametrize("size", range(1, 16))
     def test_a_shorter_padding_does_not_uncover_other_text(self, size: int) -> None:
         inner = b'{"a":"' + b"x" * (24 - size) + b'"}'
@@ -242,7 +242,7 @@ class TestPadding:
             assert isinstance(CODEC.try_loads(forged), SessionError)
 
 
-class TestJWT:
+class TestForgedJWT:
     @pytest.mark.parametrize("index", range(3), ids=["header", "payload", "signature"])
     def test_no_changed_character_verifies(self, index: int) -> None:
         parts = dumps(XIA, KEY, "jwt").split(".")

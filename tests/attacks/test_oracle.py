@@ -183,7 +183,7 @@ def distinguishable(
 
 
 @pytest.mark.parametrize("organizations", [0, 20, 200])
-def test_no_cause_is_refused_faster_than_another_in_process(organizations: int) -> None:
+def test_no_cause_of_a_refusal_takes_another_time_in_process(organizations: int) -> None:
     """Without the noise of a socket, and with tokens long enough for skipped work to show."""
     tokens = causes(organizations)
     found: Any = None
@@ -195,7 +195,7 @@ def test_no_cause_is_refused_faster_than_another_in_process(organizations: int) 
         pytest.fail(f"(faster, slower) causes that can be told apart: {found}")
 
 
-def test_an_early_return_would_be_noticed() -> None:
+def test_the_timing_test_notices_an_early_return() -> None:
     codec = SessionCodec(KEY)
 
     def loads(token: str) -> None:

@@ -202,7 +202,7 @@ CLOSED_PATHS = [
 ]
 
 
-def test_every_other_path_is_closed(site: Site) -> None:
+def test_every_path_without_an_entry_is_closed_under_each_server(site: Site) -> None:
     for path in CLOSED_PATHS:
         if site.name == "waitress-url-prefix" and path == "/docs":
             continue
@@ -211,7 +211,9 @@ def test_every_other_path_is_closed(site: Site) -> None:
 
 
 @pytest.mark.parametrize("header", [cookie, bearer])
-def test_a_session_passes_everywhere(site: Site, header: Callable[[], str]) -> None:
+def test_a_session_passes_on_every_path_under_each_server(
+    site: Site, header: Callable[[], str]
+) -> None:
     for path in (*OPEN_PATHS, *CLOSED_PATHS):
         reply = site.get(path, header())
         assert reply.status == 200, path
@@ -275,7 +277,7 @@ TRICKS = [
 ]
 
 
-def test_no_path_that_only_looks_open_is(site: Site) -> None:
+def test_no_path_that_only_looks_open_is_open_under_any_server(site: Site) -> None:
     for target in TRICKS:
         # A server may make another path of it; the page shows what the router served.
         assert "SECRET" not in site.send(target).body, target
@@ -307,7 +309,7 @@ def test_no_header_opens_a_path(site: Site) -> None:
         assert "SECRET" not in reply.body, (name, mount, target)
 
 
-def test_no_other_header_opens_a_path(site: Site) -> None:
+def test_no_header_that_servers_do_not_read_opens_a_path(site: Site) -> None:
     for line in (
         "Path-Info: /open",
         "PATH_INFO: /open",
@@ -366,7 +368,7 @@ def test_gunicorn_takes_the_header_script_name(site: Site) -> None:
 
 
 @only(lambda server, adapter: not server.is_asgi)
-def test_the_header_of_proxyfix_moves_no_path(site: Site) -> None:
+def test_x_forwarded_prefix_behind_proxyfix_moves_no_path(site: Site) -> None:
     for prefix in ("/open", "/docs", "/docs/api", "/secret"):
         line = f"X-Forwarded-Prefix: {prefix}"
         reply = site.get("/secret", line, cookie())
@@ -379,7 +381,7 @@ def test_the_header_of_proxyfix_moves_no_path(site: Site) -> None:
 
 # FORCE_SCRIPT_NAME overrides the header.
 @only(lambda server, adapter: server.module == "daphne" and not server.force_script_name)
-def test_daphne_takes_its_header(site: Site) -> None:
+def test_daphne_takes_the_header_daphne_root_path(site: Site) -> None:
     for mount, target in (
         ("/open/a", "/open/a/secret"),
         ("/open", "/open/secret"),
@@ -395,7 +397,7 @@ def test_daphne_takes_its_header(site: Site) -> None:
 
 
 @only(lambda server, adapter: adapter == "pyramid")
-def test_pyramid_is_closed_beside_a_virtual_root(site: Site) -> None:
+def test_no_path_of_pyramid_is_open_beside_x_vhm_root(site: Site) -> None:
     for root in ("", "/", "/open", "/secret"):
         line = f"X-Vhm-Root: {root}"
         reply = site.get("/open/x", line, cookie())

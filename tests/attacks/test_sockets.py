@@ -115,11 +115,11 @@ TRICKS = [
 
 @pytest.mark.parametrize("target", TRICKS)
 @pytest.mark.parametrize("folder_and_port", ["gunicorn"], indirect=True)
-def test_no_path_that_only_looks_open_is(server: int, target: str) -> None:
+def test_no_target_on_a_socket_that_only_looks_open_is_open(server: int, target: str) -> None:
     assert send(server, target)[0] in (400, 403, 404)
 
 
-def test_open_paths_are(server: int) -> None:
+def test_open_paths_pass_under_every_spelling_that_servers_decode(server: int) -> None:
     for target in ("/open", "/open/x", "/%6fpen/x", "/open/a%20b", "/open/%E6%97%A5", "/%C3%86/x"):
         status, seen = send(server, target)
         assert status == 200, target
@@ -209,7 +209,7 @@ UNIX_SERVERS = {
 @pytest.mark.parametrize(
     ("trusted", "is_trusted"), [("unix", True), ("127.0.0.1", False), ("0.0.0.0/0,::/0", False)]
 )
-def test_a_peer_on_a_unix_socket(
+def test_trusted_proxies_with_a_peer_on_a_unix_socket(
     name: str, trusted: str, is_trusted: bool, serve: Serve, tmp_path: Path
 ) -> None:
     (tmp_path / "attacked.py").write_text(APPLICATION)
@@ -241,7 +241,7 @@ def test_a_peer_on_a_unix_socket(
 @pytest.mark.parametrize(
     ("trusted", "is_trusted"), [("127.0.0.0/8", True), ("10.0.0.7", False), ("unix", False)]
 )
-def test_a_peer_on_tcp(
+def test_trusted_proxies_with_a_peer_on_tcp(
     name: str, trusted: str, is_trusted: bool, serve: Serve, tmp_path: Path
 ) -> None:
     (tmp_path / "attacked.py").write_text(APPLICATION)
@@ -258,7 +258,9 @@ def test_a_peer_on_tcp(
         assert send(port, "/open/x", XIA_COOKIE_LINE, *lines)[0] == 200
 
 
-def test_the_example_of_a_configuration_takes_no_such_header(serve: Serve, tmp_path: Path) -> None:
+def test_the_example_for_gunicorn_ignores_the_header_script_name(
+    serve: Serve, tmp_path: Path
+) -> None:
     (tmp_path / "attacked.py").write_text(APPLICATION)
     port = serve(
         *("-m", "gunicorn", "-c", "examples/gunicorn.conf.py", "-b", "127.0.0.1:{port}"),

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.caching.sites import BACKENDS, SignIn, Site, by_bearer, by_cookie, running_site
+from tests.helpers.caching_sites import BACKENDS, SignIn, Site, by_bearer, by_cookie, running_site
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.caching.sites import (
+from tests.helpers.caching_sites import (
     VISITOR,
     Headers,
     Reply,
@@ -63,7 +63,7 @@ PAGES = ["session", "merged-session", "user", "remote-user", "cookie", "etag"]
 
 
 @pytest.mark.parametrize("page", [*PAGES, "gate"])
-def test_a_user_page_is_served_to_nobody_else(
+def test_djangos_cache_serves_a_page_of_a_user_to_nobody_else(
     project: Cached, page: str, signed_in: SignIn
 ) -> None:
     target, bodies = project.url(page), []
@@ -79,7 +79,7 @@ def test_a_user_page_is_served_to_nobody_else(
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_an_open_page_shows_each_reader_their_own(
+def test_djangos_cache_shows_each_reader_their_own_open_page(
     project: Cached, page: str, signed_in: SignIn
 ) -> None:
     target = project.url(page, is_open=True)
@@ -91,7 +91,7 @@ def test_an_open_page_shows_each_reader_their_own(
         assert f" {username}" in project.get(target, reader).body
 
 
-def test_a_cart_is_served_to_its_visitor_only(project: Cached) -> None:
+def test_djangos_cache_serves_a_cart_to_its_visitor_only(project: Cached) -> None:
     target = project.url("cart", is_open=True)
     replies = [project.get(target, visitor) for visitor in (VISITOR, VISITOR, {"Cookie": "a=b"})]
     assert len({reply.body for reply in replies}) == 3
@@ -101,7 +101,7 @@ def test_a_cart_is_served_to_its_visitor_only(project: Cached) -> None:
     assert project.get(target, cookie_of(replies[0])).body != replies[0].body
 
 
-def test_a_basket_is_shown_to_its_visitor_only(project: Cached) -> None:
+def test_djangos_cache_shows_a_basket_to_its_visitor_only(project: Cached) -> None:
     first = project.get(project.url("cart", is_open=True), VISITOR)
     target = project.url("basket", is_open=True)
     for _ in range(2):
@@ -111,7 +111,7 @@ def test_a_basket_is_shown_to_its_visitor_only(project: Cached) -> None:
         assert "basket None" in project.get(target, VISITOR).body
 
 
-def test_a_refusal_is_not_stored(project: Cached, signed_in: SignIn) -> None:
+def test_djangos_cache_stores_no_refusal(project: Cached, signed_in: SignIn) -> None:
     target = project.url("session")
     for refused in (VISITOR, {"Cookie": "sessionid=garbage"}):
         assert project.get(target, refused).status == 403
@@ -119,12 +119,12 @@ def test_a_refusal_is_not_stored(project: Cached, signed_in: SignIn) -> None:
         assert project.get(target, refused).status == 403
 
 
-def test_an_open_page_without_a_session_is_stored_for_visitors(project: Cached) -> None:
+def test_djangos_cache_stores_an_open_page_for_visitors(project: Cached) -> None:
     target = project.url("gate", is_open=True)
     assert project.get(target, VISITOR).body == project.get(target, VISITOR).body
 
 
-def test_a_public_page_is_stored_for_visitors(project: Cached) -> None:
+def test_djangos_cache_stores_a_public_page_for_visitors(project: Cached) -> None:
     target = project.url("headers", "Cache-Control=public,+max-age=60", is_open=True)
     first, second = project.get(target, VISITOR), project.get(target, VISITOR)
     assert first.body == second.body

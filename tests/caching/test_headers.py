@@ -8,7 +8,7 @@ import pytest
 
 from djsession import dumps
 from tests.caching.pages import ETAG
-from tests.caching.sites import (
+from tests.helpers.caching_sites import (
     VISITOR,
     Headers,
     SignIn,
@@ -107,7 +107,7 @@ def test_a_response_that_varies_on_everything_still_does(site: Site, signed_in: 
 
 # A response of Django has one line of each header.
 @pytest.mark.parametrize("site", ["plain", "flask", "pyramid"], indirect=True)
-def test_headers_on_several_lines_are_read_together(site: Site, signed_in: SignIn) -> None:
+def test_caching_headers_on_several_lines_are_read_together(site: Site, signed_in: SignIn) -> None:
     query = urlencode({"Vary": ["Accept", "Cookie"]}, doseq=True)
     reply = site.get_directly(url("/headers", query), signed_in("alice"))
     assert reply.vary == ["accept", *BOTH]
@@ -130,7 +130,9 @@ STATUS = {"forbidden": 403, "missing": 404, "redirect": 302}
         *((page, "raise=yes") for page in ("forbidden", "missing", "redirect")),
     ],
 )
-def test_every_status_has_the_headers(site: Site, page: str, query: str, signed_in: SignIn) -> None:
+def test_a_response_of_every_status_has_the_caching_headers(
+    site: Site, page: str, query: str, signed_in: SignIn
+) -> None:
     for path in (f"/{page}", f"/open/{page}"):
         reply = site.get_directly(url(path, query), signed_in("alice"))
         assert reply.status == STATUS.get(page, 200)
@@ -141,7 +143,7 @@ def test_every_status_has_the_headers(site: Site, page: str, query: str, signed_
         assert (reply.cache_control, reply.vary) == ([], BOTH)
 
 
-def test_not_modified_has_the_headers(site: Site, signed_in: SignIn) -> None:
+def test_a_304_has_the_caching_headers(site: Site, signed_in: SignIn) -> None:
     condition = {"If-None-Match": ETAG}
     reply = site.get_directly("/etag", {**signed_in("alice"), **condition})
     assert (reply.status, reply.cache_control, reply.vary) == (304, ["private"], BOTH)
@@ -150,7 +152,7 @@ def test_not_modified_has_the_headers(site: Site, signed_in: SignIn) -> None:
 
 
 @pytest.mark.parametrize("site", ["flask", "pyramid", "django"], indirect=True)
-def test_an_unknown_page_has_the_headers(site: Site, signed_in: SignIn) -> None:
+def test_an_unknown_page_has_the_caching_headers(site: Site, signed_in: SignIn) -> None:
     reply = site.get_directly("/no/such/page/at/all", signed_in("alice"))
     assert (reply.status, reply.cache_control, reply.vary) == (404, ["private"], BOTH)
     reply = site.get_directly("/open/no/such/page", VISITOR)
@@ -159,12 +161,12 @@ def test_an_unknown_page_has_the_headers(site: Site, signed_in: SignIn) -> None:
 
 # Elsewhere the server answers, not the application.
 @pytest.mark.parametrize("site", ["flask", "django"], indirect=True)
-def test_a_page_that_fails_has_the_headers(site: Site, signed_in: SignIn) -> None:
+def test_a_page_that_fails_has_the_caching_headers(site: Site, signed_in: SignIn) -> None:
     reply = site.get_directly("/crash", signed_in("alice"))
     assert (reply.status, reply.cache_control, reply.vary) == (500, ["private"], BOTH)
 
 
-def test_a_session_without_a_user_is_a_session(site: Site) -> None:
+def test_a_response_to_a_session_without_a_user_is_private(site: Site) -> None:
     nobody = {"Cookie": f'sessionid="{dumps({}, KEY)}"'}
     for path in ("/gate", "/open/gate"):
         reply = site.get_directly(path, nobody)
@@ -175,7 +177,7 @@ LOCAL = pytest.mark.parametrize("site", ["flask", "pyramid", "django"], indirect
 
 
 @LOCAL
-def test_what_a_local_session_was_read_for_is_private(site: Site) -> None:
+def test_a_response_that_read_a_local_session_is_private(site: Site) -> None:
     basket = cookie_of(site.get_directly("/open/cart", VISITOR))
     for visitor in (VISITOR, basket, {"Cookie": "session=garbage; djsession_local=garbage"}):
         reply = site.get_directly("/open/basket", visitor)
@@ -183,7 +185,7 @@ def test_what_a_local_session_was_read_for_is_private(site: Site) -> None:
 
 
 @LOCAL
-def test_what_a_local_session_was_written_for_is_private(site: Site) -> None:
+def test_a_response_that_wrote_a_local_session_is_private(site: Site) -> None:
     first = site.get_directly("/open/cart", VISITOR)
     assert len(first.all("Set-Cookie")) == 1
     again = site.get_directly("/open/cart", cookie_of(first))
@@ -200,7 +202,7 @@ def test_a_local_session_that_was_left_alone_makes_nothing_private(site: Site) -
 
 
 @pytest.mark.parametrize("site", ["flask"], indirect=True)
-def test_the_cookie_of_a_permanent_session_is_private(site: Site) -> None:
+def test_a_response_that_renews_the_cookie_of_a_local_session_is_private(site: Site) -> None:
     kept = site.get_directly("/open/keep", VISITOR)
     reply = site.get_directly("/open/gate", cookie_of(kept))
     # Flask sends the cookie again although the page did not ask for the session.

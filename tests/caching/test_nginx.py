@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.caching.pages import ETAG
-from tests.caching.sites import BACKENDS, VISITOR, SignIn, Site, by_cookie, cookie_of, url
+from tests.helpers.caching_sites import BACKENDS, VISITOR, SignIn, Site, by_cookie, cookie_of, url
 
 PAGES = [
     "session",
@@ -27,7 +27,9 @@ with_local_session = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_user_page_is_served_to_nobody_else(site: Site, page: str, signed_in: SignIn) -> None:
+def test_nginx_serves_a_page_of_a_user_to_nobody_else(
+    site: Site, page: str, signed_in: SignIn
+) -> None:
     target, bodies = url(f"/{page}"), []
     alice, bob = signed_in("alice"), signed_in("bob")
     for username, user in (("alice", alice), ("bob", bob), ("alice", alice)):
@@ -46,7 +48,7 @@ def test_a_user_page_is_served_to_nobody_else(site: Site, page: str, signed_in: 
 
 
 @pytest.mark.parametrize("page", STATUS)
-def test_a_raised_response_is_served_to_nobody_else(
+def test_nginx_serves_a_raised_response_to_nobody_else(
     site: Site, page: str, signed_in: SignIn
 ) -> None:
     # As an exception, where the framework has one for it.
@@ -62,7 +64,7 @@ def test_a_raised_response_is_served_to_nobody_else(
         assert (refused.status, refused.cache == "HIT") == (403, False)
 
 
-def test_an_unknown_page_is_not_stored(site: Site, signed_in: SignIn) -> None:
+def test_nginx_does_not_store_an_unknown_page_of_a_user(site: Site, signed_in: SignIn) -> None:
     target = url("/there/is/no/such/page")
     for user in (signed_in("alice"), signed_in("bob")):
         reply = site.get(target, user)
@@ -72,7 +74,7 @@ def test_an_unknown_page_is_not_stored(site: Site, signed_in: SignIn) -> None:
         assert site.get(target, VISITOR).status == 403
 
 
-def test_not_modified_is_answered_to_its_user_only(site: Site, signed_in: SignIn) -> None:
+def test_nginx_answers_304_to_the_user_of_a_page_only(site: Site, signed_in: SignIn) -> None:
     target = url("/etag")
     for username in ("alice", "bob", "alice"):
         reply = site.get(target, {**signed_in(username), "If-None-Match": ETAG})
@@ -85,7 +87,9 @@ def test_not_modified_is_answered_to_its_user_only(site: Site, signed_in: SignIn
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_an_open_page_shows_each_reader_their_own(site: Site, page: str, signed_in: SignIn) -> None:
+def test_nginx_shows_each_reader_their_own_open_page(
+    site: Site, page: str, signed_in: SignIn
+) -> None:
     target = url(f"/open/{page}")
     alice, bob = signed_in("alice"), signed_in("bob")
     readers = (
@@ -117,7 +121,7 @@ def test_an_open_page_shows_each_reader_their_own(site: Site, page: str, signed_
     ],
     ids=["nothing", "broken cookie", "broken bearer", "other cookie"],
 )
-def test_a_refusal_is_not_stored(site: Site, refused: dict[str, str]) -> None:
+def test_nginx_stores_no_refusal(site: Site, refused: dict[str, str]) -> None:
     target = url("/session")
     for username in ("alice", "bob"):
         for _ in range(2):
@@ -129,7 +133,7 @@ def test_a_refusal_is_not_stored(site: Site, refused: dict[str, str]) -> None:
 
 
 @with_local_session
-def test_a_cart_is_served_to_its_visitor_only(site: Site) -> None:
+def test_nginx_serves_a_cart_to_its_visitor_only(site: Site) -> None:
     target = url("/open/cart")
     first, second = site.get(target, VISITOR), site.get(target, VISITOR)
     assert second.cache != "HIT"
@@ -145,7 +149,7 @@ def test_a_cart_is_served_to_its_visitor_only(site: Site) -> None:
 
 
 @with_local_session
-def test_a_basket_is_shown_to_its_visitor_only(site: Site) -> None:
+def test_nginx_shows_a_basket_to_its_visitor_only(site: Site) -> None:
     first = site.get(url("/open/cart"), VISITOR)
     apple = first.body.split()[2]
     target = url("/open/basket")
@@ -159,7 +163,7 @@ def test_a_basket_is_shown_to_its_visitor_only(site: Site) -> None:
 
 
 @with_local_session
-def test_a_cart_of_a_user_is_served_to_nobody_else(site: Site, signed_in: SignIn) -> None:
+def test_nginx_serves_a_cart_of_a_user_to_nobody_else(site: Site, signed_in: SignIn) -> None:
     target = url("/cart")
     first = site.get(target, signed_in("alice"))
     assert len(first.all("Set-Cookie")) == 1
@@ -172,7 +176,7 @@ def test_a_cart_of_a_user_is_served_to_nobody_else(site: Site, signed_in: SignIn
 
 
 @pytest.mark.parametrize("path", ["/open/headers", "/headers"])
-def test_a_public_page_is_stored_for_all(site: Site, path: str, signed_in: SignIn) -> None:
+def test_nginx_stores_a_public_page_for_all(site: Site, path: str, signed_in: SignIn) -> None:
     target = url(path, "Cache-Control=public,+max-age=60")
     first = site.get(target, signed_in("alice"))
     second = site.get(target, signed_in("bob"))
@@ -183,7 +187,7 @@ def test_a_public_page_is_stored_for_all(site: Site, path: str, signed_in: SignI
 
 
 @pytest.mark.parametrize("page", ["gate", "remote-user", "missing", "forbidden", "redirect"])
-def test_an_open_page_without_a_session_is_stored_for_visitors(site: Site, page: str) -> None:
+def test_nginx_stores_an_open_page_for_visitors(site: Site, page: str) -> None:
     target = url(f"/open/{page}")
     first, second = site.get(target, VISITOR), site.get(target, VISITOR)
     assert (first.cache, second.cache) == ("MISS", "HIT")

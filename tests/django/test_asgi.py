@@ -14,9 +14,9 @@ from django.views.debug import ExceptionReporter
 
 from djsession import SessionCodec
 from djsession.asgi import SessionMiddleware, decode_scope
-from tests.django.handlers import by_asgi, urlconf
 from tests.helpers.asgi import make_scope
 from tests.helpers.django_clients import cookie
+from tests.helpers.django_handlers import by_asgi, urlconf
 from tests.helpers.gates import make_gate
 from tests.helpers.sessions import KEY, XIA
 
@@ -43,7 +43,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[str]:
     return tokens
 
 
-def test_a_token_is_decoded_once(decoded: list[str]) -> None:
+def test_the_asgi_middleware_around_django_decodes_a_token_once(decoded: list[str]) -> None:
     answer = by_asgi("/whoami", app=around_django(), HTTP_COOKIE=cookie())
     assert answer.code == 200
     assert b'"xia"' in answer.body
@@ -53,7 +53,7 @@ def test_a_token_is_decoded_once(decoded: list[str]) -> None:
     assert len(decoded) == 2
 
 
-def test_a_refusal_is_decoded_once(decoded: list[str]) -> None:
+def test_the_asgi_middleware_around_django_decodes_a_refused_token_once(decoded: list[str]) -> None:
     broken = cookie(key="another key")
     answer = by_asgi("/whoami", app=around_django(), HTTP_COOKIE=broken)
     assert (answer.code, answer.body) == (403, b"Forbidden\n")
@@ -63,13 +63,15 @@ def test_a_refusal_is_decoded_once(decoded: list[str]) -> None:
     assert len(decoded) == 2
 
 
-def test_djangos_settings_decide_where_they_are_stricter(decoded: list[str]) -> None:
+def test_djangos_settings_decide_where_they_are_stricter_than_those_around_it(
+    decoded: list[str],
+) -> None:
     with override_settings(DJSESSION={**WITHOUT_DATABASE, "FORMATS": ["jwt"]}):
         assert by_asgi("/whoami", app=around_django(), HTTP_COOKIE=cookie()).code == 403
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_djangos_error_page_shows_nothing_of_it(is_async: bool) -> None:
+def test_djangos_error_page_shows_no_session_of_the_asgi_middleware(is_async: bool) -> None:
     requests: list[HttpRequest] = []
     reports: list[str] = []
 
@@ -117,7 +119,9 @@ def trusting(address: str) -> Any:
         (None, "10.0.0.7", 200),
     ],
 )
-def test_the_peer_is_the_address_of_the_connection(client: Any, forwarded: str, code: int) -> None:
+def test_the_peer_in_django_under_asgi_is_the_address_of_the_connection(
+    client: Any, forwarded: str, code: int
+) -> None:
     headers = {"HTTP_COOKIE": cookie(), "HTTP_X_FORWARDED_FOR": forwarded}
     with trusting("10.0.0.7"):
         assert by_asgi("/whoami", scope={"client": client}, **headers).code == code
@@ -126,7 +130,7 @@ def test_the_peer_is_the_address_of_the_connection(client: Any, forwarded: str, 
             assert by_asgi("/whoami", app=app, scope={"client": client}, **headers).code == code
 
 
-def test_what_the_middleware_found_is_in_the_scope_only() -> None:
+def test_what_the_asgi_middleware_found_is_not_in_request_meta() -> None:
     scope = make_scope((b"cookie", cookie().encode()))
     decode_scope(make_gate(), scope)
     added = set(scope) - set(make_scope())

@@ -39,7 +39,7 @@ def user_source(source: str) -> Any:
 
 
 @pytest.mark.django_db
-class TestDatabase:
+class TestUsersFromTheDatabase:
     def test_a_new_user_is_made_from_the_session(self) -> None:
         client = as_user(Client(), FULL)
         pk = client.get("/whoami").json()["pk"]
@@ -81,7 +81,7 @@ class TestDatabase:
         assert as_user(Client(), {"username": name}).get("/whoami").json()["user"] == ""
         assert User.objects.count() == 0
 
-    def test_a_known_user_is_left_as_it_is(self) -> None:
+    def test_a_row_that_exists_is_not_updated(self) -> None:
         User.objects.create(username="xia", email="old@example.com")
         as_user(Client(), FULL).get("/whoami")
         assert User.objects.get().email == "old@example.com"
@@ -103,25 +103,27 @@ class TestDatabase:
             with django_assert_num_queries(1):
                 client.get("/whoami")
 
-    def test_one_query_for_a_known_user(self, django_assert_num_queries: Any) -> None:
+    def test_a_user_with_a_row_costs_one_query(self, django_assert_num_queries: Any) -> None:
         pk = User.objects.create(username="xia").pk
         client = as_user(Client())
         for _ in range(3):
             with django_assert_num_queries(1):
                 assert client.get("/whoami").json() == {"user": "xia", "pk": pk}
 
-    def test_no_query_for_a_view_that_does_not_look(self, django_assert_num_queries: Any) -> None:
+    def test_a_view_that_does_not_read_the_user_costs_no_query(
+        self, django_assert_num_queries: Any
+    ) -> None:
         client = as_user(Client())
         with django_assert_num_queries(0):
             client.get("/")
         assert User.objects.count() == 0
 
-    def test_no_query_for_a_visitor(self, django_assert_num_queries: Any) -> None:
+    def test_a_visitor_costs_no_query(self, django_assert_num_queries: Any) -> None:
         with django_assert_num_queries(0):
             assert as_user(Client(), {}).get("/whoami").json()["user"] == ""
             assert Client().get("/open/whoami").json()["user"] == ""
 
-    def test_permissions_are_those_of_the_database(self, rf: RequestFactory) -> None:
+    def test_permissions_come_from_the_database(self, rf: RequestFactory) -> None:
         user = User.objects.create(username="xia")
         group = Group.objects.create(name="editors")
         group.permissions.add(Permission.objects.get(codename="add_user"))
@@ -160,7 +162,7 @@ class TestDatabase:
             User.objects.create(username="xia")
             assert as_user(Client()).get("/whoami").json()["user"] == "xia"
 
-    def test_clean_username_and_configure_user(self) -> None:
+    def test_clean_username_and_configure_user_are_called(self) -> None:
         session = {**XIA, "username": "xia@example.com", "site": {"slug": "xia"}}
         with backend("Configuring"):
             request = signed_in(session)
@@ -169,7 +171,7 @@ class TestDatabase:
             assert request.user.was_created is True
             assert signed_in(session).user.was_created is False
 
-    def test_a_backend_may_refuse(self) -> None:
+    def test_a_backend_may_refuse_a_user(self) -> None:
         with override_settings(
             AUTHENTICATION_BACKENDS=[
                 "tests.django.backends.Refusing",
@@ -178,7 +180,7 @@ class TestDatabase:
         ):
             assert as_user(Client()).get("/whoami").json()["user"] == ""
 
-    def test_without_a_backend_for_it_the_log_says_so(
+    def test_without_a_backend_that_knows_the_proxy_the_log_says_so(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         with override_settings(
@@ -222,7 +224,9 @@ class TestDatabase:
         login(request, request.user, "djsession.django.backends.auth.ProxyUserBackend")
         assert get_user(request).username == "xia"
 
-    def test_a_password_counts_in_tests_only(self, request: pytest.FixtureRequest) -> None:
+    def test_login_with_a_password_works_in_tests_only(
+        self, request: pytest.FixtureRequest
+    ) -> None:
         User.objects.create_user("xia", password="secret")
         assert authenticate(username="xia", password="secret") is not None
         assert authenticate(username="xia", password="wrong") is None
@@ -239,7 +243,7 @@ class TestDatabase:
         update_session_auth_hash(request, user)
         assert as_user(Client()).get("/whoami").json()["user"] == "xia"
 
-    def test_remote_user_middleware_behind_it_changes_nothing(
+    def test_remote_user_middleware_behind_ours_changes_nothing(
         self, django_assert_num_queries: Any
     ) -> None:
         from django.conf import settings
@@ -272,7 +276,7 @@ def case_insensitive(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestSpelling:
+class TestSpellingOfUsernames:
     """A database that ignores case finds somebody else's row."""
 
     @pytest.fixture(params=["sync", "async"])
@@ -300,7 +304,7 @@ class TestSpelling:
         assert caplog.text == ""
         assert User.objects.count() == 1
 
-    def test_so_is_one_whom_another_request_has_just_made(
+    def test_a_user_whom_another_request_has_just_made_differs_by_spelling_too(
         self,
         whoami: Any,
         case_insensitive: list[Exception],
@@ -313,7 +317,7 @@ class TestSpelling:
         assert "spelled differently" in caplog.text
         assert User.objects.count() == 1
 
-    def test_a_manager_with_a_lookup_of_its_own_decides(
+    def test_a_manager_with_get_by_natural_key_decides_about_spelling(
         self, whoami: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def by_any_spelling(self: Any, username: str) -> Any:
@@ -332,7 +336,7 @@ class TestSpelling:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_query_without_blocking() -> None:
+def test_an_async_view_that_reads_the_user_costs_one_query() -> None:
     User.objects.create(username="xia")
 
     async def queries() -> tuple[str, int]:
@@ -348,7 +352,7 @@ def test_one_query_without_blocking() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_backends_without_blocking() -> None:
+def test_backends_authenticate_in_an_async_view() -> None:
     async def names(session: dict[str, Any] | None = None) -> Any:
         return (await as_user(AsyncClient(), session).get("/awhoami")).json()["user"]
 
@@ -370,7 +374,7 @@ def test_backends_without_blocking() -> None:
         assert run(names()) == "xia"
 
 
-class TestSession:
+class TestUsersFromTheSession:
     """USER_SOURCE = "session". Without the mark, pytest-django blocks every query."""
 
     @pytest.fixture(autouse=True)
@@ -378,7 +382,7 @@ class TestSession:
         with user_source("session"):
             yield
 
-    def test_the_user_is_of_the_model_and_was_never_saved(self) -> None:
+    def test_a_user_from_the_session_is_an_unsaved_instance_of_the_model(self) -> None:
         user = signed_in(FULL).user
         assert isinstance(user, User)
         assert user.is_authenticated
@@ -388,7 +392,7 @@ class TestSession:
         assert user._state.adding
 
     @pytest.mark.parametrize("also", [[], ["django.contrib.auth.backends.ModelBackend"]])
-    def test_the_user_has_no_permissions(self, also: list[str]) -> None:
+    def test_a_user_from_the_session_has_no_permissions(self, also: list[str]) -> None:
         first = ["djsession.django.backends.auth.ProxyUserBackend"]
         with override_settings(AUTHENTICATION_BACKENDS=[*first, *also]):
             user = signed_in().user
@@ -401,12 +405,12 @@ class TestSession:
             assert not user.is_staff
             assert not user.is_superuser
 
-    def test_get_user_of_django_knows_the_user(self) -> None:
+    def test_djangos_get_user_returns_the_user_of_the_session(self) -> None:
         assert get_user(signed_in()).username == "xia"
         assert ProxyUserBackend().get_user(1) is None
         assert run(ProxyUserBackend().aget_user(1)) is None
 
-    def test_the_backend_of_the_project_is_asked(self) -> None:
+    def test_a_backend_of_the_project_may_change_the_user_of_the_session(self) -> None:
         with backend("Configuring"):
             user = signed_in({**XIA, "username": "xia@example.com"}).user
             assert user.username == "xia"
@@ -417,7 +421,7 @@ class TestSession:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_first_requests_of_a_user_at_once_make_one_row_and_no_error() -> None:
+def test_simultaneous_first_requests_of_a_user_make_one_row() -> None:
     threads, users = 8, 50
     failures: list[BaseException] = []
     barrier = threading.Barrier(threads)

@@ -16,9 +16,9 @@ from django.urls import include, path, re_path, reverse_lazy
 
 from djsession import loads
 from djsession.django.checks import check_settings
-from tests.django.handlers import urlconf
 from tests.django.urls import urlpatterns
 from tests.django.views import nothing
+from tests.helpers.django_handlers import urlconf
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 OURS = "djsession.django.middleware.SessionMiddleware"
@@ -43,11 +43,11 @@ def ids(**overrides: Any) -> list[str]:
         return [message.id for message in messages]
 
 
-def test_a_project_as_documented_passes() -> None:
+def test_the_checks_find_nothing_in_a_project_as_documented() -> None:
     assert ids() == []
 
 
-def test_djangos_own_checks_pass_too() -> None:
+def test_djangos_own_checks_find_nothing_in_a_project_as_documented() -> None:
     # Among them those of the admin, which look for middleware and context processors.
     with override_settings(DJSESSION={"MOCKUP_WITHOUT_DEBUG": True, "STAFF_ROLES": []}):
         assert run_checks() == []
@@ -63,7 +63,7 @@ def test_djangos_own_checks_pass_too() -> None:
         ("no-such", ["djsession.W007"]),
     ],
 )
-def test_a_named_page_with_others_below_it_is_reported(name: str, expected: list[str]) -> None:
+def test_a_check_reports_a_named_page_with_others_below_it(name: str, expected: list[str]) -> None:
     urls = urlconf(
         [
             *WITHOUT_MOCKUPS,
@@ -75,7 +75,7 @@ def test_a_named_page_with_others_below_it_is_reported(name: str, expected: list
     assert (ids(ROOT_URLCONF=urls, DJSESSION={"ALLOWED_NO_SESSION": entries})) == expected
 
 
-def test_an_entry_that_cannot_be_reversed_is_named() -> None:
+def test_a_check_names_an_entry_that_cannot_be_reversed() -> None:
     with quiet(DJSESSION={"ALLOWED_NO_SESSION": [reverse_lazy("no")]}):
         [message] = check_settings()
     assert "Reverse for 'no' not found" in message.msg
@@ -91,7 +91,7 @@ def test_an_entry_that_cannot_be_reversed_is_named() -> None:
     ],
     ids=["at the top", "in a namespace"],
 )
-def test_mockup_urls_are_reported_where_debug_is_off(urls: list[Any]) -> None:
+def test_a_check_reports_mockup_urls_where_debug_is_off(urls: list[Any]) -> None:
     included = urlconf([*WITHOUT_MOCKUPS, *urls])
     assert ids(ROOT_URLCONF=included) == ["djsession.W008"]
     assert ids(ROOT_URLCONF=included, DEBUG=True) == []
@@ -157,7 +157,9 @@ def without_ours() -> list[str]:
     ],
     ids=str,
 )
-def test_each_mistake_has_an_id(overrides: dict[str, Any], expected: list[str]) -> None:
+def test_each_mistake_in_the_settings_has_a_check_id(
+    overrides: dict[str, Any], expected: list[str]
+) -> None:
     assert ids(**overrides) == expected
 
 
@@ -175,7 +177,7 @@ def test_each_mistake_has_an_id(overrides: dict[str, Any], expected: list[str]) 
     ids=str,
 )
 @pytest.mark.parametrize("mount_point", ["/app", "/app/"])
-def test_an_entry_that_starts_with_the_mount_point(
+def test_a_check_reports_an_entry_that_starts_with_the_mount_point(
     mount_point: str, entry: Any, written: str | None
 ) -> None:
     with quiet(DJSESSION={"ALLOWED_NO_SESSION": [entry]}, FORCE_SCRIPT_NAME=mount_point):
@@ -199,7 +201,7 @@ XFF = "tests.django.no_such.XForwardedForMiddleware"
         ({"DJSESSION": {}, "MIDDLEWARE": [*settings.MIDDLEWARE, XFF]}, None, []),
     ],
 )
-def test_what_replaces_the_address_of_the_peer(
+def test_a_check_reports_what_replaces_the_address_of_the_peer(
     overrides: dict[str, Any],
     allow_ips: str | None,
     expected: list[str],
@@ -211,7 +213,7 @@ def test_what_replaces_the_address_of_the_peer(
     assert ids(**{"DJSESSION": {"TRUSTED_PROXIES": ["10.0.0.7"]}, **overrides}) == expected
 
 
-def test_middleware() -> None:
+def test_a_check_reports_middleware_that_is_missing_or_misplaced() -> None:
     django = "django.contrib.sessions.middleware.SessionMiddleware"
     assert ids(MIDDLEWARE=without_ours()) == ["djsession.E003"]
     assert ids(MIDDLEWARE=[django, *without_ours()]) == ["djsession.E003", "djsession.E004"]
@@ -233,7 +235,9 @@ def command(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_encrypt_and_decrypt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_encrypt_and_decrypt_a_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = command("encrypt_session", json.dumps(XIA)).strip()
     assert loads(token, KEY) == XIA
     assert json.loads(command("decrypt_session", token)) == XIA
@@ -247,7 +251,7 @@ def test_encrypt_and_decrypt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert json.loads(command("decrypt_session")) == XIA
 
 
-def test_commands_that_fail_say_why_in_one_line() -> None:
+def test_the_commands_of_django_fail_with_one_line() -> None:
     token = command("encrypt_session", "{}").strip()
     with (
         override_settings(DJAODJIN_SECRET_KEY=OTHER_KEY),

@@ -15,8 +15,8 @@ from django.urls import path
 
 from djsession.django.middleware import SessionMiddleware
 from djsession.errors import ProxiedKeyError
-from tests.django.handlers import urlconf
 from tests.helpers.django_clients import as_user, avisit, cookie, read, run, store, visit
+from tests.helpers.django_handlers import urlconf
 from tests.helpers.sessions import KEY, XIA
 
 User = get_user_model()
@@ -92,7 +92,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_same_without_blocking() -> None:
+def test_djangos_alogin_of_a_user_without_a_backend() -> None:
     async def scenario() -> Any:
         request = RequestFactory().get("/")
         request.session = import_module(settings.SESSION_ENGINE).SessionStore()
@@ -111,7 +111,7 @@ def test_a_key_of_the_proxy_is_set_by_log_in(key: str) -> None:
             session.update({key: {}})
 
 
-def test_the_session_of_a_visitor() -> None:
+def test_a_visitor_in_a_test_has_a_client_session() -> None:
     client = Client()
     session = client.session
     session["cart"] = ["apple"]
@@ -121,7 +121,7 @@ def test_the_session_of_a_visitor() -> None:
     assert client.session["cart"] == ["apple"]  # as in Django
 
 
-def test_another_user_of_a_client_finds_nothing() -> None:
+def test_another_user_of_a_test_client_finds_no_local_session() -> None:
     client = Client()
     client.force_login(User.objects.create(username="xia"))
     store(client, "cart", ["apple"])
@@ -129,7 +129,7 @@ def test_another_user_of_a_client_finds_nothing() -> None:
     assert read(client, "cart") is None
 
 
-def test_two_clients_share_nothing() -> None:
+def test_two_test_clients_share_no_session() -> None:
     user = User.objects.create(username="xia")
     one, two = Client(), Client()
     one.force_login(user)
@@ -138,7 +138,7 @@ def test_two_clients_share_nothing() -> None:
     assert read(two, "cart") is None
 
 
-def test_a_user_without_a_row() -> None:
+def test_force_login_of_a_user_without_a_row() -> None:
     with override_settings(DJSESSION={"USER_SOURCE": "session", "ALLOWED_NO_SESSION": ["/open/"]}):
         client = Client()
         client.force_login(User(username="xia"))
@@ -148,7 +148,7 @@ def test_a_user_without_a_row() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_async_client() -> None:
+def test_the_async_test_client_logs_in_and_out() -> None:
     async def scenario() -> None:
         client = AsyncClient()
         user = await User.objects.acreate(username="xia")

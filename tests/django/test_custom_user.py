@@ -8,7 +8,7 @@ import sys
 from tests.helpers.commands import ROOT, environment
 
 
-def test_a_user_model_of_the_projects_own() -> None:
+def test_a_user_model_of_the_projects_own_works_throughout() -> None:
     done = subprocess.run(
         [
             sys.executable,

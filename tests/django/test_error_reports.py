@@ -25,8 +25,8 @@ from django.views.debug import (
 from djsession import ConfigurationError, dumps
 from djsession.django.conf import get_codec, get_gate, get_settings
 from djsession.django.middleware import SessionMiddleware
-from tests.django.handlers import urlconf
 from tests.helpers.django_clients import as_user, cookie, run
+from tests.helpers.django_handlers import urlconf
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 SECRET = "Zs3cret" * 5
@@ -56,7 +56,9 @@ def check(report: str, headers: dict[str, str] | None = None) -> None:
 
 @pytest.mark.parametrize("headers", CARRIED, ids=["cookie", "bearer"])
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_a_view_that_fails(headers: dict[str, str], is_async: bool) -> None:
+def test_the_report_of_a_view_that_fails_shows_no_credential(
+    headers: dict[str, str], is_async: bool
+) -> None:
     def view(request: HttpRequest) -> HttpResponse:
         raise ViewError
 
@@ -134,7 +136,7 @@ def test_the_debug_page_masks_what_carries_a_session(
 
 
 @pytest.mark.parametrize("name", ["django.views.debug.SafeExceptionReporterFilter", "LaxFilter"])
-def test_a_request_that_failed_before_it_came_to_the_middleware(name: str) -> None:
+def test_the_report_of_a_failure_before_the_middleware_shows_no_credential(name: str) -> None:
     headers = {
         "HTTP_COOKIE": f"other={dumps(XIA, KEY)}; djsession_local={SECRET}",
         "HTTP_AUTHORIZATION": BEARER,
@@ -175,7 +177,7 @@ REFUSED: list[dict[str, str]] = [
 
 
 @pytest.mark.parametrize("headers", REFUSED, ids=range(len(REFUSED)))
-def test_a_page_that_fails_to_render_a_refusal(headers: dict[str, str]) -> None:
+def test_the_report_of_a_403_page_that_fails_shows_no_credential(headers: dict[str, str]) -> None:
     def handler(request: HttpRequest, exception: Exception) -> HttpResponse:
         raise ValueError("the page is broken") from exception
 
@@ -198,7 +200,7 @@ def test_a_page_that_fails_to_render_a_refusal(headers: dict[str, str]) -> None:
         check(text, headers)
 
 
-def test_the_mail_that_django_sends_about_a_view_that_fails() -> None:
+def test_the_mail_about_a_view_that_fails_shows_no_credential() -> None:
     def view(request: HttpRequest) -> HttpResponse:
         session = request.djsession
         assert session.username == "xia"
@@ -235,7 +237,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     "read", [get_settings, get_gate, get_codec, lambda: SessionMiddleware(HttpResponse)]
 )
-def test_the_frames_of_a_wrong_setting(
+def test_the_report_of_a_wrong_setting_shows_no_key(
     overrides: dict[str, Any], message: str, read: Callable[[], object]
 ) -> None:
     with override_settings(**overrides), pytest.raises(ConfigurationError, match=message) as caught:
@@ -249,7 +251,7 @@ def test_the_frames_of_a_wrong_setting(
         assert SECRET not in str(frame["vars"]), frame["function"]
 
 
-def test_the_html_report_of_a_wrong_key() -> None:
+def test_the_html_report_of_a_wrong_key_does_not_show_it() -> None:
     with (
         override_settings(DJAODJIN_SECRET_KEY=f'"{SECRET}"'),
         pytest.raises(ConfigurationError) as caught,
@@ -261,7 +263,7 @@ def test_the_html_report_of_a_wrong_key() -> None:
         check(report, {"HTTP_COOKIE": cookie()})
 
 
-def test_an_entry_that_no_path_can_match() -> None:
+def test_the_report_of_an_entry_that_no_path_can_match_shows_no_key() -> None:
     wrong: dict[str, Any] = {"ALLOWED_NO_SESSION": ["/../"]}
     with (
         override_settings(DJAODJIN_SECRET_KEY=SECRET, DJSESSION=wrong),
@@ -274,7 +276,7 @@ def test_an_entry_that_no_path_can_match() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("engine", ["db", "cached_db", "file", "signed_cookies"])
-def test_the_variables_of_a_store_that_fails(engine: str) -> None:
+def test_the_report_of_a_store_that_fails_shows_no_session(engine: str) -> None:
     def view(request: HttpRequest) -> HttpResponse:
         if request.GET:
             request.session.get("cart")
@@ -301,7 +303,7 @@ def test_the_variables_of_a_store_that_fails(engine: str) -> None:
     check(page, {"HTTP_COOKIE": cookie()})
 
 
-def test_the_variables_of_a_view() -> None:
+def test_the_report_masks_the_variables_of_a_view() -> None:
     def view(request: HttpRequest) -> HttpResponse:
         token = request.COOKIES["sessionid"]  # noqa: F841
         header = {"Cookie": [request.META["HTTP_COOKIE"]]}  # noqa: F841

@@ -47,7 +47,7 @@ def test_another_user_of_the_browser_does_not_see_a_message(
 
 
 @pytest.mark.usefixtures("_storage")
-def test_a_visitor_sees_a_message() -> None:
+def test_a_visitor_sees_a_message_of_their_own() -> None:
     browser = Client()
     browser.post("/messages", {"message": "for anybody"})
     assert browser.get("/messages").json() == ["for anybody"]

@@ -21,8 +21,8 @@ from djsession import ConfigurationError, Session, dumps, openssl
 from djsession import SessionMiddleware as WSGIMiddleware
 from djsession.django.backends.base import SessionStore
 from djsession.django.middleware import SessionMiddleware
-from tests.django.handlers import by_asgi, by_wsgi, connections_kept, urlconf
 from tests.helpers.django_clients import as_user, cookie
+from tests.helpers.django_handlers import by_asgi, by_wsgi, connections_kept, urlconf
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA, Capture
 from tests.helpers.wsgi import call
 
@@ -43,7 +43,7 @@ def through(request: HttpRequest) -> HttpRequest:
     return request
 
 
-def test_sets_the_session_of_the_proxy() -> None:
+def test_the_middleware_sets_request_djsession() -> None:
     request = through(get(HTTP_COOKIE=cookie()))
     assert isinstance(request.djsession, Session)
     assert request.djsession == XIA
@@ -52,7 +52,7 @@ def test_sets_the_session_of_the_proxy() -> None:
     assert request.META["REMOTE_USER"] == "xia"
 
 
-def test_a_jwt_in_the_header_is_a_session_too() -> None:
+def test_the_middleware_takes_a_jwt_from_the_authorization_header() -> None:
     token = dumps(XIA, KEY, format="jwt")
     request = through(get(HTTP_AUTHORIZATION=f"Bearer {token}"))
     assert request.djsession.username == "xia"
@@ -81,7 +81,7 @@ def test_a_jwt_in_the_header_is_a_session_too() -> None:
         "planted",
     ],
 )
-def test_refuses_without_a_session(meta: dict[str, Any]) -> None:
+def test_the_middleware_refuses_a_request_without_a_session(meta: dict[str, Any]) -> None:
     request = get(**meta)
     seen: list[HttpRequest] = []
     response = SessionMiddleware(seen.append)(request)
@@ -100,7 +100,7 @@ def test_the_403_page_of_the_project_may_read_the_session() -> None:
     assert b"xia" not in response.content
 
 
-def test_every_refusal_is_the_same() -> None:
+def test_the_middleware_answers_every_refusal_alike() -> None:
     answers = set()
     for value in ("", "garbage", GARBAGE, dumps(XIA, OTHER_KEY)):
         client = Client()
@@ -110,7 +110,9 @@ def test_every_refusal_is_the_same() -> None:
     assert len(answers) == 1
 
 
-def test_the_log_contains_the_reason_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_of_a_refusal_in_django_has_the_reason_and_no_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     client = Client()
     client.cookies["sessionid"] = token = dumps(XIA, OTHER_KEY)
     with caplog.at_level(logging.INFO):
@@ -143,7 +145,7 @@ def test_an_anonymous_visitor_with_a_session_passes() -> None:
         ("/", 403),
     ],
 )
-def test_paths_that_need_no_session(path: str, status: int) -> None:
+def test_paths_that_need_no_session_in_django(path: str, status: int) -> None:
     assert Client().get(path).status_code == status
 
 
@@ -162,7 +164,7 @@ def test_paths_that_need_no_session(path: str, status: int) -> None:
     ],
 )
 @pytest.mark.usefixtures("db")
-def test_paths_that_need_no_session_under_asgi(path: str, status: int) -> None:
+def test_paths_that_need_no_session_in_django_under_asgi(path: str, status: int) -> None:
     assert by_asgi(path).code == status
 
 
@@ -277,7 +279,7 @@ def test_settings_come_from_the_environment_and_the_project_wins(
         "two cookies",
     ],
 )
-def test_which_token_counts(meta: dict[str, Any], username: str | None) -> None:
+def test_where_a_token_counts_in_django(meta: dict[str, Any], username: str | None) -> None:
     request = get(**meta)
     seen: list[Any] = []
 
@@ -299,7 +301,7 @@ def test_only_trusted_proxies_can_send_a_session() -> None:
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("send", [by_wsgi, by_asgi])
-def test_trusted_proxies_with_each_handler(send: Any) -> None:
+def test_trusted_proxies_with_each_handler_of_django(send: Any) -> None:
     for trusted, status in (("127.0.0.1", 200), ("10.0.0.7", 403)):
         with override_settings(DJSESSION={"TRUSTED_PROXIES": [trusted]}):
             assert send("/", HTTP_COOKIE=cookie()).code == status
@@ -318,7 +320,7 @@ def test_the_jwt_format_needs_no_other_package(monkeypatch: pytest.MonkeyPatch) 
     assert through(get(HTTP_AUTHORIZATION=JWT_OF_XIA)).djsession.username == "xia"
 
 
-def test_rotated_keys() -> None:
+def test_tokens_of_rotated_keys_decode_in_django() -> None:
     with override_settings(DJAODJIN_SECRET_KEY=[OTHER_KEY, KEY]):
         assert through(get(HTTP_COOKIE=cookie())).djsession == XIA
         assert through(get(HTTP_COOKIE=cookie(key=OTHER_KEY))).djsession == XIA
@@ -334,7 +336,7 @@ def test_a_view_that_asks_for_nothing_costs_no_query_and_no_cookie(
     assert not response.cookies
 
 
-def test_requests_as_the_proxy_forwards_them(capture: Capture) -> None:
+def test_each_captured_request_of_the_proxy_is_read_in_django(capture: Capture) -> None:
     """Each capture of the real proxy, through Django's own handler."""
     seen: list[Any] = []
 
@@ -358,7 +360,7 @@ def test_requests_as_the_proxy_forwards_them(capture: Capture) -> None:
             }
 
 
-def test_under_asgi_no_thread_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_async_middleware_of_django_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     pushed: list[Any] = []
     original = SyncToAsync.__call__
 
@@ -387,7 +389,7 @@ def test_under_asgi_no_thread_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "djsession_local" in response.cookies
 
 
-class TestBehindTheMiddlewareForWSGI:
+class TestDjangoBehindTheMiddlewareForWSGI:
     """Django with our middleware, inside djsession.SessionMiddleware."""
 
     @staticmethod
@@ -420,7 +422,9 @@ class TestBehindTheMiddlewareForWSGI:
         assert self.call(monkeypatch)[:2] == (200, 1)
 
     @pytest.mark.usefixtures("db")
-    def test_nothing_stays_in_meta(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_of_the_session_stays_in_request_meta(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         meta = self.call(monkeypatch)[2]
         assert not [name for name in meta if name.startswith("djsession")]
         # Only the header itself still holds the token.
@@ -429,5 +433,7 @@ class TestBehindTheMiddlewareForWSGI:
         ]
 
     @pytest.mark.usefixtures("db")
-    def test_another_key_is_not_taken_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_session_decoded_with_another_key_is_not_taken_over(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         assert self.call(monkeypatch, OTHER_KEY)[0] == 403

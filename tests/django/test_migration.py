@@ -146,7 +146,7 @@ print("all is well")
 
 
 @pytest.mark.parametrize("engine", ["encrypted_cookies", "jwt_session_store"])
-def test_the_snippets_of_the_documents(tmp_path: Path, engine: str) -> None:
+def test_the_snippets_of_the_migration_guide_run(tmp_path: Path, engine: str) -> None:
     pytest.importorskip("rest_framework")
     for name, text in (("settings", SETTINGS), ("urls", URLS)):
         text = text.replace("PACKAGE", "djsession.django").replace('"KEY"', repr(KEY))

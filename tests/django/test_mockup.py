@@ -14,14 +14,14 @@ from djsession import ConfigurationError, dumps, loads
 from djsession.django.middleware import SessionMiddleware
 from djsession.django.mockup import views
 from djsession.mockup import MockupApp
-from tests.django.handlers import by_asgi, by_wsgi, urlconf
 from tests.django.urls import urlpatterns
 from tests.django.views import nothing
 from tests.helpers.django_clients import as_user, cookie, run
+from tests.helpers.django_handlers import by_asgi, by_wsgi, urlconf
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 
-def test_the_names_of_the_urls() -> None:
+def test_the_mockup_urls_have_the_documented_names() -> None:
     assert [reverse(name) for name in ("login", "logout", "api_login", "api_timer")] == [
         "/login/",
         "/logout/",
@@ -35,7 +35,7 @@ def test_the_names_of_the_urls() -> None:
 
 
 @pytest.mark.django_db
-def test_sign_in_and_out() -> None:
+def test_one_can_sign_in_and_out_at_the_mockup_login() -> None:
     browser = Client(enforce_csrf_checks=True)
     page = browser.get("/login/?next=/whoami")
     assert page.status_code == 200
@@ -51,25 +51,25 @@ def test_sign_in_and_out() -> None:
 
 
 @pytest.mark.django_db
-def test_a_click_signs_in_too() -> None:
+def test_a_click_on_a_user_signs_in() -> None:
     browser = Client()
     browser.post("/login/", {"user": "alice"})
     assert browser.get("/whoami").json()["user"] == "alice"
 
 
-def test_an_unknown_user_gets_an_explanation() -> None:
+def test_the_mockup_login_explains_an_unknown_user() -> None:
     response = Client().post("/login/", {"username": "nobody"})
     assert response.status_code == 401
     assert b"There is no mockup user of that name" in response.content
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "/\\evil.example"])
-def test_next_never_leaves_the_site(target: str) -> None:
+def test_next_at_the_mockup_login_never_leaves_the_site(target: str) -> None:
     response = Client().post("/login/", {"username": "xia", "next": target})
     assert response.headers["Location"] == "/"
 
 
-def test_another_site_cannot_sign_anybody_in() -> None:
+def test_another_site_cannot_sign_anybody_in_at_the_mockup_login() -> None:
     headers = {"Sec-Fetch-Site": "cross-site"}
     response = Client().post("/login/", {"username": "xia"}, headers=headers)
     assert response.status_code == 403
@@ -77,7 +77,7 @@ def test_another_site_cannot_sign_anybody_in() -> None:
 
 
 @pytest.mark.django_db
-def test_the_api_gives_a_token() -> None:
+def test_the_mockup_api_gives_a_token() -> None:
     body = json.dumps({"username": "xia", "password": "any"})
     response = Client().post("/api/auth", body, content_type="application/json")
     assert response.status_code == 201
@@ -89,7 +89,7 @@ def test_the_api_gives_a_token() -> None:
     assert Client().get("/api/auth").status_code == 401
 
 
-def test_it_answers_to_names_of_this_machine_only() -> None:
+def test_the_mockup_login_answers_to_names_of_this_machine_only() -> None:
     with override_settings(ALLOWED_HOSTS=["*"]):
         assert Client().get("/login/", headers={"Host": "www.example.com"}).status_code == 403
         assert Client().get("/login/", headers={"Host": "localhost:8000"}).status_code == 200
@@ -104,7 +104,7 @@ def test_it_answers_to_names_of_this_machine_only() -> None:
         assert Client().get("/login/", headers={"Host": "dev.example.com"}).status_code == 200
 
 
-def test_the_sessions_of_deployutils() -> None:
+def test_the_mockup_sessions_of_deployutils_are_read() -> None:
     """A dict in the settings, with a Python None, as the seed document has it."""
     with override_settings(
         DEPLOYUTILS={"MOCKUP_SESSIONS": {"bob": {**XIA, "username": "bob"}}},
@@ -115,7 +115,7 @@ def test_the_sessions_of_deployutils() -> None:
         assert Client().post("/login/", {"username": "xia"}).status_code == 401
 
 
-def test_without_sessions_the_message_says_so() -> None:
+def test_without_mockup_sessions_the_message_says_so() -> None:
     with (
         override_settings(
             DJSESSION={"MOCKUP_WITHOUT_DEBUG": True, "ALLOWED_NO_SESSION": ["/login"]}
@@ -125,7 +125,7 @@ def test_without_sessions_the_message_says_so() -> None:
         Client().get("/login/")
 
 
-def test_the_profile_of_an_organization_is_that_of_the_file() -> None:
+def test_the_mockup_profile_of_an_organization_is_that_of_the_file() -> None:
     answer = as_user(Client()).get(reverse("api_profile", args=("cowork",)))
     assert answer.status_code == 200
     assert answer.json() == {
@@ -137,7 +137,7 @@ def test_the_profile_of_an_organization_is_that_of_the_file() -> None:
     assert as_user(Client()).get("/api/profile/other").status_code == 404
 
 
-def test_the_profile_of_a_user_is_that_of_the_file() -> None:
+def test_the_mockup_profile_of_a_user_is_that_of_the_file() -> None:
     answer = as_user(Client()).get(reverse("users_profile", args=("dana",)))
     assert answer.json() == {
         "slug": "dana",
@@ -148,7 +148,7 @@ def test_the_profile_of_a_user_is_that_of_the_file() -> None:
     assert as_user(Client()).get("/users/nobody/").status_code == 404
 
 
-def test_the_time_that_a_page_reports_is_taken() -> None:
+def test_the_mockup_api_accepts_the_time_that_a_page_reports() -> None:
     client = as_user(Client(enforce_csrf_checks=True))
     answer = client.post("/api/timer", {"display_timedelta": 135}, content_type="application/json")
     assert (answer.status_code, answer.content) == (204, b"")
@@ -165,7 +165,9 @@ def test_the_time_that_a_page_reports_is_taken() -> None:
     ],
     ids=["path", "name", "lazy", "not ASCII", "URL"],
 )
-def test_a_login_leads_where_the_project_wants(setting: Any, location: str, mounted: str) -> None:
+def test_a_mockup_login_leads_to_login_redirect_url(
+    setting: Any, location: str, mounted: str
+) -> None:
     urls = urlconf([*urlpatterns, path("app/", nothing, name="app")])
     with override_settings(LOGIN_REDIRECT_URL=setting, ROOT_URLCONF=urls):
         for form in ({}, {"next": ""}, {"next": "//evil.example"}, {"next": "/login/"}):
@@ -184,7 +186,7 @@ def test_a_login_leads_where_the_project_wants(setting: Any, location: str, moun
     [[], [{"BACKEND": "django.template.backends.jinja2.Jinja2", "APP_DIRS": True}]],
     ids=["none", "Jinja2"],
 )
-def test_without_an_engine_that_finds_the_template_there_is_the_page_of_the_mockups(
+def test_the_mockup_login_has_a_page_without_djangos_template(
     engines: list[Any],
 ) -> None:
     with override_settings(TEMPLATES=engines):
@@ -194,7 +196,7 @@ def test_without_an_engine_that_finds_the_template_there_is_the_page_of_the_mock
     assert "style-src" in answer.headers["Content-Security-Policy"]
 
 
-def test_a_template_of_the_project_that_is_broken_is_an_error(tmp_path: Any, settings: Any) -> None:
+def test_a_broken_login_template_of_the_project_is_an_error(tmp_path: Any, settings: Any) -> None:
     (tmp_path / "djsession").mkdir()
     (tmp_path / "djsession" / "login.html").write_text('{% extends "no-such.html" %}')
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
@@ -224,7 +226,7 @@ FOR_USERS = ["/api/profile/xia", "/users/xia/", "/api/timer"]
 
 
 @pytest.mark.parametrize("mockup", [{}, {"MOCKUP": {"xia": XIA}}], ids=["no sessions", "sessions"])
-def test_where_debug_is_off_every_page_is_closed_and_answers_404(mockup: dict[str, Any]) -> None:
+def test_without_debug_every_mockup_page_is_closed_and_answers_404(mockup: dict[str, Any]) -> None:
     with override_settings(DJSESSION=mockup):
         for target in (*PAGES, *FOR_USERS):
             assert Client().get(target).status_code == 403
@@ -238,7 +240,7 @@ def test_where_debug_is_off_every_page_is_closed_and_answers_404(mockup: dict[st
 
 
 @pytest.mark.parametrize("overrides", [{}, {"DEBUG": True, "DJSESSION": {"MOCKUP": {"xia": XIA}}}])
-def test_where_they_answer_only_the_pages_for_visitors_are_open(overrides: dict[str, Any]) -> None:
+def test_with_debug_only_the_mockup_pages_for_visitors_are_open(overrides: dict[str, Any]) -> None:
     with override_settings(**overrides):
         for target in PAGES:
             assert Client().get(target).status_code != 403
@@ -246,7 +248,7 @@ def test_where_they_answer_only_the_pages_for_visitors_are_open(overrides: dict[
             assert Client().get(target).status_code == 403
 
 
-def test_the_debug_that_a_test_runner_switches_off_is_that_of_the_project(
+def test_mockups_follow_the_debug_of_the_project_that_test_runners_switch_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from django.test.utils import _TestState
@@ -256,7 +258,7 @@ def test_the_debug_that_a_test_runner_switches_off_is_that_of_the_project(
         assert Client().get("/login/").status_code == 200
 
 
-def test_a_login_page_that_is_not_ours_is_not_opened() -> None:
+def test_a_login_page_of_the_project_is_not_an_open_path() -> None:
     """The gate opens the mockup pages by their view, not by the name of their URL."""
     with override_settings(ROOT_URLCONF="tests.django.urls_with_login"):
         from djsession.django.conf import get_gate
@@ -293,7 +295,7 @@ def test_a_browser_that_is_refused_is_told_why_where_mockups_are_on() -> None:
     assert b"Not for you" in response.content
 
 
-def test_a_file_that_cannot_be_read_is_reported(tmp_path: Any) -> None:
+def test_a_mockup_file_that_cannot_be_read_is_reported(tmp_path: Any) -> None:
     mockup = {"MOCKUP": str(tmp_path / "none.yaml"), "MOCKUP_WITHOUT_DEBUG": True}
     with override_settings(DJSESSION=mockup, DEBUG=True):
         response = Client().get("/login/")
@@ -312,7 +314,9 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path: Any) -> None:
     ],
     ids=["no mockups", "DEBUG is off", "no URLs"],
 )
-def test_otherwise_the_page_of_the_project_shows(overrides: dict[str, Any]) -> None:
+def test_a_refusal_that_mockups_do_not_explain_shows_the_page_of_the_project(
+    overrides: dict[str, Any],
+) -> None:
     with override_settings(**overrides):
         response = Client(headers=HTML).get("/whoami")
     assert response.status_code == 403
@@ -341,8 +345,8 @@ LOCAL: dict[str, Any] = {"HTTP_HOST": "localhost", "HTTP_ACCEPT": "text/html"}
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("send", [by_wsgi, by_asgi], ids=["WSGI", "ASGI"])
-class TestMountPoint:
-    def test_links_lead_back_below_it(self, send: Any) -> None:
+class TestMockupsBelowAMountPoint:
+    def test_links_of_mockup_pages_lead_below_the_mount_point(self, send: Any) -> None:
         with override_settings(DJSESSION=MOCKUP):
             page = send("/login/", script_name="/mounted", **LOCAL)
             assert page.code == 200
@@ -355,7 +359,9 @@ class TestMountPoint:
                 "/%C3%A9/login/?next=%2F%25C3%25A9%2F%25E6%2597%25A5%25E6%259C%25AC"
             )
 
-    def test_one_object_serves_them_all(self, send: Any, made: list[MockupApp]) -> None:
+    def test_one_mockup_object_serves_every_mount_point(
+        self, send: Any, made: list[MockupApp]
+    ) -> None:
         with override_settings(DJSESSION=MOCKUP):
             for script_name in ("", *(f"/mount-{number}" for number in range(5))):
                 for target, status in (("/login/", 200), ("/whoami", 303)):
@@ -364,7 +370,7 @@ class TestMountPoint:
 
 
 @pytest.mark.usefixtures("db")
-def test_another_namespace_has_its_own_paths(made: list[MockupApp]) -> None:
+def test_mockup_urls_in_another_namespace_have_their_own_paths(made: list[MockupApp]) -> None:
     inner = include(("djsession.django.mockup.urls", "mockup"))
     spaces = urlconf([*urlpatterns, path("one/", inner)])
     opened = {**MOCKUP, "ALLOWED_NO_SESSION": [reverse_lazy("mockup:login")]}
@@ -396,7 +402,7 @@ REMOTE: list[dict[str, str]] = [
 
 
 @pytest.mark.usefixtures("db")
-class TestRemote:
+class TestMockupsFromAnotherMachine:
     @pytest.mark.parametrize("meta", REMOTE, ids=lambda meta: next(iter(meta)))
     def test_a_request_from_elsewhere_is_refused(self, meta: dict[str, str]) -> None:
         with override_settings(DJSESSION=MOCKUP, ALLOWED_HOSTS=["*"]):
@@ -410,7 +416,7 @@ class TestRemote:
             assert by_wsgi("/whoami", **{**LOCAL, **meta}).body.startswith(b"<h1>Not for you")
 
     @pytest.mark.parametrize("meta", REMOTE[2:-1], ids=lambda meta: next(iter(meta)))
-    def test_the_same_by_asgi(self, meta: dict[str, str]) -> None:
+    def test_a_request_from_elsewhere_is_refused_under_asgi(self, meta: dict[str, str]) -> None:
         with override_settings(DJSESSION=MOCKUP, ALLOWED_HOSTS=["*"]):
             assert by_asgi("/login/", **{**LOCAL, **meta}).code == 403
             assert by_asgi("/whoami", **{**LOCAL, **meta}).body.startswith(b"<h1>Not for you")
@@ -428,7 +434,9 @@ class TestRemote:
         ],
         ids=str,
     )
-    def test_the_peer_and_the_protocol_by_asgi(self, scope: dict[str, Any], status: int) -> None:
+    def test_the_peer_and_the_protocol_are_checked_under_asgi(
+        self, scope: dict[str, Any], status: int
+    ) -> None:
         with override_settings(DJSESSION=MOCKUP):
             assert by_asgi("/login/", scope=scope, **LOCAL).code == status
 
@@ -446,7 +454,7 @@ ANYWHERE = {**MOCKUP, "MOCKUP_ALLOW_REMOTE": True}
 AFAR = {"REMOTE_ADDR": "203.0.113.7", "HTTP_HOST": "dev.example.com", "HTTP_ACCEPT": "text/html"}
 
 
-class TestAllowRemote:
+class TestMockupAllowRemote:
     @pytest.fixture(autouse=True)
     def _anywhere(self) -> Any:
         with override_settings(DJSESSION=ANYWHERE, ALLOWED_HOSTS=["*"]):
@@ -510,7 +518,7 @@ def test_the_async_test_client_signs_in_and_out() -> None:
     run(scenario())
 
 
-def test_no_answer_may_be_stored() -> None:
+def test_no_answer_of_the_mockups_may_be_stored() -> None:
     client = Client(headers=HTML)
     for target in ("/login/", "/whoami", "/djsession/"):
         response = client.get(target)

@@ -17,10 +17,10 @@ from django.utils.translation import gettext_lazy
 
 from djsession.django import conf
 from djsession.django.conf import get_gate, get_settings
-from tests.django.handlers import by_asgi, by_wsgi, urlconf
 from tests.django.urls import urlpatterns
 from tests.django.views import nothing
 from tests.helpers.django_clients import cookie
+from tests.helpers.django_handlers import by_asgi, by_wsgi, urlconf
 from tests.helpers.wsgi import Answer
 
 Send = Callable[..., Answer]
@@ -60,7 +60,7 @@ def test_a_mount_point_of_any_name_is_not_an_error(send: Send, script_name: str)
     assert send("/about/", script_name=script_name, HTTP_COOKIE=cookie()).code == 200
 
 
-def test_an_entry_for_the_home_page_opens_only_that(send: Send) -> None:
+def test_an_entry_for_the_home_page_of_django_opens_only_that(send: Send) -> None:
     with opening(reverse_lazy("home")):
         for script_name in ("", "/mounted"):
             assert send("/", script_name=script_name).code == 200
@@ -98,7 +98,7 @@ def test_a_lazy_entry_is_reversed_once(monkeypatch: pytest.MonkeyPatch, send: Se
     assert len(evaluated) == 1
 
 
-def test_the_settings_of_a_mounted_project(send: Send) -> None:
+def test_the_login_and_static_urls_of_a_mounted_project_are_open(send: Send) -> None:
     """With FORCE_SCRIPT_NAME, Django adds it to relative URLs when a template asks for them."""
     with override_settings(FORCE_SCRIPT_NAME="/mounted"):
         with opening("static/", reverse_lazy("about")):
@@ -177,7 +177,7 @@ def test_a_lazy_entry_is_open_in_every_language() -> None:
 
 
 @pytest.mark.usefixtures("_translated")
-def test_without_translations_there_is_one_language() -> None:
+def test_without_translations_lazy_entries_are_reversed_in_one_language() -> None:
     with opening(reverse_lazy("terms"), USE_I18N=False):
         assert get_settings().open_entries() == ["/terms/"]
 
@@ -203,7 +203,7 @@ def test_languages_are_loaded_only_for_urls_that_differ_between_them(
     assert "fr" in loaded
 
 
-def test_the_prefix_and_the_language_are_put_back() -> None:
+def test_reversing_entries_restores_the_script_prefix_and_the_language() -> None:
     with translation.override("fr"), conf.at_script_prefix("/mounted/"):
         with opening(reverse_lazy("about")):
             assert get_settings().open_entries() == ["/about/"]

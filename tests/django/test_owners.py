@@ -75,7 +75,7 @@ def browser(request: pytest.FixtureRequest) -> Browser:
     [(VISITOR, XIA), (XIA, ALICE), (XIA, VISITOR)],
     ids=["a visitor signs in", "another user", "a user signs out"],
 )
-def test_another_owner_gets_a_new_session(
+def test_another_owner_of_a_browser_gets_a_new_local_session(
     browser: Browser, first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     browser.write(first, "cart", "apple")
@@ -93,7 +93,9 @@ def test_another_owner_gets_a_new_session(
 
 
 @pytest.mark.parametrize("method", ["flush", "cycle_key", "save", "create"])
-def test_another_owner_cannot_change_what_is_stored(browser: Browser, method: str) -> None:
+def test_another_owner_cannot_change_the_local_session_of_the_first(
+    browser: Browser, method: str
+) -> None:
     browser.write(XIA, "cart", "apple")
     before = browser.local_id
     for session in (ALICE, VISITOR):
@@ -105,7 +107,7 @@ def test_another_owner_cannot_change_what_is_stored(browser: Browser, method: st
 
 
 @pytest.mark.parametrize("session", [XIA, VISITOR], ids=["a user", "a visitor"])
-def test_an_id_that_the_store_does_not_know_is_not_taken_over(
+def test_django_does_not_take_over_a_session_id_that_its_store_does_not_know(
     browser: Browser, session: dict[str, Any]
 ) -> None:
     planted = "a" * 32
@@ -116,7 +118,7 @@ def test_an_id_that_the_store_does_not_know_is_not_taken_over(
 
 
 @pytest.mark.parametrize("session", [XIA, VISITOR], ids=["a user", "a visitor"])
-def test_an_empty_session_that_somebody_stored_is_not_taken_over(
+def test_django_does_not_take_over_an_empty_session_that_somebody_stored(
     browser: Browser, session: dict[str, Any]
 ) -> None:
     store = DatabaseStore()
@@ -144,7 +146,7 @@ def test_an_id_that_an_attacker_planted_is_worth_nothing_once_the_user_has_signe
     assert hers.read(attacker, "address") is None
 
 
-def test_an_owner_cannot_be_written(xia: Client) -> None:
+def test_the_owner_of_a_local_session_cannot_be_written(xia: Client) -> None:
     with pytest.raises(ProxiedKeyError):
         store(xia, "_djsession_user", "alice")
     with pytest.raises(ProxiedKeyError):
@@ -155,7 +157,7 @@ def test_an_owner_cannot_be_written(xia: Client) -> None:
     ("method", "arguments"),
     [("setdefault", ("cart", 1)), ("update", ({"cart": 1},)), ("pop", ("cart", None))],
 )
-def test_writing_counts_as_access(
+def test_writing_to_request_session_counts_as_access(
     browser: Browser, method: str, arguments: tuple[Any, ...]
 ) -> None:
     """Middlewares of other packages look at ``accessed``."""

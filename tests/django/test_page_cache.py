@@ -28,8 +28,8 @@ from djsession import SessionMiddleware as WSGIMiddleware
 from djsession.django import page_cache
 from djsession.django.middleware import SessionMiddleware
 from djsession.django.requests import session_of
-from tests.django.handlers import connections_kept, urlconf
 from tests.helpers.django_clients import as_user, cookie, run
+from tests.helpers.django_handlers import connections_kept, urlconf
 from tests.helpers.sessions import KEY
 from tests.helpers.wsgi import call
 
@@ -218,7 +218,7 @@ ALICE, BOB = {"username": "alice"}, {"username": "bob"}
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_page_of_a_user_is_served_to_nobody_else(get: Get, name: str) -> None:
+def test_cache_page_serves_a_page_of_a_user_to_nobody_else(get: Get, name: str) -> None:
     seen = []
     for session in (ALICE, BOB, ALICE):
         response = get(f"/{name}", session)
@@ -234,7 +234,7 @@ def test_a_page_of_a_user_is_served_to_nobody_else(get: Get, name: str) -> None:
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("name", VIEWS)
-def test_an_open_page_shows_each_reader_their_own(get: Get, name: str) -> None:
+def test_cache_page_shows_each_reader_their_own_open_page(get: Get, name: str) -> None:
     for session in (None, ALICE, None, BOB, {}, ALICE, None):
         username = (session or {}).get("username")
         assert get(f"/open/{name}", session).content.decode().startswith(f"{username} ")
@@ -242,7 +242,9 @@ def test_an_open_page_shows_each_reader_their_own(get: Get, name: str) -> None:
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("name", ["plain", "async", "template", "class", "inside"])
-def test_a_page_of_visitors_is_stored_and_not_shown_to_users(get: Get, name: str) -> None:
+def test_cache_page_stores_a_page_of_visitors_and_does_not_show_it_to_users(
+    get: Get, name: str
+) -> None:
     first = get(f"/open/{name}")
     assert get(f"/open/{name}").content == first.content
     for session in (ALICE, {}):
@@ -252,7 +254,7 @@ def test_a_page_of_visitors_is_stored_and_not_shown_to_users(get: Get, name: str
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("name", CARTS)
-def test_the_cart_of_a_visitor_goes_to_nobody_else(get: Get, name: str) -> None:
+def test_cache_page_serves_the_cart_of_a_visitor_to_nobody_else(get: Get, name: str) -> None:
     replies = [get(f"/open/{name}") for _ in range(3)]
     assert len({reply.content for reply in replies}) == 3
     for reply in replies:
@@ -263,7 +265,7 @@ def test_the_cart_of_a_visitor_goes_to_nobody_else(get: Get, name: str) -> None:
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("name", ["basket", "abasket"])
-def test_the_basket_of_a_visitor_is_shown_to_nobody_else(get: Get, name: str) -> None:
+def test_cache_page_shows_the_basket_of_a_visitor_to_nobody_else(get: Get, name: str) -> None:
     browser = Client()
     text = browser.get("/open/fresh-cart").content
     for _ in range(2):
@@ -294,7 +296,7 @@ def test_a_stream_that_may_read_the_basket_later_is_private() -> None:
 
 
 @pytest.mark.usefixtures("db")
-def test_a_stored_page_answers_head_for_the_same_reader_only() -> None:
+def test_cache_page_answers_head_to_the_same_reader_only() -> None:
     first = Client().get("/open/plain")
     assert Client().head("/open/plain").headers["Expires"] == first.headers["Expires"]
     response = as_user(Client(), ALICE).head("/open/plain")
@@ -303,7 +305,7 @@ def test_a_stored_page_answers_head_for_the_same_reader_only() -> None:
 
 
 @pytest.mark.usefixtures("db")
-def test_a_public_page_is_the_same_for_all(get: Get) -> None:
+def test_cache_page_stores_a_public_page_for_all(get: Get) -> None:
     first = get("/open/public")
     for session in (None, ALICE):
         response = get("/open/public", session)
@@ -314,7 +316,7 @@ def test_a_public_page_is_the_same_for_all(get: Get) -> None:
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("outside", [False, True], ids=["inside", "outside"])
-def test_not_modified_has_the_headers(get: Get, outside: bool) -> None:
+def test_a_304_of_django_has_the_caching_headers(get: Get, outside: bool) -> None:
     conditional = "django.middleware.http.ConditionalGetMiddleware"
     ours = list(settings.MIDDLEWARE)
     place = 0 if outside else len(ours)
@@ -332,7 +334,7 @@ def test_not_modified_has_the_headers(get: Get, outside: bool) -> None:
 
 
 @pytest.mark.usefixtures("db")
-def test_not_modified_from_the_page_cache(get: Get) -> None:
+def test_cache_page_answers_304_to_the_same_reader(get: Get) -> None:
     etag = '"same-for-all"'
     for session, private in ((ALICE, True), (None, False), (BOB, True)):
         response = get("/open/etag", session, if_none_match=etag)
@@ -342,7 +344,7 @@ def test_not_modified_from_the_page_cache(get: Get) -> None:
 
 
 @pytest.mark.usefixtures("db")
-def test_every_response_that_passes_has_the_headers(get: Get) -> None:
+def test_every_response_of_django_that_passes_has_the_caching_headers(get: Get) -> None:
     for target, session, private in (
         ("/fresh", ALICE, "private"),
         ("/fresh", {}, "private"),

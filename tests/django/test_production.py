@@ -84,7 +84,7 @@ def project(tmp_path: Path) -> dict[str, Any]:
 SERVER = (sys.executable, *GUNICORN, "django.core.wsgi:get_wsgi_application()")
 
 
-def test_with_debug_off_it_starts_and_its_mockup_pages_answer_404(
+def test_a_project_with_debug_off_starts_and_its_mockup_pages_answer_404(
     tmp_path: Path, project: dict[str, Any]
 ) -> None:
     log = tmp_path / "log"
@@ -105,7 +105,7 @@ def test_with_debug_off_it_starts_and_its_mockup_pages_answer_404(
 
 
 @pytest.mark.parametrize("level", ["WARNING", "ERROR"])
-def test_the_check_with_debug_off_warns(
+def test_check_deploy_warns_about_mockup_urls(
     level: str, tmp_path: Path, project: dict[str, Any]
 ) -> None:
     done = subprocess.run(
@@ -120,7 +120,9 @@ def test_the_check_with_debug_off_warns(
     assert done.returncode == (1 if level == "WARNING" else 0), done.stderr
 
 
-def test_with_debug_on_its_mockup_pages_answer(tmp_path: Path, project: dict[str, Any]) -> None:
+def test_a_project_with_debug_on_serves_its_mockup_pages(
+    tmp_path: Path, project: dict[str, Any]
+) -> None:
     with running_server(SERVER, tmp_path / "log", **{**project, "PROJECT_DEBUG": "1"}) as port:
         status, headers, body = http(port, "/login/")
         assert status == 200

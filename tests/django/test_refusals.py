@@ -17,9 +17,9 @@ from django.urls import path
 
 from djsession import dumps
 from djsession.django.middleware import SessionMiddleware
-from tests.django.handlers import by_asgi, by_wsgi, urlconf
 from tests.django.views import nothing
 from tests.helpers.django_clients import as_user, cookie, read, run, store
+from tests.helpers.django_handlers import by_asgi, by_wsgi, urlconf
 from tests.helpers.sessions import KEY, OTHER_KEY
 from tests.helpers.wsgi import Answer
 
@@ -130,7 +130,7 @@ WRITERS = [
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("engine", ["db", "signed_cookies"])
-def test_a_refused_request_stores_nothing(send: Send, engine: str) -> None:
+def test_a_refused_request_stores_nothing_in_the_local_session(send: Send, engine: str) -> None:
     local = {
         "LOCAL_SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}",
         "ALLOWED_NO_SESSION": ["/open/"],
@@ -167,7 +167,7 @@ def check_that_nothing_is_sent(
 
 
 @pytest.mark.usefixtures("db")
-def test_a_template_of_the_project_stores_nothing(send: Send) -> None:
+def test_a_403_template_of_the_project_stores_nothing(send: Send) -> None:
     def handler(request: HttpRequest, exception: Exception) -> HttpResponse:
         text = "{{ request.session.save }}{{ request.session.set_test_cookie }}"
         template = engines["django"].from_string(text)
@@ -184,7 +184,7 @@ def test_a_template_of_the_project_stores_nothing(send: Send) -> None:
 
 
 @pytest.mark.usefixtures("db")
-def test_a_middleware_in_front_gets_a_response(send: Send) -> None:
+def test_a_middleware_in_front_gets_the_refusal_as_a_response(send: Send) -> None:
     """An exception would bypass our middleware, and the response would lack our headers."""
     outer = "django.middleware.http.ConditionalGetMiddleware"
     with override_settings(MIDDLEWARE=[outer, *settings.MIDDLEWARE]):
@@ -215,7 +215,7 @@ def test_a_refused_request_does_not_reach_a_view() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_asynchronous_middleware_in_front_reads_and_stores_nothing() -> None:
+def test_an_async_middleware_in_front_of_a_refusal_reads_and_stores_nothing() -> None:
     local = {
         "LOCAL_SESSION_ENGINE": "django.contrib.sessions.backends.db",
         "ALLOWED_NO_SESSION": ["/open/"],

@@ -25,17 +25,17 @@ from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 @pytest.mark.django_db
 class TestRestFramework:
-    def test_its_session_authentication_takes_the_user(self) -> None:
+    def test_session_authentication_takes_the_user(self) -> None:
         assert as_user(APIClient()).get("/api/me").json() == {"user": "xia"}
         assert as_user(APIClient(), {}).get("/api/me").status_code == 403
 
-    def test_its_session_authentication_checks_the_csrf_token(self) -> None:
+    def test_session_authentication_checks_the_csrf_token(self) -> None:
         client = as_user(APIClient(enforce_csrf_checks=True))
         assert client.post("/api/me").status_code == 403
         token = client.get("/form").content.decode()
         assert client.post("/api/me", headers={"X-CSRFToken": token}).status_code == 200
 
-    def test_a_bearer_token(self) -> None:
+    def test_bearer_authentication_takes_the_user_of_a_token(self) -> None:
         token = dumps(XIA, KEY, format="jwt")
         client = APIClient(enforce_csrf_checks=True)
         for path in ("/api/bearer", "/open/bearer"):
@@ -53,7 +53,7 @@ class TestRestFramework:
         ],
         ids=["none", "empty", "garbage", "other key", "nobody"],
     )
-    def test_without_a_good_one_it_is_401_and_says_what_is_wanted(self, header: str | None) -> None:
+    def test_without_a_good_token_it_is_401_with_www_authenticate(self, header: str | None) -> None:
         headers = {} if header is None else {"Authorization": header}
         response = APIClient().get("/open/bearer", headers=headers)
         assert response.status_code == 401
@@ -139,7 +139,7 @@ class TestRestFramework:
         response = APIClient().get("/open/bearer", headers={"Authorization": f"Bearer {token}"})
         assert response.status_code == 401
 
-    def test_it_needs_no_middleware(self) -> None:
+    def test_bearer_authentication_needs_no_middleware(self) -> None:
         request = APIRequestFactory().get(
             "/", headers={"Authorization": f"Bearer {dumps(XIA, KEY, format='jwt')}"}
         )
@@ -193,12 +193,12 @@ class TestRestFramework:
         assert client.get("/api/me").status_code == 403
         assert client.get("/whoami").status_code == 403
 
-    def test_without_a_database(self) -> None:
+    def test_bearer_authentication_works_without_a_database(self) -> None:
         with override_settings(DJSESSION={"USER_SOURCE": "session"}):
             response = as_user(APIClient()).get("/api/me")
             assert response.json() == {"user": "xia"}
 
-    def test_its_name_in_deployutils(self) -> None:
+    def test_bearer_authentication_has_its_name_of_deployutils(self) -> None:
         assert JWTAuthentication is BearerAuthentication
 
 

@@ -46,7 +46,7 @@ def flags(user: Any) -> tuple[bool, bool]:
 
 
 @pytest.mark.usefixtures("_staff_roles")
-class TestFlags:
+class TestStaffFlagsByRole:
     @pytest.mark.parametrize(
         ("role", "expected"),
         [
@@ -56,7 +56,7 @@ class TestFlags:
             ("contributor", (False, False)),
         ],
     )
-    def test_they_follow_the_roles_for_the_site(
+    def test_flags_follow_the_roles_for_the_site(
         self, role: str, expected: tuple[bool, bool]
     ) -> None:
         assert flags(signed_in(session_with(role)).user) == expected
@@ -80,13 +80,13 @@ class TestFlags:
         assert flags(signed_in(session_with("manager", **more)).user) == (False, False)
         assert flags(signed_in(session_with("owner", **more)).user) == (False, False)
 
-    def test_a_superuser_of_that_name_in_the_database_is_not_one(self) -> None:
+    def test_a_superuser_in_the_database_without_the_role_is_not_one(self) -> None:
         User.objects.create(username="xia", is_staff=True, is_superuser=True)
         user = signed_in(session_with("contributor")).user
         assert flags(user) == (False, False)
         assert not user.has_perm("auth.add_group")
 
-    def test_they_follow_the_session_with_each_request(self) -> None:
+    def test_flags_follow_the_session_with_each_request(self) -> None:
         for role in ("manager", "contributor", "manager"):
             assert signed_in(session_with(role)).user.is_staff is (role == "manager")
 
@@ -98,7 +98,7 @@ class TestFlags:
             "tests.django.test_roles.EmployeeBackend",
         ],
     )
-    def test_they_do_for_every_backend(self, backend: str) -> None:
+    def test_flags_follow_the_roles_with_every_backend(self, backend: str) -> None:
         User.objects.create(username="xia", is_staff=True, is_superuser=True)
         with override_settings(AUTHENTICATION_BACKENDS=[backend]):
             for role, expected in (("contributor", (False, False)), ("manager", (True, False))):
@@ -115,7 +115,7 @@ class TestFlags:
             "tests.django.test_roles.EmployeeBackend",
         ],
     )
-    def test_they_do_for_every_backend_without_blocking(self, backend: str) -> None:
+    def test_flags_follow_the_roles_with_every_backend_in_an_async_view(self, backend: str) -> None:
         async def view(request: HttpRequest) -> HttpResponse:
             return HttpResponse(str(flags(await request.auser())))
 
@@ -129,7 +129,7 @@ class TestFlags:
             assert run(ask("contributor")) == b"(False, False)"
             assert run(ask("manager")) == b"(True, False)"
 
-    def test_they_do_without_blocking(self) -> None:
+    def test_flags_follow_the_roles_in_an_async_view(self) -> None:
         async def view(request: HttpRequest) -> HttpResponse:
             user = await request.auser()
             return HttpResponse(str(flags(user)))
@@ -142,18 +142,20 @@ class TestFlags:
         with ours(STAFF_ROLES=["manager"], USER_SOURCE="session"):
             assert run(ask()) == b"(True, False)"
 
-    def test_they_do_without_a_row(self) -> None:
+    def test_flags_follow_the_roles_of_a_user_without_a_row(self) -> None:
         with ours(STAFF_ROLES=["manager"], SUPERUSER_ROLES=["manager"], USER_SOURCE="session"):
             user = signed_in(session_with()).user
             assert flags(user) == (True, True)
             assert user.pk is None
 
-    def test_a_user_whom_django_gets_by_key_has_none(self) -> None:
+    def test_a_user_whom_django_gets_by_key_has_no_flags(self) -> None:
         row = User.objects.create(username="xia", is_staff=True, is_superuser=True)
         assert flags(ProxyUserBackend().get_user(row.pk)) == (False, False)
         assert ProxyUserBackend().get_user(row.pk + 1) is None
 
-    def test_a_user_whom_another_middleware_authenticates_has_those_of_the_session(self) -> None:
+    def test_a_user_whom_another_middleware_authenticates_has_the_flags_of_the_session(
+        self,
+    ) -> None:
         User.objects.create(username="xia", is_staff=True, is_superuser=True)
         request = signed_in(session_with())
         assert flags(authenticate(request, remote_user="xia")) == (True, False)
@@ -184,7 +186,7 @@ class EmployeeBackend(RemoteUserBackend):  # type: ignore[misc]
         return await Employee.objects.aget(pk=user_id)
 
 
-class TestSaving:
+class TestSavingAUserWithFlags:
     """What a session grants stays out of the database."""
 
     @pytest.fixture(params=[True, False], ids=["a row of staff", "a row of nobody"])
@@ -226,7 +228,7 @@ class TestSaving:
             assert flags(row) == before
 
     @pytest.mark.usefixtures("_staff_roles")
-    def test_nor_does_a_save_that_fails(self, row: Any) -> None:
+    def test_a_save_that_fails_does_not_store_the_flags(self, row: Any) -> None:
         User.objects.create(username="dana")
         user = signed_in(session_with("contributor")).user
         user.username = "dana"
@@ -235,7 +237,7 @@ class TestSaving:
         assert flags(user) == (False, False)
 
     @pytest.mark.usefixtures("_staff_roles")
-    def test_a_model_that_derives_from_the_user_model_is_saved_without_them(self, row: Any) -> None:
+    def test_a_model_derived_from_the_user_model_is_saved_without_the_flags(self, row: Any) -> None:
         before = flags(row)
         with override_settings(AUTHENTICATION_BACKENDS=["tests.django.test_roles.EmployeeBackend"]):
             user = signed_in(session_with("manager")).user
@@ -245,7 +247,7 @@ class TestSaving:
         assert flags(row) == before
 
     @pytest.mark.usefixtures("_staff_roles")
-    def test_what_the_application_changes_itself_is_saved(self) -> None:
+    def test_a_flag_that_the_application_changes_itself_is_saved(self) -> None:
         row = User.objects.create(username="xia")
         user = signed_in(session_with("contributor")).user
         user.is_staff = True
@@ -275,7 +277,7 @@ def _groups() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("editors", "_groups")
-class TestGroups:
+class TestGroupsByRole:
     def test_a_role_for_the_site_puts_a_user_into_a_group(self) -> None:
         user = signed_in(session_with()).user
         assert [group.name for group in user.groups.all()] == ["Editors"]
@@ -283,7 +285,7 @@ class TestGroups:
         assert user.has_perm("auth.add_group")
         assert not user.has_perm("auth.delete_group")
 
-    def test_a_role_for_another_organization_does_not(self) -> None:
+    def test_a_role_for_another_organization_puts_nobody_into_a_group(self) -> None:
         for session in (
             session_with(organization="xia"),
             session_with("contributor"),
@@ -293,7 +295,7 @@ class TestGroups:
             assert not user.groups.exists()
             assert not user.has_perm("auth.add_group")
 
-    def test_it_lasts_as_long_as_the_request(self) -> None:
+    def test_a_group_by_role_lasts_as_long_as_the_request(self) -> None:
         user = signed_in(session_with()).user
         user.save()
         assert not User.objects.get(username="xia").groups.exists()
@@ -312,7 +314,9 @@ class TestGroups:
     @pytest.mark.parametrize(
         "backends", [["ModelBackend", "ours"], ["ours", "ModelBackend"], ["ours"]], ids=str
     )
-    def test_a_user_without_a_row_has_their_permissions(self, backends: list[str]) -> None:
+    def test_a_user_without_a_row_has_the_permissions_of_the_group(
+        self, backends: list[str]
+    ) -> None:
         paths = {
             "ours": "djsession.django.backends.auth.ProxyUserBackend",
             "ModelBackend": "django.contrib.auth.backends.ModelBackend",
@@ -325,7 +329,9 @@ class TestGroups:
             assert not signed_in(session_with()).user.has_perm("auth.delete_group")
             assert not signed_in(session_with("contributor")).user.has_perm("auth.add_group")
 
-    def test_no_query_before_somebody_asks(self, django_assert_num_queries: Any) -> None:
+    def test_groups_cost_no_query_before_somebody_asks(
+        self, django_assert_num_queries: Any
+    ) -> None:
         User.objects.create(username="xia")
         with django_assert_num_queries(1):
             assert signed_in(session_with()).user.username == "xia"
@@ -349,7 +355,7 @@ class TestInactiveUsers:
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("is_active", [True, False])
-    def test_nor_does_one_in_a_view_that_does_not_block(self, is_active: bool) -> None:
+    def test_a_user_who_is_not_active_does_not_pass_in_an_async_view(self, is_active: bool) -> None:
         User.objects.create(username="xia", is_active=is_active)
 
         @role_required("manager")

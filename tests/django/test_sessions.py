@@ -24,8 +24,8 @@ from djsession.django import conf
 from djsession.django.backends import encrypted_cookies, jwt_session_store
 from djsession.django.middleware import SessionMiddleware
 from djsession.errors import ProxiedKeyError
-from tests.django.handlers import urlconf
 from tests.helpers.django_clients import as_user, avisit, cookie, read, respond, run, store, visit
+from tests.helpers.django_handlers import urlconf
 from tests.helpers.sessions import KEY, XIA
 
 ALICE = {**XIA, "username": "alice"}
@@ -48,7 +48,7 @@ def any_engine(request: pytest.FixtureRequest, db: None) -> Any:
         yield request.param
 
 
-def test_reads_what_the_proxy_sent(xia: Client) -> None:
+def test_request_session_reads_what_the_proxy_sent(xia: Client) -> None:
     def steps(session: Any) -> None:
         assert session.get("username") == "xia"
         assert session.get("roles", {}) == XIA["roles"]
@@ -60,7 +60,7 @@ def test_reads_what_the_proxy_sent(xia: Client) -> None:
     visit(xia, steps)
 
 
-def test_what_is_written_is_there_at_the_next_request(any_engine: str, xia: Client) -> None:
+def test_what_a_view_writes_is_there_at_the_next_request(any_engine: str, xia: Client) -> None:
     def first(session: Any) -> None:
         session["cart"] = ["apple"]
         session.update({"color": "red", "n": 1})
@@ -83,7 +83,7 @@ def test_what_is_written_is_there_at_the_next_request(any_engine: str, xia: Clie
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_the_same_without_blocking(name: str, transactional_db: None) -> None:
+def test_the_asynchronous_methods_of_request_session(name: str, transactional_db: None) -> None:
     async def write(session: Any) -> None:
         await session.aset("cart", ["apple"])
         await session.aupdate({"color": "red", "n": 1})
@@ -145,7 +145,7 @@ def test_the_same_without_blocking(name: str, transactional_db: None) -> None:
 
 
 @pytest.mark.parametrize("key", ["username", "roles", "site", "last_visited"])
-def test_what_the_proxy_sent_is_read_only(key: str, xia: Client) -> None:
+def test_what_the_proxy_sent_is_read_only_in_request_session(key: str, xia: Client) -> None:
     writes: list[Any] = [
         lambda session: session.__setitem__(key, 1),
         lambda session: session.update({"a": 1, key: 2}),
@@ -222,7 +222,7 @@ def test_the_local_session_is_opened_only_when_asked_for(db: None, xia: Client) 
         assert not response.cookies
 
 
-def test_a_cookie_of_its_own(xia: Client) -> None:
+def test_the_local_session_has_a_cookie_of_its_own(xia: Client) -> None:
     def write(session: Any) -> None:
         session["a"] = 1
 
@@ -237,7 +237,7 @@ def test_a_cookie_of_its_own(xia: Client) -> None:
         assert list(response.cookies) == ["mine"]
 
 
-def test_another_user_of_the_browser_finds_nothing(any_engine: str) -> None:
+def test_another_user_of_the_browser_finds_no_local_session(any_engine: str) -> None:
     browser = as_user(Client())
     store(browser, "cart", ["apple"])
     for other in (ALICE, {}):
@@ -263,7 +263,7 @@ def test_another_user_does_not_write_into_the_row_of_the_first(db: None) -> None
         assert DatabaseStore(first)["cart"] == ["apple"]
 
 
-def test_a_cookie_that_is_not_the_applications_is_as_none(any_engine: str, xia: Client) -> None:
+def test_a_garbled_cookie_of_the_local_session_counts_as_none(any_engine: str, xia: Client) -> None:
     xia.cookies["djsession_local"] = "garbage-garbage"
     assert read(xia, "a") is None
     store(xia, "a", 1)
@@ -284,7 +284,7 @@ def test_flush_forgets_what_is_local_and_takes_the_cookie_away(any_engine: str) 
     assert read(client, "username") == "xia"
 
 
-def test_logout_flushes(db: None, xia: Client) -> None:
+def test_djangos_logout_flushes_the_local_session(db: None, xia: Client) -> None:
     with engine("db"):
         store(xia, "a", 1)
         assert Row.objects.count() == 1
@@ -307,7 +307,7 @@ def test_cycle_key_changes_the_key_and_keeps_the_data(db: None, xia: Client) -> 
         assert Row.objects.count() == 1
 
 
-def test_test_cookies_and_expiry(any_engine: str, xia: Client) -> None:
+def test_test_cookies_and_expiry_of_the_local_session(any_engine: str, xia: Client) -> None:
     visit(xia, lambda session: session.set_test_cookie())
     assert visit(xia, lambda session: session.test_cookie_worked()) is True
     visit(xia, lambda session: session.delete_test_cookie())
@@ -367,7 +367,7 @@ def test_the_rest_of_the_session_api() -> None:
     in_request(view)
 
 
-def test_create_save_exists_delete(db: None) -> None:
+def test_create_save_exists_and_delete_of_request_session(db: None) -> None:
     def view(session: Any) -> None:
         assert session.session_key is None
         session.create()
@@ -387,7 +387,7 @@ def test_create_save_exists_delete(db: None) -> None:
         assert len(response.cookies["djsession_local"].value) == 32
 
 
-def test_a_session_deleted_meanwhile_is_a_400_as_in_django(db: None) -> None:
+def test_a_local_session_deleted_meanwhile_is_a_400_as_in_django(db: None) -> None:
     def view(session: Any) -> None:
         session["a"] = 2
         Row.objects.all().delete()
@@ -404,7 +404,7 @@ def test_a_session_deleted_meanwhile_is_a_400_as_in_django(db: None) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_same_400_without_blocking() -> None:
+def test_a_local_session_deleted_meanwhile_is_a_400_in_an_async_view() -> None:
     async def view(request: HttpRequest) -> HttpResponse:
         await request.session.aset("a", 2)
         await Row.objects.all().adelete()
@@ -422,7 +422,7 @@ def test_the_same_400_without_blocking() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_a_store_that_fails_is_a_500_with_the_headers(
+def test_a_store_that_fails_is_a_500_with_the_caching_headers(
     is_async: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
@@ -532,7 +532,7 @@ def test_each_engine_writes_its_format_and_reads_both(module: Any, format: Any) 
         assert loads(token, KEY).username == "xia"
 
 
-def test_a_store_made_of_garbage_is_empty() -> None:
+def test_a_session_store_made_of_garbage_is_empty() -> None:
     store = encrypted_cookies.SessionStore("garbage")
     assert store.get("username") is None
     assert store.is_empty()
@@ -552,7 +552,7 @@ def test_a_store_without_a_request_is_empty_where_the_peer_counts(
     assert username() == "xia"
 
 
-def test_a_key_of_the_proxy_does_not_open_the_local_session() -> None:
+def test_reading_a_key_of_the_proxy_does_not_open_the_local_session() -> None:
     request = RequestFactory().get("/", HTTP_COOKIE=cookie())
     SessionMiddleware(lambda request: HttpResponse(request.session["username"]))(request)
     assert request.session.is_local_open is False
@@ -577,7 +577,7 @@ def abrowser(transactional_db: None) -> Any:
         yield browser
 
 
-def test_what_does_not_read_the_store_in_django_does_not_block(abrowser: Any) -> None:
+def test_what_does_not_read_the_store_does_not_block_an_async_view(abrowser: Any) -> None:
     async def view(request: HttpRequest) -> HttpResponse:
         session = request.session
         found = [session.session_key, session.is_empty(), bool(session), session.modified]
@@ -595,7 +595,7 @@ def test_what_does_not_read_the_store_in_django_does_not_block(abrowser: Any) ->
     assert DatabaseStore(key)["nested"] == {"n": 1}
 
 
-def test_the_key_of_a_session_that_was_opened_without_blocking(abrowser: Any) -> None:
+def test_session_key_of_a_local_session_that_an_async_view_opened(abrowser: Any) -> None:
     async def view(request: HttpRequest) -> HttpResponse:
         await request.session.aload()
         return HttpResponse(str(request.session.session_key))
@@ -605,7 +605,7 @@ def test_the_key_of_a_session_that_was_opened_without_blocking(abrowser: Any) ->
     assert answer_of(view, as_user(abrowser, ALICE)).content == b"None"
 
 
-def test_the_key_is_that_of_its_owner_only(db: None) -> None:
+def test_session_key_is_known_to_its_owner_only(db: None) -> None:
     def view(request: HttpRequest) -> HttpResponse:
         return HttpResponse(str(request.session.session_key))
 
@@ -618,7 +618,7 @@ def test_the_key_is_that_of_its_owner_only(db: None) -> None:
             assert as_user(browser, ALICE).get("/").content == b"None"
 
 
-def test_clearing_does_not_block_and_empties_the_row(abrowser: Any) -> None:
+def test_clear_does_not_block_an_async_view_and_empties_the_row(abrowser: Any) -> None:
     async def view(request: HttpRequest) -> HttpResponse:
         request.session.clear()
         assert request.session.is_local_open is False
@@ -703,7 +703,7 @@ def test_reading_and_writing_count_as_access() -> None:
     in_request(view)
 
 
-def test_the_age_of_the_cookie_is_that_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_age_of_the_local_cookie_is_that_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     def view(session: Any) -> None:
         assert session.get_expiry_age() == 60
 

@@ -61,12 +61,12 @@ def test_a_session_without_roles_grants_nothing() -> None:
     assert set(map(str, found.values())) == {"[]", "False", "[False, False, False]"}
 
 
-def test_manages_broker() -> None:
+def test_manages_broker_is_true_for_managers_of_the_site() -> None:
     session = {**BOTH, "roles": {"manager": [COWORK]}}
     assert as_user(Client(), session).get("/app/").json()["manages_broker"] is True
 
 
-def test_the_view_of_the_seed_document() -> None:
+def test_the_view_of_the_deployutils_documentation_works() -> None:
     class AppView(AccessiblesMixin, TemplateView):  # type: ignore[misc]
         def get_context_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
             context: dict[str, Any] = super().get_context_data(*args, **kwargs)
@@ -292,14 +292,14 @@ def test_the_arguments_for_the_urls_of_related_pages() -> None:
     assert account_view()().get_reverse_kwargs() == []
 
 
-def test_without_the_middleware_the_message_says_so() -> None:
+def test_without_the_middleware_the_mixin_says_so() -> None:
     view = account_view()()
     view.setup(RequestFactory().get("/"))
     with pytest.raises(ConfigurationError, match="is not in MIDDLEWARE"):
         view.accessibles()
 
 
-def test_the_middleware_for_wsgi_will_do() -> None:
+def test_the_mixin_works_behind_the_middleware_for_wsgi() -> None:
     view = account_view()()
     view.setup(RequestFactory().get("/", **{"djsession.session": Session(XIA)}))
     assert view.accessibles() == ["xia"]
@@ -307,7 +307,7 @@ def test_the_middleware_for_wsgi_will_do() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("path", ["/manage/", "/amanage/"])
-def test_role_required(path: str) -> None:
+def test_role_required_of_django_allows_the_role_only(path: str) -> None:
     def status(slug: str, session: dict[str, Any]) -> int:
         async def aget() -> Any:
             return await as_user(AsyncClient(), session).get(f"{path}{slug}/")
@@ -323,7 +323,7 @@ def test_role_required(path: str) -> None:
 
 
 @pytest.mark.django_db
-def test_plan_required() -> None:
+def test_plan_required_of_django_allows_the_plans_only() -> None:
     assert as_user(Client()).get("/course/").status_code == 200
     ended = {**XIA, "roles": {"manager": [COWORK]}}
     assert as_user(Client(), ended).get("/course/").status_code == 403

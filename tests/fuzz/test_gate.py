@@ -53,7 +53,7 @@ ENVIRONS = st.fixed_dictionaries(
 
 
 @given(ENVIRONS)
-def test_it_opens_or_refuses_and_nothing_else(environ: dict[str, Any]) -> None:
+def test_any_request_passes_the_gate_or_is_refused(environ: dict[str, Any]) -> None:
     cookie, authorization = environ.get("HTTP_COOKIE", ""), environ.get("HTTP_AUTHORIZATION", "")
     try:
         session = check_request(GATE, environ)
@@ -78,7 +78,7 @@ def test_it_opens_or_refuses_and_nothing_else(environ: dict[str, Any]) -> None:
 
 
 @given(PATHS)
-def test_an_open_path_has_no_second_reading(path: str) -> None:
+def test_any_path_that_the_gate_opens_has_no_second_reading(path: str) -> None:
     if is_open(GATE, {"PATH_INFO": path}):
         assert path.split("/")[1] in ("open", "static")
         assert not {"..", "."} & set(path.split("/"))
@@ -88,7 +88,7 @@ def test_an_open_path_has_no_second_reading(path: str) -> None:
 
 
 @given(PATHS, PATHS)
-def test_a_mount_point_never_opens_a_path(mount: str, path: str) -> None:
+def test_no_mount_point_opens_a_path_of_the_gate(mount: str, path: str) -> None:
     inside = is_open(GATE, {"PATH_INFO": path})
     assert is_open(GATE, {"SCRIPT_NAME": mount, "PATH_INFO": path}) == inside
     assert not is_open(GATE, {"HTTP_SCRIPT_NAME": mount, "PATH_INFO": path})

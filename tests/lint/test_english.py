@@ -30,7 +30,7 @@ from tests.lint import english
         "The phrase may go\n    on to the next line.",
     ],
 )
-def test_a_phrase_to_avoid_is_found(text: str) -> None:
+def test_the_check_of_phrases_finds_a_phrase_to_avoid(text: str) -> None:
     assert len(list(english.problems_in(text, 1))) == 1
 
 
@@ -47,15 +47,17 @@ def test_a_phrase_to_avoid_is_found(text: str) -> None:
         "Who is signed in?",
     ],
 )
-def test_plain_english_is_left_alone(text: str) -> None:
+def test_the_check_of_phrases_leaves_plain_english_alone(text: str) -> None:
     assert list(english.problems_in(text, 1)) == []
 
 
-def test_the_line_is_that_of_the_phrase() -> None:
+def test_the_check_of_phrases_reports_the_line() -> None:
     assert [line for line, _ in english.problems_in("One.\nTwo.\n\nIt has\nnone.\n", 5)] == [8]
 
 
-def test_a_comment_exempts_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comment_exempts_a_line_from_the_check_of_phrases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(english, "ROOT", tmp_path)
     module = tmp_path / "module.py"
     module.write_text('A = "it has none"\nB = "it has none"  # english: ignore\n')

@@ -91,7 +91,9 @@ def texts(project: Path) -> dict[str, bytes]:
     }
 
 
-def test_only_what_djsession_does_not_have_is_left(migrated: Path) -> None:
+def test_a_migrated_project_names_deployutils_only_where_nothing_replaces_it(
+    migrated: Path,
+) -> None:
     before, found = texts(migrated), migrate(migrated)
     assert found.is_complete
     left: dict[str, set[str]] = {}
@@ -102,7 +104,7 @@ def test_only_what_djsession_does_not_have_is_left(migrated: Path) -> None:
     assert texts(migrated) == before
 
 
-def test_the_settings_and_lines_that_stay_are_the_same_byte_for_byte(migrated: Path) -> None:
+def test_migrating_a_project_leaves_other_lines_as_they_are(migrated: Path) -> None:
     for name, before in texts(PROJECT).items():
         after = texts(migrated)[name].splitlines()
         kept = [line for line in before.splitlines() if b"deployutils" not in line]
@@ -179,7 +181,7 @@ def test_deployutils_has_the_names_that_are_moved() -> None:
 
 
 @needs_deployutils
-def test_both_apps_are_installed_side_by_side(migrated: Path) -> None:
+def test_deployutils_and_djsession_are_installed_side_by_side(migrated: Path) -> None:
     for debug in ("", "1"):
         manage(migrated, "manage.py", "check", DEBUG=debug)
     code = (
@@ -214,7 +216,7 @@ PROFILE = {
     ("package", "backend"),
     [("deployutils", "cookie"), ("djsession", "cookie"), ("djsession", "jwt")],
 )
-def test_the_project_answers_as_before(
+def test_a_migrated_project_answers_as_before(
     package: str, backend: str, debug: str, project: Path, tmp_path: Path
 ) -> None:
     if package == "djsession":
