@@ -1059,12 +1059,12 @@ class TestFlaskCommands:
             assert "Error: " in result.output
         assert run(args=["djsession", "encrypt"], input="[]").exit_code == 1
 
-    def test_the_decrypt_command_says_why_a_token_is_refused(self, app: Flask) -> None:
+    def test_the_doctor_command_says_why_a_token_is_refused(self, app: Flask) -> None:
         run = app.test_cli_runner().invoke
         result = run(args=["djsession", "doctor", dumps(XIA, OTHER_KEY, "jwt")])
         assert result.exit_code == 1
         assert "signature    FAILED" in result.output
-        assert "differs from the key at the proxy" in result.output
+        assert "differs from the key at the proxy" in " ".join(result.output.split())
         result = run(args=["djsession", "doctor", dumps(XIA, KEY)])
         assert result.exit_code == 0
         assert "The session decodes." in result.output
