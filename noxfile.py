@@ -227,6 +227,18 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change the code of the modules that decode tokens, and see whether a test notices.
+
+    ``nox -s mutants -- paths jwt`` names some of the modules. Takes an hour for all of them.
+    """
+    # Random examples would kill another mutant each time.
+    environment = {"DJSESSION_TEST_PROFILE": "mutants"}
+    install_with_test_dependencies(session, "mutmut>=3.8,<4")
+    session.run("python", "tests/mutants/run.py", *session.posargs, env=environment)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format, and how the modules import each other."""
     session.install("ruff>=0.17,<0.18", "grimp>=3.11")

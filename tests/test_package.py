@@ -55,4 +55,5 @@ def test_what_is_built_contains_the_module_of_each_entry_point() -> None:
         module = reference.partition(":")[0].replace(".", "/") + ".py"
         assert (ROOT / module).is_file()
         top = "/" + module.partition("/")[0]
-        assert all(top in targets[target]["include"] for target in ("wheel", "sdist"))
+        # The sdist contains all that git tracks; `nox -s build` checks that.
+        assert top in targets["wheel"]["include"]

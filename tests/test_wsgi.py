@@ -685,6 +685,18 @@ def test_explicit_wsgi_settings_override_the_environment(
     assert call(app, {"PATH_INFO": "/login", "REQUEST_METHOD": "GET"}).code == 403
 
 
+class CallableAsgiApplication:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "application", [CallableAsgiApplication.__call__, CallableAsgiApplication()]
+)
+def test_an_asgi_application_in_the_wsgi_middleware_is_an_error(application: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"djsession\.asgi\.SessionMiddleware"):
+        SessionMiddleware(application, secret_key=KEY)
+
+
 @pytest.mark.parametrize("key", [None, "", []])
 def test_without_a_key_the_wsgi_middleware_does_not_start(key: Any, inside: Recorder) -> None:
     with pytest.raises(ConfigurationError, match="DJAODJIN_SECRET_KEY"):
