@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor",
         help="say why a token is refused",
-        description="Show what becomes of a token under each key, secrets masked, and say why it"
+        description="Show what happens to a token under each key, secrets masked, and say why it"
         " is refused and what to do. The exit code is 0 when the session decodes, else 1.",
     )
     source = doctor.add_mutually_exclusive_group()

@@ -174,7 +174,7 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
         elif not key.isascii():
             yield Finding(
                 "key-not-ascii",
-                f"{name} has a character outside ASCII; the proxy's keys have none.",
+                f"{name} contains a character outside ASCII, which the proxy's keys never do.",
                 "Copy it again.",
                 is_cause=not decodes,
             )
@@ -319,8 +319,8 @@ def _of_clock(token: str, error: SessionError) -> Iterator[Finding]:
     if exp is not None and 0 <= time.time() - exp < _JUST_EXPIRED:
         yield _note(
             "clock",
-            "It expired within the last hour: if every jwt has expired on arrival, the clock of"
-            " this machine is ahead of the proxy's.",
+            "It expired within the last hour. If every jwt has expired on arrival, the clock of"
+            " this machine is fast.",
             "Compare the clocks of the two machines, and run an NTP client on both.",
         )
 

@@ -1,4 +1,4 @@
-"""``djsession doctor --listen``: what the proxy really sends, and what becomes of it.
+"""``djsession doctor --listen``: what the proxy really sends, and what happens to it.
 
 A server takes the place of the application and answers each request with the doctor's report.
 

@@ -168,7 +168,7 @@ def is_local_host(host: object, hosts: Collection[str]) -> bool:
 def is_this_machine(node: str, hosts: Collection[str]) -> bool:
     """Whether an address or a host, with or without a port, is this machine or one of ``hosts``.
 
-    An IPv6 address without a port needs no brackets, since X-Forwarded-For has none.
+    An IPv6 address without a port needs no brackets, since X-Forwarded-For writes it without.
     """
     address = _parse_address(node)
     if address is not None:

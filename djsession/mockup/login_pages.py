@@ -315,6 +315,9 @@ class LoginPages(ABC):
     def _inspect(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return method_not_allowed("GET, HEAD")
+        # Whoever sees how far an altered token came can forge one (see djsession.codec).
+        if not self._may_sign_in(request):
+            return self._no_key(request)
         prefix = script_url(request.environ)
         html = inspector_page(
             self._report(request.environ),

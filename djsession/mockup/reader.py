@@ -66,7 +66,7 @@ class Reader:
     def read(self) -> Any:
         """Return the data; what could not be read is in ``problems``, as line and what.
 
-        Raises MockupError, with ``line: what`` alone, when the text cannot be read at all.
+        Raises MockupError, with one ``line: what``, when the text cannot be read at all.
         """
         try:
             node = yaml.compose(self._text, Loader=yaml.SafeLoader)

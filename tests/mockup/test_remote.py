@@ -14,7 +14,7 @@ import pytest
 from djsession import dumps, loads
 from djsession.mockup import MockupApp
 from djsession.mockup.login_key import COOKIE_NAME
-from tests.helpers.sessions import KEY, XIA
+from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.wsgi import Answer, Recorder
 from tests.mockup.client import HTML, SESSIONS, cookie_of, get, post, post_json, request
 
@@ -92,6 +92,27 @@ class TestKey:
         assert get(app, f"/login/?key={key}").code == 403
         assert get(app, "/login/", **in_cookie(key)).code == 403
         assert compared == [(key.encode(), key.encode())] * 2
+
+
+class TestExplanations:
+    """How far an altered token came is nobody's business without the key: it helps to forge one."""
+
+    BROKEN = dumps(XIA, OTHER_KEY)
+
+    @pytest.mark.parametrize("path", ["/djsession/", "/app/"])
+    def test_without_the_key_nobody_sees_why_a_token_is_refused(
+        self, app: MockupApp, path: str
+    ) -> None:
+        headers = {"HTTP_COOKIE": f"sessionid={self.BROKEN}"}
+        answer = get(app, path, **FROM_AFAR, **HTML, **headers)
+        assert answer.code in (303, 403)
+        for said in (b"PKCS#7", b"key and IV", b"checks passed"):
+            assert said not in answer.body
+
+    @pytest.mark.parametrize("path", ["/djsession/", "/app/"])
+    def test_with_the_key_they_do(self, app: MockupApp, key: str, path: str) -> None:
+        headers = {"HTTP_COOKIE": f"{COOKIE_NAME}={key}; sessionid={self.BROKEN}"}
+        assert b"key and IV" in get(app, path, **FROM_AFAR, **HTML, **headers).body
 
 
 class TestLoginPage:

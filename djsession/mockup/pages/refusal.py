@@ -29,7 +29,7 @@ __all__ = [
 
 #: What somebody without the key of the login URL reads.
 NO_KEY = (
-    "These mockup logins accept requests from other machines, so a sign-in needs a key, which is"
+    "These mockup logins accept requests from other machines, so these pages need a key, which is"
     " new for each start. Open the login URL that the application printed when it started."
 )
 
