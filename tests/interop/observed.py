@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from djsession import SessionCodec, SessionError
+from tests.helpers.sessions import KEY
 from tests.interop.recorder import Headers, Request, Response
 
 #: Django's name for the cookie, in which the proxy also keeps its own session.
@@ -27,9 +28,8 @@ class Received(NamedTuple):
     #: In the order of their names, and TOKEN for the token. The quotes around a value are not part
     #: of it.
     cookies: list[tuple[str, str]]
-    #: Where the token was: "cookie", "bearer", or "" where there was none.
-    transport: str
-    session: Any
+    #: The sessions in the cookie or in the Authorization header. None: "Bearer" without a token.
+    sessions: list[Any]
     body: bytes
 
 
@@ -62,24 +62,6 @@ def _headers(headers: Headers, *leave_out: str) -> Headers:
     return by_name(pair for pair in lower if pair[0] not in leave_out)
 
 
-def _decoded(token: str, codec: SessionCodec) -> Any:
-    """Return the session in a token, with words for what differs with every request."""
-    try:
-        session = json.loads(json.dumps(codec.loads(token)))
-    except SessionError as error:
-        return f"not a token: {error}"
-    if "exp" in session:
-        session["exp"] = "a date"
-    if session.get("last_visited"):
-        try:
-            visited = datetime.fromisoformat(session["last_visited"])
-        except ValueError:
-            return session  # a list of tags
-        assert abs((datetime.now(UTC) - visited).total_seconds()) < 3600
-        session["last_visited"] = "a date"
-    return session
-
-
 def _readable(url: str) -> str:
     """Return a URL in one of the ways to encode it, and the URL in its query as well."""
     path, question_mark, query = url.partition("?")
@@ -87,48 +69,80 @@ def _readable(url: str) -> str:
     return path + question_mark + "&".join(f"{name}={value}" for name, value in pairs)
 
 
-def received(request: Request, format: str, codec: SessionCodec) -> Received:
-    """Return a request in the form that can be compared."""
-    cookies = by_name(pair for value in request.values("Cookie") for pair in cookie_pairs(value))
-    headers = [
-        (name, "an id" if name == "x-djsession-stand-in" else value)
-        for name, value in _headers(request.headers, "cookie")
-        # The default of HTTP/1.1.
-        if (name, value) != ("connection", "keep-alive")
-    ]
-    transport, session = "", None
-    if format == "openssl" and (
-        tokens := [value for name, value in cookies if name == SESSION_COOKIE]
-    ):
-        transport = "cookie"
-        sessions = [_decoded(token, codec) for token in tokens]
-        session = sessions[0] if len(sessions) == 1 else sessions
-        cookies = [TOKEN if name == SESSION_COOKIE else (name, value) for name, value in cookies]
-    elif format == "jwt" and (credentials := request.values("Authorization")):
-        assert len(credentials) == 1
-        scheme, _, token = credentials[0].partition(" ")
-        assert scheme == "Bearer"
-        transport, session = "bearer", _decoded(token, codec) if token else None
-        headers = [pair for pair in headers if pair[0] != "authorization"]
-    return Received(
-        request.method, request.target, headers, cookies, transport, session, request.body
-    )
+class Observer:
+    """Watches one side, and puts what it did into the form that can be compared."""
 
+    def __init__(self, format: str) -> None:
+        self._format = format
+        self._codec = SessionCodec(KEY)
+        #: Since when and until when each request was under way, by number.
+        self._times: dict[int, tuple[datetime, datetime]] = {}
 
-def outcome(
-    requests: list[Request], response: Response, format: str, codec: SessionCodec
-) -> Outcome:
-    """Return an exchange in the form that can be compared."""
-    assert len(requests) <= 1, "forwarded twice"
-    # How a body is sent, and whether the connection stays, is up to each pair of peers. The body
-    # itself was read as these headers say.
-    framing = {"transfer-encoding", "connection", "date", "server"}
-    if response.body:
-        framing.add("content-length")
-    headers = _headers(response.headers, *framing)
-    if not requests:
-        # A page of the proxy's own: only what browsers act on counts.
-        headers = [(n, _readable(v)) for n, v in headers if n in ("location", "allow")]
-        return Outcome(None, response.status, headers, b"")
-    seen = received(requests[0], format, codec)
-    return Outcome(seen, response.status, headers, response.body)
+    def forget(self) -> None:
+        """Start with another site."""
+        self._times.clear()
+
+    def outcome(
+        self, number: int, since: datetime, requests: list[Request], response: Response
+    ) -> Outcome:
+        """Return what came of a request that was sent at a time."""
+        self._times[number] = since, datetime.now(UTC)
+        assert len(requests) <= 1, "forwarded twice"
+        # How a body is sent, and whether the connection stays, is up to each pair of peers. The
+        # body itself was read as these headers say.
+        framing = {"transfer-encoding", "connection", "date", "server"}
+        if response.body:
+            framing.add("content-length")
+        headers = _headers(response.headers, *framing)
+        if not requests:
+            # A page of the proxy's own: only what browsers act on counts.
+            headers = [(n, _readable(v)) for n, v in headers if n in ("location", "allow")]
+            return Outcome(None, response.status, headers, b"")
+        return Outcome(self._received(requests[0]), response.status, headers, response.body)
+
+    def _received(self, request: Request) -> Received:
+        cookies = by_name(
+            pair for value in request.values("Cookie") for pair in cookie_pairs(value)
+        )
+        headers = [
+            (name, "an id" if name == "x-djsession-stand-in" else value)
+            for name, value in _headers(request.headers, "cookie")
+            # The default of HTTP/1.1.
+            if (name, value) != ("connection", "keep-alive")
+        ]
+        if self._format == "openssl":
+            tokens = [value for name, value in cookies if name == SESSION_COOKIE]
+            cookies = [
+                TOKEN if name == SESSION_COOKIE else (name, value) for name, value in cookies
+            ]
+        else:
+            tokens = [value for name, value in headers if name == "authorization"]
+            headers = [pair for pair in headers if pair[0] != "authorization"]
+        sessions = [self._session(token) for token in tokens]
+        return Received(request.method, request.target, headers, cookies, sessions, request.body)
+
+    def _session(self, token: str) -> Any:
+        """Return the session in a token, with words for what differs with every request."""
+        if self._format == "jwt":
+            if token == "Bearer":
+                return None
+            token = token.removeprefix("Bearer ")
+        try:
+            session = json.loads(json.dumps(self._codec.loads(token)))
+        except SessionError:
+            return f"not a token: {token}"
+        if "exp" in session:
+            hours = (session["exp"] - datetime.now(UTC).timestamp()) / 3600
+            session["exp"] = f"in {round(hours, 1)} hours"
+        if session.get("last_visited"):
+            session["last_visited"] = self._visit(session["last_visited"])
+        return session
+
+    def _visit(self, last_visited: str) -> str:
+        """Return during which request a date was, or a list of tags as it is."""
+        try:
+            visited = datetime.fromisoformat(last_visited)
+        except ValueError:
+            return last_visited
+        during = [n for n, (since, until) in self._times.items() if since <= visited <= until]
+        return f"during request {during}"

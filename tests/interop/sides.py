@@ -8,22 +8,21 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import yaml
 
-from djsession import SessionCodec
 from tests.helpers.proxy import PROXY_PYTHON
 from tests.helpers.servers import running_server
 from tests.helpers.sessions import KEY
 from tests.interop.generator import SITES, USERS, Case
-from tests.interop.observed import Outcome, outcome
+from tests.interop.observed import Observer, Outcome
 from tests.interop.recorder import Recorder, Response, exchange
 
 BACKENDS = {"openssl": "1", "jwt": "2"}
-_CODEC = SessionCodec(KEY)
 
 
 class Side(ABC):
@@ -35,6 +34,7 @@ class Side(ABC):
         self.folder = folder
         self.port = 0
         self._cookies: dict[str, str] = {}
+        self._observer = Observer(format)
 
     @abstractmethod
     def site(self, name: str) -> AbstractContextManager[None]:
@@ -57,13 +57,15 @@ class Side(ABC):
         own_cookie = self.cookie(case.user) if case.user else None
         self.recorder.requests.clear()
         self.recorder.answer = case.response
+        since = datetime.now(UTC)
         response = exchange(self.port, case.request(own_cookie))
-        return outcome(list(self.recorder.requests), response, self.format, _CODEC)
+        return self._observer.outcome(case.number, since, self.recorder.requests, response)
 
     def visit(self, name: str, cases: Iterable[Case]) -> list[Outcome]:
         """Send the requests of a site, one after another."""
         with self.site(name):
             self._cookies.clear()
+            self._observer.forget()
             return [self.send(case) for case in cases]
 
 
