@@ -34,7 +34,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from .errors import ConfigurationError
 from .keys import check_secret_keys, generate_key
 from .mockup.forwarder import TUNNEL_KEY, Forwarder
-from .mockup.locality import is_local_host
+from .mockup.locality import is_this_machine
 from .mockup.stand_in import StandIn
 from .settings import KEY_NAME, Settings
 from .wsgi import SessionMiddleware, is_asgi
@@ -293,9 +293,8 @@ def serve(
 
 def _is_here(upstream: str, host: str) -> bool:
     """Whether a server that listens on ``host`` answers at the host of a URL."""
-    return upstream == host or (
-        is_local_host(upstream, ()) and is_local_host(urlsplit(address_of(host, 0)).hostname, ())
-    )
+    reached = [urlsplit(address_of(name, 0)).hostname or "" for name in (upstream, host)]
+    return reached[0] == reached[1] or all(is_this_machine(name, ()) for name in reached)
 
 
 def run_until_stopped(server: WSGIServer) -> None:
@@ -555,6 +554,11 @@ class _RequestHandler(WSGIRequestHandler):
             self.connection.shutdown(socket.SHUT_WR)
             self._drain(self.rfile)
 
+    def finish(self) -> None:
+        with suppress(OSError):  # there is data left for a client that is gone
+            super().finish()
+        self.rfile.close()
+
     def handle_one_request(self) -> None:
         self.close_connection = True
         self.command = self.requestline = ""
@@ -734,4 +738,5 @@ def _copy_both_ways(
     other.start()
     copy(client_stream, upstream)
     other.join()
+    stream.close()
     upstream.close()

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -42,7 +43,11 @@ _IDEMPOTENT = ("GET", "HEAD", "OPTIONS")
 # Not in front of the path, since the environ is decoded (RFC 3986 section 3.3).
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 
-_LINE_FOLDING = re.compile(r"\r?\n[ \t]+")
+# What would end a header or the status line, or fold it (RFC 9110 section 5.5).
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
+# Lines that the standard library could not parse. It ignores all headers behind such a line.
+_UNPARSED = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect)
 
 
 class _NoAnswerError(Exception):
@@ -60,6 +65,10 @@ class _ClientGoneError(Exception):
     """The client did not send the rest of its body."""
 
 
+class _MalformedError(http.client.HTTPException):
+    """The server's response has two meanings, or none. Holds the end of a sentence about it."""
+
+
 class _Response(http.client.HTTPResponse):
     """A response after the interim ones (RFC 9110 section 15.2), which are dropped."""
 
@@ -67,11 +76,31 @@ class _Response(http.client.HTTPResponse):
         super().begin()
         for _ in range(16):
             if not 100 <= self.status < 200 or self.status == 101:
-                return
+                break
             # Without headers, begin() reads the next response of the stream.
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
-        raise http.client.HTTPException("too many interim responses")
+        else:
+            raise _MalformedError("sent too many interim responses")
+        self._check()
+        if self.length == 0:
+            # A response without a body may have the Transfer-Encoding of one with a body.
+            self.chunked = False
+
+    def _check(self) -> None:
+        """Raise _MalformedError where the client could understand the response differently."""
+        lengths = self.headers.get_all("Content-Length", [])
+        codings = self.headers.get_all("Transfer-Encoding", [])
+        if len(lengths) + len(codings) > 1:
+            raise _MalformedError("sent a response that says twice how long it is")
+        if not all(map(_LENGTH.fullmatch, lengths)):
+            raise _MalformedError("sent a response whose Content-Length is not a number")
+        if not all(coding.lower() == "chunked" for coding in codings):
+            raise _MalformedError("sent a response whose Transfer-Encoding is not chunked")
+        if any(isinstance(defect, _UNPARSED) for defect in self.headers.defects) or any(
+            map(_CONTROL.search, (self.reason, *self.headers.values()))
+        ):
+            raise _MalformedError("sent a response with a header that is folded or malformed")
 
 
 class _Connection(http.client.HTTPConnection):
@@ -88,19 +117,28 @@ class Forwarder:
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
         try:
             parts = urlsplit(url)
-            self.host, self.port = parts.hostname or "", parts.port or 80
+            self.host, self.port = parts.hostname or "", 80 if parts.port is None else parts.port
+            self.host.encode("idna")
         except ValueError:
-            raise ConfigurationError(_not_a_url(url)) from None
-        if parts.scheme != "http" or not self.host or parts.username is not None:
-            raise ConfigurationError(_not_a_url(url))
+            raise _url_error("is not the address of a server") from None
+        if parts.scheme != "http":
+            raise _url_error("does not start with http://")
+        if not self.host or not self.port:
+            raise _url_error("is not the address of a server")
+        if parts.username is not None:
+            raise _url_error("contains a user name or password, which is not sent")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise ConfigurationError(
-                f"{url} has a path. Requests are forwarded with their own paths: leave it out."
-            )
+            raise _url_error("has a path, but requests are forwarded with their own paths")
         self.url = f"http://{parts.netloc}"
         self._timeout = timeout
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
 
     def probe(self) -> bool:
         """Return whether something listens at the address now.
@@ -131,14 +169,21 @@ class Forwarder:
             connection, response = self._exchange(environ)
         except _NoAnswerError as error:
             return self._fail(environ, start_response, error)
-        headers = [(name, _LINE_FOLDING.sub(" ", value)) for name, value in response.getheaders()]
-        write = start_response(f"{response.status} {response.reason or 'Unknown'}", headers)
-        if response.status == 101 and (tunnel := environ.get(TUNNEL_KEY)):
-            tunnel(connection.sock, response.fp)
+        status = f"{response.status} {response.reason or 'Unknown'}"
+        write = start_response(status, response.getheaders())
+        if response.status == 101:
+            # The response would close its stream with itself.
+            stream, response.fp = response.fp, None  # type: ignore[assignment]
+            environ[TUNNEL_KEY](connection.sock, stream)
             return []
-        if response.length is None:
-            # A stream: the client wants the headers before the first event.
+        try:
+            # The client gets the headers before the first event of a stream, and where the body
+            # breaks off, the client notices.
             write(b"")
+        except BaseException:
+            response.close()
+            connection.close()
+            raise
         return self._blocks(connection, response)
 
     def _exchange(self, environ: dict[str, Any]) -> tuple[_Connection, http.client.HTTPResponse]:
@@ -160,9 +205,13 @@ class Forwarder:
                 can_repeat = environ["REQUEST_METHOD"] in _IDEMPOTENT and not body.is_started
                 if is_reused and is_closed and can_repeat:
                     continue
+                what = (
+                    str(error)
+                    if isinstance(error, _MalformedError)
+                    else "closed the connection or did not speak HTTP"
+                )
                 raise _NoAnswerError(
-                    "502 Bad Gateway",
-                    f"The server at {self.url} closed the connection or did not speak HTTP.",
+                    "502 Bad Gateway", f"The server at {self.url} {what}."
                 ) from None
             except _ClientGoneError:
                 connection.close()
@@ -215,6 +264,11 @@ class Forwarder:
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.send(b"0\r\n\r\n")
         response = connection.getresponse()
+        if response.status == 101 and not (
+            "HTTP_UPGRADE" in environ and TUNNEL_KEY in environ and connection.sock
+        ):
+            response.close()
+            raise _MalformedError("switched to another protocol without being asked")
         if not is_sent:
             response.will_close = True
         return response
@@ -286,8 +340,9 @@ class _Body:
             yield block
 
 
-def _not_a_url(url: str) -> str:
-    return f"{url!r} is not the address of a server, expected a URL such as http://127.0.0.1:8001"
+def _url_error(problem: str) -> ConfigurationError:
+    # The URL may contain a password.
+    return ConfigurationError(f"the URL {problem}, expected one such as http://127.0.0.1:8001")
 
 
 def _target(environ: dict[str, Any]) -> str:

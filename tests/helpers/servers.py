@@ -91,9 +91,11 @@ def running_server(
 
 
 @contextmanager
-def running_app(app: Callable[..., Iterable[bytes]], host: str = "127.0.0.1") -> Iterator[int]:
+def running_app(
+    app: Callable[..., Iterable[bytes]], host: str = "127.0.0.1", port: int = 0
+) -> Iterator[int]:
     """Serve a WSGI application with the development server, in this process; yield the port."""
-    with open_server(app, host, 0) as server:
+    with open_server(app, host, port) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
