@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from djsession import dumps
-from tests.helpers.servers import DAPHNE, HYPERCORN, UVICORN, Serve, http, post_form, raw_http
+from tests.helpers.servers import (
+    DAPHNE,
+    HYPERCORN,
+    UVICORN,
+    Serve,
+    http,
+    post_form,
+    raw_http,
+    running_server,
+)
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 pytest.importorskip("fastapi")
@@ -36,10 +47,15 @@ REFUSED: list[dict[str, str]] = [
 ]
 
 
-@pytest.fixture(params=SERVERS)
-def port(request: pytest.FixtureRequest, serve: Serve) -> int:
+@pytest.fixture(scope="module", params=SERVERS)
+def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of each server in turn, which the tests share."""
+    log = tmp_path_factory.mktemp(request.param) / "server.log"
     # Daphne chooses Twisted's reactor by way of Django's settings, if there are any.
-    return serve(*SERVERS[request.param], DJAODJIN_SECRET_KEY=KEY)
+    with running_server(
+        (sys.executable, *SERVERS[request.param]), log, DJAODJIN_SECRET_KEY=KEY
+    ) as port:
+        yield port
 
 
 def connect(port: int, path: str, headers: dict[str, str], origin: str | None = None) -> Any:

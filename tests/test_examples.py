@@ -76,17 +76,14 @@ def test_the_hello_example_answers_as_the_session_says(
     assert shown_session(body) == large
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in CAPTURES if path.stem.startswith("cookie")],
-    ids=lambda path: path.stem,
-)
-def test_the_hello_example_answers_each_captured_request(path: Path, serve: Serve) -> None:
-    captured = load_capture(path)
-    port = serve(*GUNICORN, "examples.hello:application", DJAODJIN_SECRET_KEY=captured.secret_key)
-    status, _, body = replay(port, captured)
-    assert status == 200
-    assert shown_session(body) == captured.session
+def test_the_hello_example_answers_each_captured_request(serve: Serve) -> None:
+    captures = [load_capture(path) for path in CAPTURES if path.stem.startswith("cookie")]
+    keys = ",".join({captured.secret_key for captured in captures})
+    port = serve(*GUNICORN, "examples.hello:application", DJAODJIN_SECRET_KEY=keys)
+    for captured in captures:
+        status, _, body = replay(port, captured)
+        assert status == 200
+        assert shown_session(body) == captured.session
 
 
 def test_gunicorn_refuses_the_captured_visitor_who_has_no_session(serve: Serve) -> None:
