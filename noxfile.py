@@ -70,15 +70,17 @@ def install_with_test_dependencies(session: nox.Session, *more: str) -> None:
     """
     try:
         # An older release with a wheel is better than a newer one that needs a compiler.
-        session.install("--only-binary=:all:", "--editable", ".[test]", *more)
+        session.install("--only-binary=:all:", "--editable", ".[test]")
     except nox.command.CommandFailed:
-        session.install("--editable", ".[all]", *more)
+        session.install("--editable", ".[all]")
         project = nox.project.load_toml("pyproject.toml")["project"]
         for requirement in project["optional-dependencies"]["test"]:
             try:
                 session.install(requirement)
             except nox.command.CommandFailed:
                 session.warn(f"{requirement} cannot be installed; its tests are skipped")
+    if more:
+        session.install(*more)
 
 
 @nox.session(python=INTERPRETERS)
