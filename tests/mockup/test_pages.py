@@ -75,7 +75,11 @@ EVERY_PAGE = {
         warnings=[EVIL],
         signed_in=EVIL,
     ),
-    "inspector": inspector({**XIA, "username": EVIL, EVIL: EVIL}, curl=EVIL, rules=RULES),
+    "inspector": inspector(
+        {**XIA, "username": EVIL, EVIL: EVIL},
+        curl=EVIL,
+        rules=[Rule(f"/{EVIL.replace('/', '')}/", allow="any")],
+    ),
     "nobody": inspector(None),
     "forbidden": forbidden(f"/app/{EVIL.replace('/', '')}/", source=EVIL),
     "no rule": pages.forbidden_page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -12,7 +13,7 @@ from djsession.mockup import MockupApp
 from djsession.mockup.recent import RecentRequests
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.wsgi import Recorder
-from tests.mockup.client import HTML, SESSIONS, get, post
+from tests.mockup.client import HTML, LOCAL, SESSIONS, get, post
 
 COOKIE = f"sessionid={dumps(XIA, KEY)}"
 
@@ -39,6 +40,8 @@ def test_neither_a_query_nor_a_long_path_is_kept() -> None:
 
 
 def test_threads_may_add_while_others_read() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     recent, failures = RecentRequests(), []
     stop = threading.Event()
 
@@ -55,6 +58,7 @@ def test_threads_may_add_while_others_read() -> None:
     except RuntimeError as error:
         failures.append(error)
     finally:
+        sys.setswitchinterval(interval)
         stop.set()
         for thread in threads:
             thread.join()
@@ -110,6 +114,27 @@ def test_what_an_application_does_to_the_environ_and_to_itself_changes_nothing()
         get(app, "/app/", HTTP_COOKIE=COOKIE)
     assert kept(app) == [("GET", "/app/", 0, "passed", "xia")]
     assert "<span>error</span>" in get(app, "/djsession/").body.decode()
+
+
+def test_a_response_that_is_replaced_is_kept_once() -> None:
+    def replace(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            start_response("500 Oops", [("Content-Type", "text/plain")], sys.exc_info())
+        return [b"oops"]
+
+    app = MockupApp(replace, SESSIONS, secret_key=KEY)
+    environ = {**LOCAL, "REQUEST_METHOD": "GET", "PATH_INFO": "/app/", "HTTP_COOKIE": COOKIE}
+    started: list[str] = []
+
+    def start_response(status: str, *_: Any) -> Any:
+        started.append(status)
+
+    assert list(app(environ, start_response)) == [b"oops"]
+    assert started == ["200 OK", "500 Oops"]
+    assert len(kept(app)) == 1
 
 
 def test_two_applications_keep_their_own(app: MockupApp, inside: Recorder) -> None:
