@@ -963,6 +963,15 @@ class TestFlaskMockups:
         assert browser.get("/logout/").status_code == 303
         assert browser.get("/me").status_code == 403
 
+    def test_the_inspector_lists_the_requests_of_the_application(self, tmp_path: Path) -> None:
+        browser = self.make(tmp_path, True).test_client()
+        browser.get("/first")
+        browser.post("/login/", data={"user": "xia"})
+        browser.get("/me")
+        page = browser.get("/djsession/").text
+        listed = re.findall("<code>(/.*?)</code>.*?<span>(.*?)</span>", page)
+        assert listed == [("/me", "200"), ("/first", "403")]
+
     def test_mockups_answer_this_machine_only(self, tmp_path: Path) -> None:
         app = self.make(tmp_path, True)
         for overrides in (

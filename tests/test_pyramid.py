@@ -1067,6 +1067,14 @@ class TestPyramidMockups:
         assert found["session"].pop("exp") > time.time()
         assert found == {"username": "xia", "session": {"username": "xia"}}
 
+    def test_the_inspector_lists_the_requests_of_the_application(self, tmp_path: Path) -> None:
+        app = self.make(tmp_path)
+        app.get("/first", status=403)
+        app.get("/me", headers=cookie())
+        page = app.get("/djsession/").text
+        listed = re.findall("<code>(/.*?)</code>.*?<span>(.*?)</span>", page)
+        assert listed == [("/me", "200"), ("/first", "403")]
+
     @pytest.mark.parametrize(
         "environ",
         [

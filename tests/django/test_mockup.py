@@ -276,6 +276,23 @@ def test_the_inspector_shows_the_session_of_the_request() -> None:
     assert "Nobody is signed in" in Client().get("/djsession/").content.decode()
 
 
+@pytest.mark.django_db
+def test_the_inspector_lists_the_requests_of_the_project() -> None:
+    views._mockups.cache_clear()
+    as_user(Client()).get("/whoami?a=b")
+    Client().get("/whoami")
+    Client(headers=HTML).get("/whoami")
+    as_user(Client()).get("/djsession/")
+    assert [
+        (request.method, request.path, request.status, request.verdict, request.user)
+        for request in views._mockups("").recent.latest()
+    ] == [
+        ("GET", "/whoami", 303, "sign in", None),
+        ("GET", "/whoami", 403, "refused", None),
+        ("GET", "/whoami", 200, "passed", "xia"),
+    ]
+
+
 def test_a_browser_that_is_refused_is_told_why_where_mockups_are_on() -> None:
     client = Client(headers=HTML)
     client.cookies["sessionid"] = dumps(XIA, OTHER_KEY)
