@@ -26,6 +26,7 @@ from djsession.devserver import (
     key_path,
     load_application,
     open_server,
+    serve,
 )
 from djsession.errors import ConfigurationError
 from djsession.keys import check_secret_keys
@@ -38,6 +39,7 @@ from tests.helpers.servers import (
     receive_until,
     running_app,
 )
+from tests.helpers.sessions import KEY
 
 App = Callable[..., Iterable[bytes]]
 
@@ -911,3 +913,77 @@ class TestProcess:
                 receive_all(stream)
         with pytest.raises(ConnectionRefusedError):
             connect(port)
+
+
+class TestServe:
+    @pytest.fixture
+    def refusal(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+        """Call serve() with these arguments, and return the error."""
+        (tmp_path / "sessions.yaml").write_text("xia: {}\n")
+        monkeypatch.setenv("DJAODJIN_SECRET_KEY", KEY)
+
+        def start(target: str, **arguments: Any) -> str:
+            arguments = {
+                "host": "127.0.0.1",
+                "port": 1,
+                "mockup": str(tmp_path / "sessions.yaml"),
+                "format": "openssl",
+                "websockets": False,
+                "hosts": [],
+                "allow_remote": False,
+                **arguments,
+            }
+            with pytest.raises(ConfigurationError) as caught:
+                serve(target, **arguments)
+            return str(caught.value)
+
+        return start
+
+    @pytest.mark.parametrize(
+        ("url", "host"),
+        [
+            ("http://127.0.0.1:1", "127.0.0.1"),
+            ("http://127.9.9.9:1", "127.0.0.1"),
+            ("http://localhost:1", "127.0.0.1"),
+            ("http://127.0.0.1:1", "localhost"),
+            ("http://127.0.0.1:1", "0.0.0.0"),
+            ("http://0.0.0.0:1", "127.0.0.1"),
+            ("http://0.0.0.0:1", "0.0.0.0"),
+            ("http://localhost:1", "::"),
+            ("http://[::1]:1", "::"),
+            ("http://[::1]:1", "::1"),
+            ("http://[::]:1", "::1"),
+            ("http://dev.example:1", "dev.example"),
+        ],
+    )
+    def test_its_own_address(self, url: str, host: str, refusal: Callable[..., str]) -> None:
+        assert "is the address that this server itself would use" in refusal(url, host=host)
+
+    def test_what_does_not_speak_http(self, refusal: Callable[..., str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def answer() -> None:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(b"E\x00\x00\x00\x8fSFATAL\x00")
+
+            thread = threading.Thread(target=answer, daemon=True)
+            thread.start()
+            said = refusal(f"http://127.0.0.1:{listener.getsockname()[1]}")
+            thread.join()
+        assert "does not speak HTTP" in said
+
+    @pytest.mark.parametrize(
+        ("target", "arguments", "said"),
+        [
+            ("http://127.0.0.1:2", {"mockup": None}, "a URL needs --mockup FILE"),
+            ("https://127.0.0.1:2", {}, "does not start with http://"),
+            ("http://127.0.0.1:2/app", {}, "has a path"),
+            ("wsgiref.simple_server:demo_app", {"websockets": True}, "--websockets needs the URL"),
+        ],
+    )
+    def test_other_mistakes(
+        self, target: str, arguments: dict[str, Any], said: str, refusal: Callable[..., str]
+    ) -> None:
+        assert said in refusal(target, **arguments)

@@ -46,8 +46,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from webob import Request, Response
 
+from ..codec import SessionCodec
 from ..doctor import Case, Configuration, RecordedRequest, Report
-from ..errors import SessionError
+from ..errors import ConfigurationError, SessionError
 from ..gate import Gate
 from ..session import Session
 from ..settings import Settings
@@ -131,11 +132,20 @@ class StandIn(LoginPages):
         websockets: bool = False,
         **options: Unpack[LoginPagesOptions],
     ) -> None:
+        if format not in settings.formats:
+            raise ConfigurationError(
+                f"the application only accepts tokens of the format {', '.join(settings.formats)},"
+                f" so the stand-in must not send {format}: use --format {settings.format}"
+            )
         self.app = app
         self._format = format
         self._websockets = websockets
         self._signing_key = hmac.digest(
             settings.secret_key[0].encode("ascii"), b"djsession stand-in: sign-in cookie", "sha256"
+        )
+        # For the tokens of /api/auth, which are jwt whatever the application accepts.
+        self._api_codec = SessionCodec(
+            settings.secret_key, max_token_size=settings.max_token_size, formats=("jwt",)
         )
         self._visits = _Visits()
         self._id = secrets.token_urlsafe(12)
@@ -325,10 +335,9 @@ class StandIn(LoginPages):
 
     def _user_of_api(self, environ: dict[str, Any]) -> Session | None:
         token = bearer_token(environ.get("HTTP_AUTHORIZATION", ""))
-        # A jwt has two dots, and only a jwt counts here: it is signed.
-        if not token or token.count(".") != 2:
+        if not token:
             return None
-        found = self.gate.codec.try_loads(token)
+        found = self._api_codec.try_loads(token)
         return (
             None if isinstance(found, SessionError) else self.sessions.by_username(found.username)
         )
