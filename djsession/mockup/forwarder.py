@@ -301,14 +301,15 @@ class Forwarder:
         self, environ: dict[str, Any], start_response: StartResponse, error: _NoAnswerError
     ) -> Iterable[bytes]:
         content_type, text = "text/plain", str(error)
-        # The page loads itself again, which is only right for what a browser may repeat.
-        if error.is_down and environ["REQUEST_METHOD"] == "GET" and is_browser(environ):
-            content_type, text = "text/html", upstream_down_page(self.url)
         headers = [
-            ("Content-Type", f"{content_type}; charset=utf-8"),
             ("Cache-Control", "no-store"),
             ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
         ]
+        # The page loads itself again, which is only right for what a browser may repeat.
+        if error.is_down and environ["REQUEST_METHOD"] == "GET" and is_browser(environ):
+            content_type, text = "text/html", upstream_down_page(self.url)
+            headers.append(("Refresh", "5"))
+        headers.append(("Content-Type", f"{content_type}; charset=utf-8"))
         start_response(error.status, headers)
         return [f"{text}\n".encode()]
 

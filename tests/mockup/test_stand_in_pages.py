@@ -70,8 +70,9 @@ def test_a_browser_is_told_that_the_server_is_down_and_waits_for_it() -> None:
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     page = answer.body.decode()
     assert f"<code>{url}</code>" in page
-    assert 'http-equiv="refresh"' in page
+    assert answer.headers["Refresh"] == "5"
+    assert "reloads every 5 seconds" in page
     # What a browser must not repeat, and what no person reads, is answered with a sentence.
-    assert b"refresh" not in post(stand_in, "/app/", {}, **HTML).body
-    assert b"refresh" not in get(stand_in, "/app/").body
+    assert "Refresh" not in post(stand_in, "/app/", {}, **HTML).headers
+    assert "Refresh" not in get(stand_in, "/app/").headers
     assert [request.status for request in stand_in.recent.latest()] == [502, 502, 502]

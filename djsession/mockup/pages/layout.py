@@ -70,13 +70,11 @@ def document(
     *,
     badge: str = _DEVELOPMENT,
     links: Iterable[tuple[str, str]] = (),
-    refresh: int = 0,
 ) -> str:
     """Return a whole page.
 
     ``main`` are pieces of HTML, everything else is escaped here. ``links`` are pairs of a text and
-    a URL, which is ``""`` for the page itself. A page with ``refresh`` loads itself again after as
-    many seconds.
+    a URL, which is ``""`` for the page itself.
     """
     body = "\n".join(main)
     items = "".join(
@@ -87,13 +85,12 @@ def document(
     )
     navigation = f'<nav aria-label="Mockup logins"><ul>{items}</ul></nav>' if items else ""
     needs_script = "data-copy" in body or "data-filter" in body
-    again = f'<meta http-equiv="refresh" content="{refresh}">\n' if refresh else ""
     html = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-{again}<title>{escape(title)}</title>
+<title>{escape(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>

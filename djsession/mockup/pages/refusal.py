@@ -132,10 +132,10 @@ def forbidden_page(
     )
 
 
-def upstream_down_page(address: str, *, seconds: int = 5) -> str:
+def upstream_down_page(address: str) -> str:
     """Return the page for when the development server behind the stand-in does not answer.
 
-    It loads itself again after ``seconds``. ``address`` is escaped here.
+    Send it with the header ``Refresh: 5``. ``address`` is escaped here.
     """
     return document(
         "The development server does not answer",
@@ -146,12 +146,11 @@ def upstream_down_page(address: str, *, seconds: int = 5) -> str:
                 '<dl class="why"><div><dt>Address</dt>'
                 f"<dd><code>{escape(address)}</code></dd></div>"
                 "<div><dt>Fix</dt><dd>Start the server in another terminal, on the same port. This"
-                f" page reloads every {seconds} seconds.</dd></div></dl>",
+                " page reloads every 5 seconds.</dd></div></dl>",
                 kind="bad",
             ),
             _commands(address),
         ],
-        refresh=seconds,
     )
 
 
