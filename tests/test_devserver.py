@@ -397,6 +397,8 @@ class TestRequests:
         [
             "3\r\nabcd\r\n0\r\n\r\n",
             "3\r\nabc0\r\n\r\n",
+            "3\r\nabcde0\r\n\r\n",
+            "3\r\nabc\n\n0\r\n\r\n",
             "\r\n0\r\n\r\n",
             "x\r\n\r\n0\r\n\r\n",
             "-1\r\n\r\n0\r\n\r\n",

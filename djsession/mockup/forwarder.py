@@ -129,6 +129,7 @@ class Forwarder:
             raise _url_error("contains a user name or password, which is not sent")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise _url_error("has a path, but requests are forwarded with their own paths")
+        self._netloc = parts.netloc
         self.url = f"http://{parts.netloc}"
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -153,8 +154,8 @@ class Forwarder:
         try:
             connection.request("HEAD", "/")
             connection.getresponse()
-        except TimeoutError:
-            pass  # busy: it says nothing, also nothing wrong
+        except (TimeoutError, _MalformedError):
+            pass  # It is busy, or answers to each request will say what is wrong.
         except (http.client.HTTPException, OSError):
             raise ConfigurationError(
                 f"what listens at {self.url} does not speak HTTP: expected the address of your"
@@ -245,7 +246,7 @@ class Forwarder:
     ) -> http.client.HTTPResponse:
         method = environ["REQUEST_METHOD"]
         connection.putrequest(method, _target(environ), skip_host=True, skip_accept_encoding=True)
-        for name, value in _headers(environ, f"{self.host}:{self.port}"):
+        for name, value in _headers(environ, self._netloc):
             connection.putheader(name, value.encode("latin-1"))
         if body.is_chunked:
             connection.putheader("Transfer-Encoding", "chunked")

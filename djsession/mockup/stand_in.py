@@ -106,6 +106,8 @@ _JWT_MAX_AGE = 7_200
 
 _LOOP_HEADER = "HTTP_X_DJSESSION_STAND_IN"
 
+_COOKIE_PREFIX = "djsession_stand_in_"
+
 _SIGNED = re.compile(r"([A-Za-z0-9_-]*)~(\d{1,12})~([0-9a-f]{64})", re.ASCII)
 
 
@@ -160,7 +162,7 @@ class StandIn(LoginPages):
         def start_filtered_response(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
         ) -> Callable[[bytes], object]:
-            headers = self._filtered(headers, environ)
+            headers = self._filtered(headers)
             record(int(status[:3]))
             if exc_info is None:
                 return start_response(status, headers)
@@ -265,11 +267,10 @@ class StandIn(LoginPages):
         environ.setdefault("HTTP_X_FORWARDED_FOR", peer)
         environ.setdefault("HTTP_X_REAL_IP", peer)
         token = self._fresh_token(environ, session, rule)
-        own = self._own_cookies(environ)
         cookies = [
             (name, value)
             for name, value in _split_cookies(environ.pop("HTTP_COOKIE", ""))
-            if name not in own
+            if not _is_own_cookie(name)
         ]
         if self._format == "jwt":
             environ["HTTP_AUTHORIZATION"] = f"Bearer {token}" if token else "Bearer"
@@ -300,11 +301,14 @@ class StandIn(LoginPages):
             content["exp"] = int(time.time()) + _JWT_MAX_AGE
         return self.gate.codec.dumps(content, self._format)
 
-    def _filtered(
-        self, headers: list[tuple[str, str]], environ: dict[str, Any]
-    ) -> list[tuple[str, str]]:
+    def _filtered(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the headers of the application's response that the proxy lets through."""
-        own = {self.gate.settings.cookie_name, *self._own_cookies(environ)}
+
+        def sets_cookie_of_proxy(name: str, value: str) -> bool:
+            cookie = value.partition("=")[0].strip()
+            is_of_proxy = cookie == self.gate.settings.cookie_name or _is_own_cookie(cookie)
+            return name.lower() == "set-cookie" and is_of_proxy
+
         named = [
             item.strip().lower()
             for name, value in headers
@@ -315,8 +319,7 @@ class StandIn(LoginPages):
         return [
             (name, value)
             for name, value in headers
-            if name.lower() not in dropped
-            and not (name.lower() == "set-cookie" and value.partition("=")[0].strip() in own)
+            if name.lower() not in dropped and not sets_cookie_of_proxy(name, value)
         ]
 
     def _access_rules(self) -> Iterable[Rule]:
@@ -344,11 +347,7 @@ class StandIn(LoginPages):
 
     def _sign_in_cookie(self, environ: dict[str, Any]) -> str:
         """Return the cookie's name. Cookies do not tell ports apart, so the name does."""
-        return f"djsession_stand_in_{environ['SERVER_PORT']}"
-
-    def _own_cookies(self, environ: dict[str, Any]) -> set[str]:
-        """Return the names of the cookies that the application never sees nor sets."""
-        return {self._sign_in_cookie(environ), KEY_COOKIE_NAME}
+        return f"{_COOKIE_PREFIX}{environ['SERVER_PORT']}"
 
     def _remember(self, request: Request, response: Response, name: str) -> None:
         set_cookie(request, response, self._sign_in_cookie(request.environ), self._signed(name))
@@ -451,6 +450,14 @@ def _environ_key(name: str) -> str:
 
 def _is_websocket(environ: dict[str, Any]) -> bool:
     return bool(environ.get("HTTP_UPGRADE", "").strip().lower() == "websocket")
+
+
+def _is_own_cookie(name: str) -> bool:
+    """Whether the application must neither see nor set a cookie.
+
+    A browser sends the sign-in cookies of the stand-ins at all ports of this machine.
+    """
+    return name.startswith(_COOKIE_PREFIX) or name == KEY_COOKIE_NAME
 
 
 def _split_cookies(header: str) -> list[tuple[str, str]]:
