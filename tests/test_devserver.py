@@ -500,37 +500,35 @@ class TestRequests:
         assert not environs
 
     @pytest.mark.parametrize(
-        ("line", "status"),
+        "line",
         [
-            ("GET http://localhost/ HTTP/1.1", 400),
-            ("GET https://evil.example/ HTTP/1.1", 400),
-            ("GET evil.example/ HTTP/1.1", 400),
-            ("GET * HTTP/1.1", 400),
-            ("GET  / HTTP/1.1", 400),
-            ("GET / HTTP/1.1 ", 400),
-            ("GET /a b HTTP/1.1", 400),
-            ("GET /\xe9 HTTP/1.1", 400),
-            ("GET /\x00 HTTP/1.1", 400),
-            ("GET\t/ HTTP/1.1", 400),
-            (" GET / HTTP/1.1", 400),
-            ("GET /", 400),
-            ("GET", 400),
-            ("G(T / HTTP/1.1", 400),
-            ("GET / HTTP/1.2", 400),
-            ("GET / HTTP/2.0", 400),
-            ("GET / HTTP/0.9", 400),
-            ("GET / http/1.1", 400),
-            ("PRI * HTTP/2.0", 400),
-            ("CONNECT evil.example:443 HTTP/1.1", 405),
-            ("CONNECT / HTTP/1.1", 405),
-            ("TRACE / HTTP/1.1", 405),
+            "GET http://localhost/ HTTP/1.1",
+            "GET https://evil.example/ HTTP/1.1",
+            "GET evil.example/ HTTP/1.1",
+            "GET * HTTP/1.1",
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            "GET /a b HTTP/1.1",
+            "GET /\xe9 HTTP/1.1",
+            "GET /\x00 HTTP/1.1",
+            "GET\t/ HTTP/1.1",
+            " GET / HTTP/1.1",
+            "GET /",
+            "GET",
+            "G(T / HTTP/1.1",
+            "GET / HTTP/1.2",
+            "GET / HTTP/2.0",
+            "GET / HTTP/0.9",
+            "GET / http/1.1",
+            "PRI * HTTP/2.0",
+            "CONNECT evil.example:443 HTTP/1.1",
         ],
     )
     def test_request_lines_that_are_refused(
-        self, line: str, status: int, port: int, environs: list[dict[str, Any]]
+        self, line: str, port: int, environs: list[dict[str, Any]]
     ) -> None:
         answer = exchange(port, f"{line}\r\nHost: localhost\r\n\r\n".encode("latin-1") + get("/2"))
-        assert status_of(answer) == status
+        assert status_of(answer) == 400
         assert answer.count(b"HTTP/1.1 ") == 1
         assert not environs
 
