@@ -486,6 +486,8 @@ class _Response(SimpleHandler):
         # Without data it sends the headers at once: a stream of events may be silent at first.
         if not self.status:
             raise AssertionError("write() before start_response()")
+        if not isinstance(data, bytes):
+            raise AssertionError(f"the body must consist of bytes, not of {type(data).__name__}")
         if not self.headers_sent:
             self.bytes_sent = len(data)
             self.send_headers()

@@ -773,6 +773,11 @@ class TestResponses:
         assert "the database is gone" in capsys.readouterr().err
         assert b"database" not in answer
 
+    def test_a_body_of_text(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with running_app(answering("200 OK", body=["text"])) as port:  # type: ignore[list-item]
+            assert status_of(exchange(port, get("/", "Connection: close"))) == 500
+        assert "the body must consist of bytes, not of str" in capsys.readouterr().err
+
     @pytest.mark.parametrize("version", ["1.0", "1.1"])
     def test_an_error_after_the_headers_never_looks_like_the_end(self, version: str) -> None:
         def broken(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
