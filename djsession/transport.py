@@ -211,8 +211,9 @@ class TrustedProxies:
 def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """Return the network of an address or a network, an IPv4-mapped one as that of IPv4."""
     network = ipaddress.ip_network(entry.strip())
-    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+    if isinstance(network, ipaddress.IPv6Network):
         mapped = network.network_address.ipv4_mapped
+        # The 96th bit of such an address is 1, so the prefix has at least 96 bits.
         if mapped is not None:
             return ipaddress.IPv4Network((int(mapped), network.prefixlen - 96))
     return network

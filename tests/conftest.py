@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.helpers.servers import Serve, running_server
 from tests.helpers.sessions import CAPTURES, Capture, load_capture
@@ -26,13 +26,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fuzz", settings.get_profile("tests"), max_examples=5_000)
-# mutmut runs each test several times in one process.
+# mutmut runs each test several times in one process, and does not look at examples.
 settings.register_profile(
     "mutants",
     settings.get_profile("tests"),
     max_examples=50,
     derandomize=True,
     database=None,
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
 )
 settings.load_profile(os.environ.get("DJSESSION_TEST_PROFILE", "tests"))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from base64 import b64decode, b64encode
 from importlib.util import find_spec, module_from_spec
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -124,3 +125,13 @@ def test_the_md5_of_hashlib_derives_the_same_key(monkeypatch: pytest.MonkeyPatch
     assert module.md5 is hashlib.md5
     derived = openssl.derive_key_and_iv(PASSPHRASE, VECTOR_SALT)
     assert module.derive_key_and_iv(PASSPHRASE, VECTOR_SALT) == derived
+
+
+def test_md5_is_called_as_builds_for_fips_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def md5(data: bytes, *, usedforsecurity: bool = True) -> Any:
+        assert usedforsecurity is False
+        return hashlib.md5(data, usedforsecurity=False)
+
+    derived = openssl.derive_key_and_iv(PASSPHRASE, VECTOR_SALT)
+    monkeypatch.setattr(openssl, "md5", md5)
+    assert openssl.derive_key_and_iv(PASSPHRASE, VECTOR_SALT) == derived
