@@ -377,6 +377,45 @@ def _deck(random: Random, items: Sequence[T]) -> Iterator[T]:
         yield from random.sample(items, len(items))
 
 
+#: Where a site begins with plain requests, those: user, method, path and Accept.
+#:
+#: In "engaged", each tag gets its own date, and of a rule's tags none, some or all are known.
+_FIRST: dict[str, list[tuple[str | None, str, str, str]]] = {
+    "courses": [
+        (None, "GET", "/visits/", "text/html"),
+        (None, "GET", "/visits/", "text/html;q=0.9, */*"),
+    ],
+    "engaged": [
+        ("minimal", "GET", "/tutorial/", "*/*"),
+        ("minimal", "GET", "/both/", "*/*"),
+        ("minimal", "GET", "/both/", "*/*"),
+        ("minimal", "GET", "/three/", "*/*"),
+        ("minimal", "GET", "/three/", "*/*"),
+        ("minimal", "OPTIONS", "/three/", "*/*"),
+        ("minimal", "HEAD", "/tutorial/", "*/*"),
+        ("minimal", "GET", "/", "*/*"),
+    ],
+    "plans": [("minimal", "OPTIONS", "/unmatched/", "*/*")],
+}
+
+
+def _plain(number: int, site: str, user: str | None, method: str, path: str, accept: str) -> Case:
+    return Case(
+        number=number,
+        site=site,
+        user=user,
+        method=method,
+        target=path,
+        headers=[("Accept", accept)],
+        cookies=(),
+        position=0,
+        body=None,
+        chunked=False,
+        version="HTTP/1.1",
+        answer="text",
+    )
+
+
 def cases(count: int, seed: int = SEED) -> list[Case]:
     """Return ``count`` requests, those of a site one after another."""
     random = Random(seed)
@@ -390,9 +429,13 @@ def cases(count: int, seed: int = SEED) -> list[Case]:
     cookies, planted = _deck(random, _COOKIES), _deck(random, _PLANTED)
     chunked, versions = _deck(random, [True, False, False]), _deck(random, [*["1.1"] * 49, "1.0"])
     absolute = _deck(random, [*[""] * 39, "http://127.0.0.1"])
-    found = []
+    first = {site: iter(_FIRST.get(site, ())) for site in SITES}
+    found: list[Case] = []
     for number in range(count):
         site = list(SITES)[number * len(SITES) // count]
+        if plain := next(first[site], None):
+            found.append(_plain(number, site, *plain))
+            continue
         user, method = next(users[site]), next(methods)
         sent = list(next(headers))
         content_type, body = None, None
