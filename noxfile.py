@@ -24,7 +24,13 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["lint", "types", "tests", "build"]
-nox.options.default_venv_backend = "uv|virtualenv"
+# uv does not read pip's settings: where pip has an index of its own, pip installs.
+PIP = subprocess.run(
+    [shutil.which("python3") or sys.executable, "-m", "pip", "config", "list"],
+    capture_output=True,
+    text=True,
+).stdout
+nox.options.default_venv_backend = "virtualenv" if ".index-url=" in PIP else "uv|virtualenv"
 
 
 def interpreters() -> list[str]:
