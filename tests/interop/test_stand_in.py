@@ -300,7 +300,7 @@ def _repeated(case: Case, outcome: Outcome) -> Outcome:
 DIFFERENCES = [
     Difference(
         "A target with scheme and host is refused.",
-        "Only a client that believes to talk to a forward proxy sends it.",
+        "Only a client of a forward proxy sends it.",
         refuses=_absolute_form,
     ),
     Difference(
@@ -310,12 +310,12 @@ DIFFERENCES = [
     ),
     Difference(
         "HTTP/1.0 is refused.",
-        "It is how a reverse proxy that adds no headers can be told from a browser.",
+        "Browsers do not send it, but some reverse proxies do.",
         refuses=_http_1_0,
     ),
     Difference(
         "A path that is not UTF-8 or contains control characters is refused.",
-        "Servers and routers disagree about it, so no rule can be relied on.",
+        "Servers and routers read such a path differently, so a rule would not protect it.",
         refuses=_unreadable_path,
     ),
     Difference(
@@ -324,8 +324,8 @@ DIFFERENCES = [
         refuses=_websocket,
     ),
     Difference(
-        "With jwt, a request of another site that changes something is refused.",
-        "The sign-in cookie would make it a request of the user.",
+        "With jwt, an unsafe request that another site caused is refused.",
+        "The browser adds the sign-in cookie, and the stand-in would turn that into a token.",
         refuses=_sent_by_another_site,
     ),
     Difference(
@@ -335,8 +335,8 @@ DIFFERENCES = [
         expect=_next_encoded_once,
     ),
     Difference(
-        "The body may be chunked.",
-        "The real proxy cannot forward it; nginx in front of the proxy gives it a length.",
+        "A chunked body is forwarded.",
+        "The real proxy cannot forward it, and relies on nginx in front of it to add a length.",
         send=_not_chunked,
         expect=_at_application(_length),
     ),
@@ -364,33 +364,34 @@ DIFFERENCES = [
         expect=_at_application(_query),
     ),
     Difference(
-        "Headers that the client did not send are not made up.",
+        "Headers that the client did not send are not added.",
         "The real proxy adds those of its HTTP library.",
         expect=_at_application(_defaults),
     ),
     Difference(
-        "Headers about one connection are not forwarded.",
-        "The real proxy leaves that to nginx. They could remove the token (RFC 9110 7.6.1).",
+        "Hop-by-hop headers are not forwarded.",
+        "The real proxy forwards them. Connection could name the header with the token (RFC 9110"
+        " section 7.6.1).",
         expect=_at_application(_hop_by_hop),
     ),
     Difference(
         "X-Forwarded-For is the client's address.",
-        "The real proxy writes the Host there, unless nginx has set the header.",
+        "The real proxy writes the Host there if the header is missing; nginx usually sets it.",
         expect=_at_application(_client_address),
     ),
     Difference(
         "X-Djsession-Stand-In is added.",
-        "The stand-in recognizes by it that it forwards to itself.",
+        "It tells the stand-in that it forwards to itself.",
         expect=_at_application(_stand_in_id),
     ),
     Difference(
         "Script-Name is not forwarded.",
-        "gunicorn takes it for SCRIPT_NAME.",
+        "A server may read it as SCRIPT_NAME, the path that the application is mounted at.",
         expect=_at_application(_script_name),
     ),
     Difference(
         "A signed-in browser that is not granted gets a page with status 403.",
-        "The page names the rule; the real proxy redirects.",
+        "The page names the rule. The real proxy redirects the browser to another page.",
         expect=_not_granted,
     ),
     Difference(
@@ -399,13 +400,14 @@ DIFFERENCES = [
         expect=_options_without_rule,
     ),
     Difference(
-        "After POST and the like, the login page does not lead back.",
-        "The URL would be loaded with GET.",
+        "After an unsafe request, the login page does not lead back to its URL.",
+        "The browser would load the URL with GET.",
         expect=_next_after_a_change,
     ),
     Difference(
         "Set-Cookie passes as the application wrote it.",
-        "The real proxy loses cookies that http.cookies does not read, and lower-case headers.",
+        "The real proxy drops cookies that http.cookies cannot read, and all cookies of a server"
+        " that writes set-cookie in lower case, as ASGI servers do.",
         expect=_at_browser(_set_cookies),
     ),
     Difference(
@@ -415,7 +417,7 @@ DIFFERENCES = [
     ),
     Difference(
         "Content-Type passes as the application wrote it.",
-        "The real proxy makes one up where there is none.",
+        "The real proxy adds text/html where there is none, or an empty one if the body is empty.",
         expect=_at_browser(_content_type),
     ),
     Difference(
@@ -425,7 +427,7 @@ DIFFERENCES = [
     ),
     Difference(
         "Trailer, and headers that Connection names, are dropped from responses.",
-        "They are about one connection (RFC 9110 7.6.1).",
+        "They concern one connection only (RFC 9110 section 7.6.1).",
         expect=_at_browser(_response_hops),
     ),
     Difference(
