@@ -34,15 +34,17 @@ from __future__ import annotations
 
 import binascii
 import hmac
+import logging
 import re
 import secrets
 import threading
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
+from urllib.parse import parse_qsl, quote
 
 from webob import Request, Response
 
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HOP_BY_HOP", "METHODS", "StandIn", "normalize_path"]
 
+logger = logging.getLogger("djsession")
+
 #: The methods that the proxy forwards. It answers 405 to any other.
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -107,6 +111,17 @@ _JWT_MAX_AGE = 7_200
 _LOOP_HEADER = "HTTP_X_DJSESSION_STAND_IN"
 
 _COOKIE_PREFIX = "djsession_stand_in_"
+
+# What the stand-in forwards and the proxy does not. Nobody would notice it before production.
+_TRAPS = {
+    "query": "the proxy forwards only the last value of each name in a query, but that of %s %s"
+    " repeats a name",
+    "multipart": "the proxy forwards a multipart form only with POST: behind it, %s %s has no body",
+    "cookies": "the proxy drops cookies whose header is not spelled Set-Cookie, as in the response"
+    " to %s %s: ASGI servers write it in lower case",
+    "encoding": "the proxy drops the Content-Encoding of the response to %s %s and leaves its body"
+    " compressed, since it can only decompress gzip and deflate",
+}
 
 _SIGNED = re.compile(r"([A-Za-z0-9_-]*)~(\d{1,12})~([0-9a-f]{64})", re.ASCII)
 
@@ -150,6 +165,7 @@ class StandIn(LoginPages):
             settings.secret_key, max_token_size=settings.max_token_size, formats=("jwt",)
         )
         self._visits = _Visits()
+        self._mentioned: set[str] = set()
         self._id = secrets.token_urlsafe(12)
         super().__init__(sessions, Gate(settings), **options)
 
@@ -158,10 +174,12 @@ class StandIn(LoginPages):
         if isinstance(answer, Response):
             return self.send(self.secured(answer), environ, start_response)
         record = answer
+        self._mention(environ, _traps_of_request(environ))
 
         def start_filtered_response(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
         ) -> Callable[[bytes], object]:
+            self._mention(environ, _traps_of_response(headers))
             headers = self._filtered(headers)
             record(int(status[:3]))
             if exc_info is None:
@@ -209,6 +227,14 @@ class StandIn(LoginPages):
             return response
         self._attach(environ, session, decision.rule)
         return partial(record, verdict="passed")
+
+    def _mention(self, environ: dict[str, Any], traps: Iterable[str]) -> None:
+        """Log what the proxy would do differently, once each."""
+        for trap in traps:
+            if trap not in self._mentioned:
+                self._mentioned.add(trap)
+                path = quote(environ["PATH_INFO"].encode("latin-1"))
+                logger.warning(_TRAPS[trap], environ["REQUEST_METHOD"], path)
 
     def _is_forged(self, environ: dict[str, Any]) -> bool:
         """Whether another site makes a browser change something.
@@ -442,6 +468,25 @@ def normalize_path(path: str) -> str | None:
             segments.append(segment)
     is_folder = text.endswith(("/", "/.", "/.."))
     return "/" + "/".join(segments) + ("/" if segments and is_folder else "")
+
+
+def _traps_of_request(environ: dict[str, Any]) -> Iterator[str]:
+    """Yield what is in a request that the proxy would not forward."""
+    names = [name for name, _ in parse_qsl(environ.get("QUERY_STRING", ""), True)]
+    if len(set(names)) < len(names):
+        yield "query"
+    is_form = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/form-data")
+    if is_form and environ["REQUEST_METHOD"] != "POST":
+        yield "multipart"
+
+
+def _traps_of_response(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield what is in a response that would not reach the browser through the proxy."""
+    for name, value in headers:
+        if name.lower() == "set-cookie" and name != "Set-Cookie":
+            yield "cookies"
+        if name.lower() == "content-encoding" and value.lower() not in ("gzip", "deflate"):
+            yield "encoding"
 
 
 def _environ_key(name: str) -> str:

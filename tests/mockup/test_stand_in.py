@@ -752,6 +752,59 @@ class TestPaths:
             assert normalize_path(path.encode().decode("latin-1")) == path
 
 
+class TestWarnings:
+    """What the stand-in forwards and the proxy does not is logged, once each."""
+
+    @pytest.mark.parametrize(
+        ("method", "target", "headers", "said"),
+        [
+            ("GET", "/static/?tag=a&b=1&tag=c", {}, "the last value of each name in a query"),
+            ("PUT", "/static/", {"CONTENT_TYPE": "multipart/form-data; boundary=x"}, "has no body"),
+        ],
+    )
+    def test_requests(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, Any],
+        said: str,
+        app: StandIn,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        for _ in range(2):
+            assert request(app, method, target, **headers).code == 200
+        assert caplog.text.count(said) == 1
+        assert f"{method} /static/" in caplog.text
+        assert "tag" not in caplog.text
+
+    @pytest.mark.parametrize(
+        ("header", "said"),
+        [
+            (("set-cookie", "csrftoken=1"), "spelled Set-Cookie"),
+            (("Content-Encoding", "br"), "leaves its body compressed"),
+        ],
+    )
+    def test_responses(
+        self, header: tuple[str, str], said: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def application(environ: Any, start_response: Any) -> Iterable[bytes]:
+            start_response("200 OK", [header, ("Content-Type", "text/plain")])
+            return [b"x"]
+
+        app = stand_in(application)
+        for _ in range(2):
+            assert get(app, "/static/").headers[header[0]] == header[1]
+        assert caplog.text.count(said) == 1
+
+    @pytest.mark.parametrize("target", ["/static/?a=1&b=1", "/static/"])
+    def test_nothing_is_logged_about_other_requests(
+        self, target: str, app: StandIn, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        multipart: dict[str, Any] = {"CONTENT_TYPE": "multipart/form-data; boundary=x"}
+        assert request(app, "POST", target, **multipart).code == 200
+        assert "the proxy" not in caplog.text
+
+
 class TestInspector:
     def test_it_reports_what_the_application_would_receive(
         self, inside: Recorder, format: str
