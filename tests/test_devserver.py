@@ -562,6 +562,15 @@ class TestRequests:
                 assert status_of(receive_all(connection)) == 431
         assert not environs
 
+    def test_a_refusal_reaches_a_client_that_still_sends(self, port: int) -> None:
+        with connect(port) as connection:
+            connection.sendall(b"wrong\r\n\r\n")
+            for _ in range(10):
+                # A server that had closed the connection would reset it now.
+                connection.sendall(b"x" * 10_000)
+                time.sleep(0.01)
+            assert status_of(receive_all(connection)) == 400
+
     def test_what_the_application_sees(self, port: int, environs: list[dict[str, Any]]) -> None:
         exchange(
             port,

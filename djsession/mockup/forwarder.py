@@ -93,7 +93,7 @@ class _Response(http.client.HTTPResponse):
         codings = self.headers.get_all("Transfer-Encoding", [])
         if len(lengths) + len(codings) > 1:
             raise _MalformedError("sent a response that says twice how long it is")
-        if not all(map(_LENGTH.fullmatch, lengths)):
+        if not all(_LENGTH.fullmatch(length.strip(" \t")) for length in lengths):
             raise _MalformedError("sent a response whose Content-Length is not a number")
         if not all(coding.lower() == "chunked" for coding in codings):
             raise _MalformedError("sent a response whose Transfer-Encoding is not chunked")

@@ -497,6 +497,11 @@ class TestResponses:
         answer = through(b"HTTP/1.1 200 OK\r\nX: a\r" + evil + b"\r\nContent-Length: 2\r\n\r\nok")
         assert b"X: a\r\nSet-Cookie" in answer
 
+    def test_white_space_around_a_value_is_not_malformed(self) -> None:
+        answer = through(b"HTTP/1.1 200 OK\r\nContent-Length: \t 2 \t\r\n\r\nok")
+        assert status_of(answer) == 200
+        assert answer.endswith(b"\r\n\r\nok")
+
     def test_a_body_of_several_parts_is_not_malformed(self) -> None:
         kind = b"Content-Type: multipart/x-mixed-replace; boundary=frame\r\n"
         answer = through(b"HTTP/1.1 200 OK\r\n" + kind + b"Content-Length: 2\r\n\r\nok")
