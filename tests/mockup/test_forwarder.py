@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,12 @@ class TestRequests:
                 assert status_of(receive_all(client)) == 400
         assert b"abc" in received
         assert not received.endswith(b"0\r\n\r\n")
+
+    def test_a_body_that_is_shorter_than_its_length(self) -> None:
+        """The development server raises an error then, but a middleware may have read a part."""
+        environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "CONTENT_LENGTH": "5"}
+        with upstream(OK) as server, pytest.raises(ConnectionAbortedError):
+            Forwarder(server.url)({**environ, "wsgi.input": BytesIO(b"abc")}, lambda *args: print)
 
     def test_an_answer_before_the_end_of_the_body(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
