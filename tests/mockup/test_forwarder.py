@@ -345,15 +345,13 @@ class TestRequests:
                 with connection:
                     read_head(connection)
                     connection.sendall(b"HTTP/1.1 413 Too large\r\nContent-Length: 2\r\n\r\nno")
-                    connection.shutdown(socket.SHUT_WR)
-                    with suppress(OSError):
-                        for _ in range(100):
-                            connection.recv(100_000)
+                    # Closing with unread data resets the connection.
 
             threading.Thread(target=refuse, daemon=True).start()
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             with forwarding(url) as port, connect(port) as client:
                 client.sendall(request("POST", "/", "Content-Length: 900000", CLOSE))
+                time.sleep(0.1)
                 client.sendall(b"x" * 900_000)
                 assert status_of(receive_all(client)) == 413
 
