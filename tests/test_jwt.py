@@ -52,6 +52,12 @@ def test_any_payload_of_a_jwt_verifies_under_any_key(payload: bytes, key: bytes)
     assert verify(jwt.sign(payload, key), key) == payload
 
 
+def test_a_payload_of_a_jwt_may_end_in_any_character_of_base64url() -> None:
+    for byte in range(256):
+        payload = bytes([0, 0, byte])
+        assert verify(jwt.sign(payload, SECRET)) == payload
+
+
 def test_a_jwt_signed_by_hand_verifies() -> None:
     assert verify(forge(HEADER, b"{}")) == b"{}"
     assert verify(forge({"alg": "HS256"}, b"{}")) == b"{}"
