@@ -47,6 +47,9 @@ class TestFindingTokens:
             ' sessionid = "abc" ',
             "sessionid=abc; xsessionid=no; sessionidx=no; sessionid2=no",
             'other="sessionid=no"; sessionid=abc',
+            "xsessionid=no; sessionid=abc",
+            "sessionid=; sessionid=abc",
+            f"sessionid={OPAQUE}; sessionid=abc",
         ],
     )
     def test_the_cookie_is_found(self, header: str) -> None:
