@@ -1,4 +1,4 @@
-"""Fixtures for pytest, found by its entry point: ``djsession_key`` and ``login_as``.
+"""A pytest plugin, loaded by its entry point, with the fixtures ``djsession_key`` and ``login_as``.
 
 ::
 
@@ -6,14 +6,13 @@
         login_as("xia")
         assert "Xia" in client.get("/").text
 
-``"xia"`` is one of the project's own mockup sessions: those that the settings of the application
-under test name, such as ``DJSESSION["MOCKUP"]`` of a Django project, or else those in
-``sessions.yaml``. ``djsession_sessions`` in the configuration of pytest names another YAML file,
-relative to that configuration's folder.
+``"xia"`` is one of the project's own mockup sessions. They come from the settings of the
+application under test, such as ``DJSESSION["MOCKUP"]`` in a Django project, or else from
+``sessions.yaml``. The pytest option ``djsession_sessions`` names a different YAML file, relative to
+the folder of pytest's configuration file.
 
-pytest imports this module at the start of every run where djsession is installed. It is therefore
-not a part of the package ``djsession``, since Python imports a package before its modules. Only the
-fixtures import the package.
+pytest imports this module at the start of every run if djsession is installed. The module is
+outside the package ``djsession`` so that this does not import the package. Only the fixtures do.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ __all__ = ["djsession_key", "login_as"]
 
 _INI = "djsession_sessions"
 
-# For tests only, where the project does not have a key: no application is ever served with it.
+# For tests of a project that does not have a key. It must never serve an application.
 _TEST_KEY = "djsession-testing"
 
 
@@ -40,9 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def djsession_key(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The secret key of the tests: that of Django's settings, of the environment, or a made one.
+    """The secret key for the tests: from Django's settings, the environment, or a fixed test key.
 
-    A made one is in the environment, as DJAODJIN_SECRET_KEY, while the test runs.
+    The fixed test key is set in the environment, as DJAODJIN_SECRET_KEY, while the test runs.
     """
     from djsession.settings import KEY_NAME
 
@@ -59,10 +58,10 @@ def djsession_key(monkeypatch: pytest.MonkeyPatch) -> str:
 def login_as(
     request: pytest.FixtureRequest, djsession_key: str, pytestconfig: pytest.Config
 ) -> Callable[..., Any]:
-    """A function that logs a test client in: ``login_as(name, client=None)`` returns the client.
+    """A function that logs in a test client: ``login_as(name, client=None)`` returns the client.
 
-    ``name`` is that of a mockup session. Without a client it is the fixture ``client``, as
-    pytest-django, pytest-flask and many projects have one.
+    ``name`` is the name of a mockup session. The default client is the fixture ``client``, which
+    pytest-django, pytest-flask and many projects define.
     """
     from djsession.mockup import MockupSessions
     from djsession.testing import log_in, settings_under_test
@@ -72,8 +71,11 @@ def login_as(
             try:
                 client = request.getfixturevalue("client")
             except (pytest.FixtureLookupError, pytest.skip.Exception):
-                # pytest-django has one that skips where there is no Django.
-                pytest.fail("no fixture client: give login_as(name, client) one", pytrace=False)
+                # pytest-django's fixture skips the test if Django is not configured.
+                pytest.fail(
+                    "there is no fixture 'client': pass a client to login_as(name, client)",
+                    pytrace=False,
+                )
         file = pytestconfig.getini(_INI)
         source = None if file else getattr(settings_under_test(client), "mockup", None)
         if source is None:
@@ -83,7 +85,9 @@ def login_as(
         sessions = MockupSessions(source).by_name
         if name not in sessions:
             known = ", ".join(sessions)
-            pytest.fail(f"there is no mockup session {name!r}: there are {known}", pytrace=False)
+            pytest.fail(
+                f"there is no mockup session {name!r}: choose one of {known}", pytrace=False
+            )
         return log_in(client, sessions[name])
 
     return login

@@ -1,6 +1,6 @@
-"""Sessions of the DjaoDjin proxy for any Python web application: the public names.
+"""Read the session that the DjaoDjin proxy attaches to each request, in any Python web application.
 
-Nothing here imports a framework, WebOb or PyYAML.
+These are the public names. Importing them does not import a framework, WebOb or PyYAML.
 """
 
 from __future__ import annotations

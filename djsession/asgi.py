@@ -30,7 +30,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class SessionMiddleware:
-    """Lets a request or a WebSocket through to ``app`` with its session, or refuses it.
+    """Passes a request or a WebSocket and its session on to ``app``, or refuses it.
 
     ::
 
@@ -38,20 +38,23 @@ class SessionMiddleware:
 
         app = SessionMiddleware(app, allowed_no_session=["/static/"])
 
-    Behind it ``scope["djsession.session"]`` always holds a Session, ``scope["user"]`` a
-    :class:`User` and ``scope["auth"]`` :class:`Credentials`, where Starlette's
-    AuthenticationMiddleware puts them. A refused request is answered with 403, a refused WebSocket
-    with a 403 to its handshake. Every response to a request that passes gets the caching headers of
-    :mod:`djsession.caching`. Nothing is buffered, and the lifespan protocol passes untouched.
+    Inside ``app``, ``scope["djsession.session"]`` is always a Session. As with Starlette's
+    AuthenticationMiddleware, ``scope["user"]`` is a :class:`User` and ``scope["auth"]`` is
+    :class:`Credentials`. The answer to a refused request, or to the handshake of a refused
+    WebSocket, is 403. Every response to a request that passes gets the caching headers of
+    :mod:`djsession.caching`. Nothing is buffered, and lifespan events pass through unchanged.
 
-    What it trusts is the same as for :class:`djsession.wsgi.SessionMiddleware`. ``trusted_proxies``
-    looks at ``scope["client"]``: run the server without the option that replaces it by the address
-    in X-Forwarded-For, which a client can set (uvicorn: ``--no-proxy-headers``).
+    :class:`djsession.wsgi.SessionMiddleware` explains what the middleware trusts.
+    ``trusted_proxies`` compares ``scope["client"]``, which some servers replace with an address
+    from X-Forwarded-For, although a client can set that header. Switch this off in your server
+    (uvicorn: ``--no-proxy-headers``).
 
-    Put it around all other middlewares. Whatever is outside is asked before the gate.
+    Put the middleware around all other middlewares. Requests reach any outer middleware before the
+    gate has checked them.
 
-    The settings are the fields of :class:`~djsession.settings.Settings`. One that is not given
-    comes from the environment. Raises ConfigurationError when one is missing or wrong.
+    The settings are the fields of :class:`~djsession.settings.Settings`. A setting that is not
+    passed is read from the environment. Raises ConfigurationError when a setting is missing or
+    invalid.
     """
 
     @hide_locals
@@ -82,7 +85,7 @@ class SessionMiddleware:
                 return
 
         def send_with_caching(message: Message) -> Awaitable[None]:
-            # The second type is how an application refuses the handshake of a WebSocket.
+            # The second type is a response that refuses a WebSocket's handshake.
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = _with_caching_headers(message.get("headers", ()), is_personal=is_personal)
                 message = {**message, "headers": headers}
@@ -92,7 +95,7 @@ class SessionMiddleware:
 
 
 class User:
-    """``scope["user"]``: who is signed in, with the attributes of Starlette's ``BaseUser``."""
+    """``scope["user"]``: the session's user, with the attributes of Starlette's ``BaseUser``."""
 
     __slots__ = ("session",)
 
@@ -106,21 +109,21 @@ class User:
 
     @property
     def display_name(self) -> str:
-        """The username, ``""`` where nobody is signed in."""
+        """The username, or ``""`` if nobody is signed in."""
         return self.session.username or ""
 
     @property
     def identity(self) -> str:
-        """The username, ``""`` where nobody is signed in."""
+        """The username, or ``""`` if nobody is signed in."""
         return self.session.username or ""
 
     def __repr__(self) -> str:
-        # Error reports print the scope.
+        # Do not show the session: error reports print the scope.
         return f"<{type(self).__name__}>"
 
 
 class Credentials:
-    """``scope["auth"]``, with the attribute of Starlette's ``AuthCredentials``."""
+    """``scope["auth"]``: the principals, in the attribute of Starlette's ``AuthCredentials``."""
 
     __slots__ = ("session",)
 
@@ -129,11 +132,10 @@ class Credentials:
 
     @property
     def scopes(self) -> list[str]:
-        """The principals of the session, and ``authenticated`` where somebody is signed in.
+        """The principals of the session, and ``authenticated`` if somebody is signed in.
 
-        See :func:`djsession.requirements.principals_of`. Starlette's documentation uses
-        ``authenticated`` for ``@requires``, and ``admin``, which somebody may have as a username:
-        that is left out.
+        See :func:`djsession.requirements.principals_of`. The username is left out, since a user
+        could choose the name of a scope, such as ``admin`` in Starlette's documentation.
         """
         principals = principals_of(self.session)
         if not self.session.is_authenticated:
@@ -145,11 +147,11 @@ class Credentials:
 
 
 def decode_scope(gate: Gate, scope: Scope) -> Session | None:
-    """Return the session that a connection carries, or None, whatever its path.
+    """Return the session that a connection carries, whatever its path, or None.
 
-    Sets ``djsession.session``, ``user`` and ``auth`` of the scope, to an empty Session and those of
-    nobody where there is none. A token is decoded once: a second gate with the same settings uses
-    what the first one found.
+    Sets ``djsession.session``, ``user`` and ``auth`` in the scope, for an empty Session if the
+    connection does not carry one. A token is decoded only once: a second gate with the same
+    settings uses the result of the first.
     """
     cookie = authorization = None
     for name, value in scope["headers"]:
@@ -173,7 +175,7 @@ def decode_scope(gate: Gate, scope: Scope) -> Session | None:
 def check_scope(gate: Gate, scope: Scope) -> Session:
     """Return the session of a connection that passes, or raise AccessDenied.
 
-    :func:`decode_scope` has been called for it before.
+    Call :func:`decode_scope` first.
     """
     path = open_path(scope)
     return gate.check(
@@ -185,11 +187,12 @@ def check_scope(gate: Gate, scope: Scope) -> Session:
 
 
 def peer_of(gate: Gate, scope: Scope) -> str | None:
-    """Return the address of the connection, None for a Unix socket or where nobody asks for it.
+    """Return the address of the connection, or None for a Unix socket or without trusted_proxies.
 
-    REPLACED_PEER where a server may have replaced the address by that in X-Forwarded-For. uvicorn
-    and Hypercorn leave the port 0 then, from which no connection comes. Where the client sent a
-    port as well, in X-Forwarded-For (uvicorn) or X-Forwarded-Port (Daphne), they use that port.
+    Returns REPLACED_PEER if the server may have replaced the address with one from X-Forwarded-For.
+    In that case uvicorn and Hypercorn set the port to 0, which a real connection never has. If the
+    client sent a port too, in X-Forwarded-For (uvicorn) or X-Forwarded-Port (Daphne), the server
+    uses that port.
     """
     client = None if gate.settings.trusted_proxies is None else scope.get("client")
     if not client:
@@ -212,12 +215,12 @@ def peer_of(gate: Gate, scope: Scope) -> str | None:
 
 
 def open_path(scope: Scope) -> str | None:
-    """Return the path that an entry of allowed_no_session may open, below ``root_path``.
+    """Return the path below ``root_path``, for comparison with allowed_no_session.
 
-    None where frameworks could read the path in different ways. Some of them cut ``root_path`` off
-    where the path starts with it, others where it first occurs, and with some servers a client can
-    set it. The path is unambiguous where ``root_path`` occurs in it exactly once, at its start, and
-    a segment ends there.
+    Returns None if frameworks could disagree on that path. Some frameworks remove ``root_path``
+    only from the start of the path, others split the path at its first occurrence, and with some
+    servers a client can set ``root_path``. The path is unambiguous if ``root_path`` occurs in it
+    exactly once, at the start, and ends at a segment boundary.
     """
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
@@ -234,7 +237,7 @@ def _as_bytes(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-#: What is added to a response without caching headers of its own, by ``is_personal``.
+# The headers that a response without any caching headers gets, by ``is_personal``.
 _ADDED = {flag: _as_bytes(with_caching_headers([], is_personal=flag)) for flag in (False, True)}
 
 _CACHING_NAMES = tuple(name.encode() for name in CACHING_NAMES)
@@ -251,7 +254,8 @@ def _with_caching_headers(headers: Headers, *, is_personal: bool) -> list[tuple[
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        await receive()  # the handshake: a server answers 403 to a close that comes before accept
+        # After the handshake message, a close before any accept makes the server answer 403.
+        await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": ""})
         return
     accept = b",".join(value for name, value in scope["headers"] if name == b"accept")

@@ -1,14 +1,15 @@
 """The caching headers of a response, for every middleware and adapter.
 
-A response behind the gate was made for whoever the session says, even where the view looked at
-nothing: without a session there would have been a 403. A shared cache in front of the application
-must know that (RFC 9111):
+A response that passed the gate depends on the session, even if the view did not read it: without a
+session the response might have been a 403. A shared cache in front of the application must know
+that (RFC 9111):
 
-- ``Vary: Cookie, Authorization``, since the session travels in one of these;
-- ``private`` where the request carried a session or the view touched the visitor's local session,
-  since a cache may key on less than it should.
+- Each response gets ``Vary: Cookie, Authorization``, since one of these headers carries the
+  session.
+- A response gets ``private`` if the request carried a session or the local session was used, in
+  case a cache ignores parts of ``Vary``.
 
-An application that marks a response ``public`` has decided for itself.
+An application that marks a response as ``public`` overrides both rules.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ _VARY = ("Cookie", "Authorization")
 _VARY_VALUE = ", ".join(_VARY)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
-#: The caching headers of a refusal: nobody else's request may be answered with it.
+#: The caching headers of a refusal. A cache must not store it.
 REFUSAL_HEADERS = (("Cache-Control", "no-store"), ("Vary", _VARY_VALUE))
 
-#: The headers that the rule is about, in lower case.
+#: The names of the headers that this module changes, in lower case.
 CACHING_NAMES = ("cache-control", "vary")
 
 _IMPERSONAL = (("Vary", _VARY_VALUE),)
@@ -41,16 +42,16 @@ _PERSONAL = (("Vary", _VARY_VALUE), ("Cache-Control", "private"))
 def caching_headers(cache_control: str, vary: str, *, is_personal: bool) -> tuple[str, str]:
     """Return the values of Cache-Control and Vary for a response that passes the gate.
 
-    Takes those that the application set, ``""`` for a header that it did not set; returns ``""``
-    for a header that the response does not need. ``is_personal`` says whether the request carried a
-    session, or whether a local session was read, written or its cookie set.
+    ``cache_control`` and ``vary`` are the values that the application set, or ``""``. The result
+    has ``""`` for a header that the response does not need. ``is_personal`` is true if the request
+    carried a session, or if the local session was read or written or its cookie was set.
     """
     if not cache_control and not vary:
         return "private" if is_personal else "", _VARY_VALUE
     directives = {item.strip().lower() for item in _QUOTED.sub('""', cache_control).split(",")}
     if "public" in directives:
         return cache_control, vary
-    # private="Set-Cookie" restricts that one header and lets the rest be stored.
+    # private="Set-Cookie" is not enough, since it restricts only that header.
     if is_personal and not directives & {"private", "no-store"}:
         cache_control = f"{cache_control}, private" if cache_control.strip() else "private"
     if not vary.strip():
@@ -64,9 +65,10 @@ def caching_headers(cache_control: str, vary: str, *, is_personal: bool) -> tupl
 def caching_changes(
     headers: Iterable[tuple[str, str]], *, is_personal: bool
 ) -> tuple[tuple[str, str], ...]:
-    """Return the headers to set on a response that passes the gate, given those that it has.
+    """Return the caching headers to change in a response that passes the gate.
 
-    Each replaces all headers of its name. See :func:`caching_headers`.
+    ``headers`` are all headers of the response. Each returned header replaces all headers with the
+    same name. See :func:`caching_headers`.
     """
     cache_control = vary = ""
     for name, value in headers:
@@ -86,11 +88,11 @@ def caching_changes(
 def with_caching_headers(
     headers: list[tuple[str, str]], *, is_personal: bool
 ) -> list[tuple[str, str]]:
-    """Return the headers of a response, as in WSGI, with the caching headers."""
+    """Return a WSGI response's headers with the caching headers added or changed."""
     for name, _ in headers:
         if len(name) in (4, 13) and name.lower() in CACHING_NAMES:
             changes = caching_changes(headers, is_personal=is_personal)
             replaced = [name.lower() for name, _ in changes]
             return [*(header for header in headers if header[0].lower() not in replaced), *changes]
-    # What most responses need: those without caching headers of their own.
+    # The fast path for most responses, which do not have any caching headers yet.
     return [*headers, *(_PERSONAL if is_personal else _IMPERSONAL)]

@@ -1,37 +1,38 @@
-"""SessionCodec: a token to a Session and back, in either format, under several keys.
+"""SessionCodec: decodes and encodes tokens, in both formats and with several keys.
 
 Theory of operation
 ===================
 
-The two formats differ in what an attacker can do, so they are read in two ways.
+The two formats differ in what an attacker can do, so they are decoded in different ways.
 
-**A jwt is signed.** Its signature is verified before anything in it is parsed. What the parser sees
-was therefore written by somebody who has the key, and an error in it teaches an attacker nothing.
-It is parsed in a straight line, and the first error is raised.
+**A jwt is signed.** Its signature is verified before anything in it is parsed. Whatever the parser
+sees was therefore written by somebody who has the key, and a parse error tells an attacker nothing.
+The code is straightforward: the first error is raised.
 
-**An openssl token is encrypted and not signed.** An attacker who has seen one can change its bytes
-and send it again. If she could tell why it was refused, she would have an oracle. The classic one
-says whether the padding was correct: with it she decrypts the token byte by byte, and encrypts text
-of her own, without the key (Vaudenay, "Security Flaws Induced by CBC Padding", 2002). An oracle
-that tells apart text that is not ASCII, or not JSON, works in much the same way.
+**An openssl token is encrypted but not signed.** An attacker who has seen a token can change its
+bytes and send it again. If she could find out why it was refused, she would have an oracle. The
+classic oracle reveals whether the padding was correct. It lets her decrypt the token byte by byte
+and encrypt text of her own, all without the key (Vaudenay, "Security Flaws Induced by CBC
+Padding", 2002). An oracle that reveals whether the text was ASCII, or JSON, works in much the same
+way.
 
-Every refusal looks the same from outside. It must also *take* the same time, which is what
-``_read_plaintext`` is for. It does not stop at the first error:
+Every refusal looks the same from outside. It must also *take* the same time. ``_read_plaintext``
+takes care of that: it does not stop at the first error.
 
-1. Whatever the padding was, the bytes are read as text. Bytes that are not ASCII are read as
-   latin-1, which accepts all of them.
-2. Whatever the text was, it is parsed as JSON. Random bytes fail at the first character.
-3. Then each check that *passed* does the work that it would have done had it failed. Raising and
-   catching an exception is what takes the time, so one is raised and caught on purpose.
+1. Whether or not the padding is correct, the bytes are decoded as text. Bytes that are not ASCII
+   are decoded as latin-1, which accepts any bytes.
+2. Whatever the text is, it is parsed as JSON. Random bytes fail at the first character.
+3. Each check that *passed* then does the work that it would have done if it had failed. Raising and
+   catching an exception takes most of that time, so an exception is raised and caught on purpose.
 
-The first failure is kept as a value and returned at the end. All refused tokens of one length
-thereby cost the same: a padding check in constant time, one failed text conversion and one failed
-parse. Only a token that is accepted takes a different path, and accepting it is not a secret.
+The first failure is kept as a value and returned at the end. All refused tokens of the same length
+therefore cost the same: a constant-time padding check, one failed text conversion and one failed
+parse. Only an accepted token takes a different path, and its acceptance is not a secret.
 
-Three parts need no such care. The base64 and the container are what the attacker sent, so she knows
-already whether they are valid. The number of keys is the same for every token. And the error that
-is reported to the *operator*, the one of the key that got furthest, is chosen after all keys were
-tried.
+Three parts do not need such care. The attacker wrote the base64 and the container herself, so she
+already knows whether they are valid. The number of keys is the same for every token. The error that
+is reported to the *operator* belongs to the key that got furthest, and is chosen only after all
+keys have been tried.
 """
 
 from __future__ import annotations
@@ -84,22 +85,22 @@ __all__ = [
 
 Format = Literal["openssl", "jwt"]
 
-#: All of them, the default for new tokens first.
+#: All formats. The first one is the default for new tokens.
 FORMATS: tuple[Format, ...] = ("openssl", "jwt")
 
-#: Characters in a token: 64 KiB, a session of some 48 KiB of JSON.
+#: The longest token in characters: 64 KiB, enough for a session of some 48 KiB of JSON.
 MAX_TOKEN_SIZE = 65_536
 
-#: Levels of nesting in a session, the session itself included.
+#: The deepest nesting of a session. The session itself is the first level.
 MAX_DEPTH = 64
 
-#: Seconds until a jwt expires: what the proxy sets.
+#: Seconds until a jwt expires, as at the proxy.
 JWT_MAX_AGE = 7_200
 
 _WHITESPACE = " \t\n\r"  # RFC 8259 section 2
 
-# A date in ISO 8601, or a list of tags. An attacker who alters a token of the cookie format turns
-# 16 bytes into random ones. The fewer characters pass, the less likely those are to pass.
+# A date in ISO 8601, or a list of tags. An attacker who alters an openssl token turns 16 bytes into
+# random ones. The fewer characters are accepted here, the less likely the random bytes are to pass.
 _LAST_VISITED = re.compile(r"[A-Za-z0-9_.,:+-]*")
 
 _BRACES_TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
@@ -107,19 +108,19 @@ _NOT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
 
 
 def token_format(token: str) -> Format:
-    """Return the format of a token: a jwt contains dots, and base64 does not."""
+    """Return the format of a token. A jwt contains dots, and base64 does not."""
     return "jwt" if "." in token else "openssl"
 
 
 class SessionCodec:
     """Decodes and encodes tokens under one or more secret keys.
 
-    ``secret_key`` is a str, or a list of them, newest first: the first encodes, all decode, so
-    that a key can be changed at the proxy without refusing a request. ``max_token_size`` is in
-    characters; tokens of other ``formats`` are refused. Raises ConfigurationError as
-    :func:`~djsession.keys.check_secret_keys` does.
+    ``secret_key`` is a string or a list of strings, newest first. The first key encodes and all
+    keys decode, so that no request is refused while the key changes at the proxy.
+    ``max_token_size`` is in characters. ``formats`` are the formats that are accepted. Raises
+    ConfigurationError as :func:`~djsession.keys.check_secret_keys` does.
 
-    Immutable, and safe to share between threads.
+    A codec is immutable and can be shared between threads.
     """
 
     @hide_locals
@@ -139,7 +140,7 @@ class SessionCodec:
     def loads(self, token: str | bytes) -> Session:
         """Return the session that a token carries, in either format.
 
-        Raises a SessionError for anything but a token that was written with one of the keys.
+        Raises a SessionError unless the token is valid and was written with one of the keys.
         """
         found = self.try_loads(token)
         if isinstance(found, SessionError):
@@ -163,13 +164,13 @@ class SessionCodec:
         except SessionError as error:
             return without_traceback(error)
         except RecursionError:
-            # Where little of the stack is left for a document that is nested deeply.
+            # The caller has used up most of the stack, and the document is deeply nested.
             return NestedTooDeeply()
 
     def _load_openssl(self, token: str) -> dict[str, Any]:
-        """Return the session in an openssl token. Every failure does the same work.
+        """Return the session in an openssl token. Raises a SessionError.
 
-        See :func:`_read_plaintext`. Raises a SessionError.
+        Every failure after the decryption does the same work. See :func:`_read_plaintext`.
         """
         if len(token) % 4:
             raise InvalidBase64
@@ -206,20 +207,20 @@ class SessionCodec:
     def dumps(
         self, session: Mapping[str, Any], format: Format = "openssl", *, max_age: int = JWT_MAX_AGE
     ) -> str:
-        """Return a token of a session, under the newest key.
+        """Return a token that carries a session, encoded with the newest key.
 
-        ``session`` is a mapping that JSON can express; dates and times are written in ISO 8601
-        and a Decimal as a number, as the proxy does. A jwt gets an ``exp`` of ``max_age``
-        seconds from now unless the session has one.
+        ``session`` is a mapping that JSON can express. As the proxy does, this writes dates and
+        times in ISO 8601, and a Decimal as a number. A jwt gets an ``exp`` that is ``max_age``
+        seconds from now, unless the session has an ``exp``.
 
-        Raises TypeError for a value that JSON cannot express, and ValueError for NaN, infinity, a
-        reference to itself, a ``last_visited`` that the cookie format does not allow, or an unknown
-        format.
+        Raises TypeError for a value that JSON cannot express. Raises ValueError for NaN, infinity,
+        a circular reference, a ``last_visited`` that the openssl format does not allow, or an
+        unknown format.
         """
         session = dict(session)
         if format == "openssl":
             if not _is_valid_last_visited(session.get("last_visited")):
-                raise ValueError("last_visited may contain letters, digits and _.,:+- only")
+                raise ValueError("last_visited may contain only letters, digits and _.,:+-")
             container = openssl.encrypt(serialize(session), self._keys[0])
             return b64encode(container).decode("ascii")
         if format == "jwt":
@@ -238,7 +239,7 @@ def loads(token: str | bytes, secret_key: str | Sequence[str]) -> Session:
 def dumps(
     session: Mapping[str, Any], secret_key: str | Sequence[str], format: Format = "openssl"
 ) -> str:
-    """Return a token of a session. See :meth:`SessionCodec.dumps`."""
+    """Return a token that carries a session. See :meth:`SessionCodec.dumps`."""
     return SessionCodec(secret_key).dumps(session, format)
 
 
@@ -262,12 +263,12 @@ _decode_unique = json.JSONDecoder(
 def _read_plaintext(
     padded: bytes, plaintext: bytes | None
 ) -> tuple[dict[str, Any], SessionError | None]:
-    """Return the session in what was decrypted, or the error that says why there is none.
+    """Return the session in a decrypted token and None, or an empty dict and the error.
 
-    ``plaintext`` is None when the padding is wrong. The error is returned, not raised, and every
-    failure takes the time that all of them take together: a decoding error of the text and a parse
-    error. An attacker who sends altered tokens must not learn from the time which check failed,
-    since a correct padding under an unknown key lets her decrypt a token byte by byte.
+    ``plaintext`` is None when the padding is wrong. The error is returned instead of raised, and
+    every failure takes as long as a failed text conversion and a failed parse together. An attacker
+    who sends altered tokens must not learn from the time which check failed. The essay at the top
+    of this module explains why.
     """
     failure: type[SessionError] | SessionError | None = None
     if plaintext is None:
@@ -309,7 +310,7 @@ def _read_plaintext(
 
 
 def _check_plaintext(plaintext: bytes, document: Any) -> type[SessionError] | SessionError | None:
-    """Return what is wrong with a session that no signature vouches for."""
+    """Return what is wrong with the session in an openssl token, which is not signed, or None."""
     if type(document) is not dict:
         return NotAnObject
     if _is_nested_too_deeply(plaintext, document):
@@ -335,7 +336,7 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
             failure = NestedTooDeeply()
     except RecursionError:
         failure = NestedTooDeeply()
-    except ValueError:  # UnicodeDecodeError is one
+    except ValueError:  # including UnicodeDecodeError
         failure = InvalidClaims()
     if failure is None:
         if "exp" in document:
@@ -351,17 +352,17 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
 def _is_nested_too_deeply(text: bytes, document: dict[str, Any]) -> bool:
     """Return whether a document is nested more than MAX_DEPTH levels deep. ``text`` is its JSON.
 
-    Visiting every value would take half as long as parsing them, so the brackets of the text are
-    looked at, with braces read as brackets. They show the depth unless a string contains one.
-    Without escaped quotes, the two quotes of a string without brackets are neighbors once all other
-    characters are gone. If no quote is left when all such pairs are removed, every bracket belongs
-    to the structure. Each removal of all ``[]`` then takes away the innermost level.
+    Visiting every value would take half as long as parsing the document. This looks only at the
+    brackets of the text, and treats braces as brackets. They show the depth unless a string
+    contains one. Without escaped quotes, the two quotes of a string without brackets are neighbors
+    once all other characters are removed. If removing all such pairs leaves no quote, then every
+    bracket belongs to the structure. Each removal of all ``[]`` then removes the innermost level.
     """
     structure = text.translate(_BRACES_TO_BRACKETS, _NOT_STRUCTURE)
     if structure.count(b"[") <= MAX_DEPTH:
         return False
     structure = structure.replace(b'""', b"")
-    # Searching for one byte takes a tenth of the time that searching for two takes.
+    # Searching for one byte is ten times as fast as searching for two.
     has_escaped_quotes = b"\\" in text and b'\\"' in text
     if b'"' not in structure and not has_escaped_quotes:
         for _ in range(MAX_DEPTH):
@@ -387,7 +388,10 @@ def _is_valid_last_visited(value: object) -> bool:
 
 
 def _check_expiry(exp: object) -> SessionError | None:
-    """``exp`` is in seconds since the epoch (RFC 7519 section 4.1.4), compared without leeway."""
+    """Return why ``exp`` is not in the future, or None. There is no leeway.
+
+    It is in seconds since the epoch (RFC 7519 section 4.1.4).
+    """
     if isinstance(exp, bool) or not isinstance(exp, (int, float)):
         return InvalidExpiry()
     if isinstance(exp, float) and not math.isfinite(exp):
@@ -397,7 +401,7 @@ def _check_expiry(exp: object) -> SessionError | None:
 
 
 def _ago(now: float, exp: int | float) -> str:
-    """Return how long ago ``exp`` was, in the largest unit that has passed twice."""
+    """Return how long ago ``exp`` was, in the largest unit of which at least two have passed."""
     seconds = int(now) - int(exp)
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
@@ -405,7 +409,7 @@ def _ago(now: float, exp: int | float) -> str:
     return f"{seconds} s"
 
 
-# The order of the checks. With several keys, the error of the key that got furthest is reported.
+# The order of the checks. With several keys, the error from the key that got furthest is reported.
 _ORDER: tuple[type[SessionError], ...] = (
     InvalidPadding,
     InvalidEncoding,
@@ -424,7 +428,7 @@ def _furthest(failures: list[SessionError]) -> SessionError:
 
 
 def serialize(session: dict[str, Any]) -> bytes:
-    """Return JSON in ASCII, with dates and decimals as :meth:`SessionCodec.dumps` writes them."""
+    """Return a session as JSON in ASCII. See :meth:`SessionCodec.dumps` for dates and decimals."""
     return json.dumps(session, default=_default, allow_nan=False, separators=(",", ":")).encode(
         "ascii"
     )

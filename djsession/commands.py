@@ -1,4 +1,4 @@
-"""encrypt, decrypt and examine, for the command line and for Flask's and Django's commands."""
+"""encrypt, decrypt and examine, for the command line and the commands of Flask and Django."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["InputError", "decrypt", "encrypt", "examine"]
 
 
 def encrypt(text: str, settings: Settings, format: Format = "openssl") -> str:
-    """Return the token of a session in JSON. Raises InputError for anything else."""
+    """Return a token for a session in JSON. Raises InputError for invalid input."""
     try:
         session = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"not JSON: line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError):
-        raise InputError("not JSON that can be read") from None
+        raise InputError("not readable as JSON") from None
     if not isinstance(session, dict):
-        raise InputError("a session is a JSON object, in braces")
+        raise InputError("a session must be a JSON object, in braces")
     try:
         return settings.codec().dumps(session, format)
     except ValueError as error:
@@ -30,9 +30,10 @@ def encrypt(text: str, settings: Settings, format: Format = "openssl") -> str:
 
 
 def decrypt(text: str, settings: Settings) -> str:
-    """Return, as JSON, the session of the first token that decodes in a token or a header.
+    """Return the session in a token or a header line as JSON.
 
-    Raises InputError when there is no token in it, and the SessionError of the first.
+    If there are several tokens, the first that decodes counts. Raises InputError when there is no
+    token, and the SessionError of the first token when none of them decodes.
     """
     codec = settings.codec()
     failures: list[SessionError] = []
@@ -45,10 +46,10 @@ def decrypt(text: str, settings: Settings) -> str:
 
 
 def examine(text: str, configuration: Configuration | Settings) -> Report:
-    """Return the doctor's report on the request in a text.
+    """Return the doctor's report on a token, a header or a request.
 
-    Takes the keys and settings as they were configured, or those of an application that started
-    with them. Raises InputError when there is nothing to examine.
+    ``configuration`` is either the configuration as written, valid or not, or the settings of a
+    running application. Raises InputError when there is nothing to examine.
     """
     if isinstance(configuration, Settings):
         configuration = Configuration.of_settings(configuration)
@@ -56,7 +57,7 @@ def examine(text: str, configuration: Configuration | Settings) -> Report:
 
 
 def _candidates(text: str, cookie_name: str) -> list[Candidate]:
-    """Return the tokens in a header line, or the text itself."""
+    """Return the tokens in a header line, or the text itself as a token."""
     text = text.strip()
     name, colon, value = text.partition(":")
     header = name.strip().lower() if colon else ""
@@ -70,7 +71,7 @@ def _candidates(text: str, cookie_name: str) -> list[Candidate]:
     found = find_candidates(cookie, authorization, cookie_name)
     if not found:
         raise InputError(
-            f"no token found, expected a token, a Cookie header with {cookie_name}, or an"
+            f"no token found: expected a token, a Cookie header with {cookie_name}, or an"
             " Authorization: Bearer header"
         )
     return found

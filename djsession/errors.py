@@ -1,12 +1,13 @@
 """The exceptions that djsession raises.
 
-They form one tree with two branches. A :class:`SessionError` concerns one token in one request and
-is expected in daily life. A :class:`ConfigurationError` concerns the way the application was set up
-and stops it at start-up.
+They form one tree with two main branches. A :class:`SessionError` is about one token in one request
+and is a normal event in production. A :class:`ConfigurationError` is about the application's setup
+and stops the application at start-up.
 
-No message, attribute, exception context or traceback of theirs holds a key, a token or a part of a
-session: error reporters print messages and local variables. Public functions that take one of those
-carry :func:`hide_locals`, so that the frames that a traceback shows hold none of them.
+Error reporters print messages and local variables. The message, attributes, context and traceback
+of these exceptions therefore never contain a key, a token or any part of a session. Public
+functions that take such a value are decorated with :func:`hide_locals`, which keeps it out of the
+frames that a traceback shows.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ __all__ = [
     "without_traceback",
 ]
 
-#: The cause of nearly every refused token, and what to do: each a clause.
+#: The most common cause of a refused token, and its remedy, as two clauses.
 WRONG_KEY = (
     "most likely DJAODJIN_SECRET_KEY differs from the key at the proxy",
     "compare the two with 'djsession doctor --compare', or generate a new key at the proxy and use"
@@ -59,17 +60,17 @@ E = TypeVar("E", bound=Exception)
 
 
 class DjsessionError(Exception):
-    """The root of everything that this package raises on purpose."""
+    """The base class of all exceptions that this package defines."""
 
 
 class ConfigurationError(DjsessionError):
-    """A setting is missing, unknown or has a wrong value. The message names the setting."""
+    """A setting is missing, unknown or invalid. The message names the setting."""
 
 
 class MockupError(ConfigurationError):
     """The mockup sessions cannot be used.
 
-    ``problems`` holds one line for each mistake, ``file:line: what, and what was expected``.
+    ``problems`` has one line for each mistake: ``file:line: the mistake, and what was expected``.
     """
 
     def __init__(self, problems: list[str]) -> None:
@@ -78,29 +79,29 @@ class MockupError(ConfigurationError):
 
 
 class AccessDenied(DjsessionError):
-    """The gate refused a request. The message never says why; the log does."""
+    """The gate refused a request. Only the log says why, never the message."""
 
     def __init__(self) -> None:
         super().__init__("Forbidden")
 
 
 class ProxiedKeyError(DjsessionError, TypeError):
-    """The application wrote a key of a framework's session that only the proxy may set."""
+    """The application tried to write a session key that only the proxy may set."""
 
     def __init__(
         self,
         key: str,
-        remedy: str = "use another key, or in a test djsession.testing.log_in(client, session)",
+        remedy: str = "use another key, or djsession.testing.log_in(client, session) in a test",
     ) -> None:
         super().__init__(f"{key!r} comes from the session proxy and is read-only: {remedy}")
 
 
 class SessionError(DjsessionError):
-    """A token does not carry a session that can be used.
+    """A token does not carry a usable session.
 
-    ``reason`` states what is wrong and ``remedy`` what most likely corrects it, each as a clause
-    without a capital or a full stop; ``str(error)`` is both. ``step`` names the step of decoding
-    that failed, and ``id`` the doctor's finding; both stay the same from release to release.
+    ``reason`` states what is wrong, and ``remedy`` what is most likely to correct it. Each is a
+    clause without a capital or a full stop, and ``str(error)`` joins the two. ``step`` names the
+    decoding step that failed, and ``id`` the doctor's finding. Neither changes between releases.
     """
 
     id = "not-a-token"
@@ -115,7 +116,7 @@ class SessionError(DjsessionError):
 
 
 class TokenTooLarge(SessionError):
-    """The token is longer than ``max_token_size`` and was not examined further."""
+    """The token is longer than ``max_token_size``, so it was not examined further."""
 
     id, step = "too-large", "size"
     reason = "the token is longer than max_token_size"
@@ -139,13 +140,12 @@ class InvalidBase64(SessionError):
     step = "base64"
     reason = "the token is not valid base64"
     remedy = (
-        "it did not come from the proxy, or something on the way truncated, wrapped or URL-encoded"
-        " it"
+        "it did not come from the proxy, or it was truncated, wrapped or URL-encoded on the way"
     )
 
 
 class InvalidContainer(SessionError):
-    """The decoded bytes do not start with ``Salted__`` and a salt of eight bytes."""
+    """The decoded bytes do not start with ``Salted__`` and an eight-byte salt."""
 
     step = "Salted__"
     reason = "the token does not start with the Salted__ header"
@@ -153,11 +153,11 @@ class InvalidContainer(SessionError):
 
 
 class InvalidLength(SessionError):
-    """The ciphertext is empty or not a multiple of the AES block, 16 bytes."""
+    """The ciphertext is empty, or its length is not a multiple of the AES block size (16 bytes)."""
 
     id, step = "cut-off", "ciphertext"
-    reason = "the ciphertext is not a positive multiple of 16 bytes"
-    remedy = "the token was truncated on the way: look for a limit on the size of a header"
+    reason = "the length of the ciphertext is not a positive multiple of 16 bytes"
+    remedy = "the token was truncated on the way: look for a limit on the header size"
 
 
 class _UnderAnotherKey(SessionError):
@@ -173,7 +173,7 @@ class InvalidPadding(_UnderAnotherKey):
 
 
 class InvalidEncoding(_UnderAnotherKey):
-    """The decrypted bytes are not ASCII, which is all that the proxy writes."""
+    """The decrypted bytes are not ASCII, although the proxy writes only ASCII."""
 
     step = "text"
     reason = "the decrypted bytes are not ASCII"
@@ -187,7 +187,7 @@ class InvalidJSON(_UnderAnotherKey):
 
 
 class NotAnObject(SessionError):
-    """The JSON is a list, a string, a number or the like instead of an object."""
+    """The JSON document is not an object, but a list, a string or a number, for example."""
 
     id, step = "not-a-session", "object"
     reason = "the session is not a JSON object"
@@ -197,13 +197,13 @@ class NotAnObject(SessionError):
 class _NotFromTheProxy(SessionError):
     id = "altered"
     remedy = (
-        "the proxy did not issue this token: somebody may be altering tokens. Make sure that only"
-        " the proxy can reach the application, and set trusted_proxies"
+        "the proxy did not issue this token, so somebody may be altering tokens: make sure that"
+        " only the proxy can reach the application, and set trusted_proxies"
     )
 
 
 class RepeatedName(_NotFromTheProxy):
-    """An object in the session has two members of the same name."""
+    """An object in the session has two members with the same name."""
 
     step = "unique names"
     reason = "the session repeats a name within one object"
@@ -224,7 +224,7 @@ class InvalidLastVisited(_NotFromTheProxy):
 
 
 class InvalidClaims(SessionError):
-    """The payload of a jwt whose signature verifies is not JSON in UTF-8."""
+    """The signature of the jwt verifies, but its payload is not JSON in UTF-8."""
 
     id, step = "not-a-session", "JSON"
     reason = "the payload of the jwt is not JSON"
@@ -232,7 +232,7 @@ class InvalidClaims(SessionError):
 
 
 class MalformedJWT(SessionError):
-    """The token looks like a jwt and is not a compact JWS (RFC 7515 section 7.1)."""
+    """The token looks like a jwt but is not a compact JWS (RFC 7515 section 7.1)."""
 
     step = "three parts"
     reason = "the token is not a well-formed jwt (header, payload and signature)"
@@ -247,7 +247,7 @@ class InvalidSignature(_UnderAnotherKey):
 
 
 class UnsupportedAlgorithm(SessionError):
-    """The header of the jwt asks for something other than plain HS256."""
+    """The header of the jwt specifies something other than plain HS256."""
 
     id, step = "jwt-algorithm", "algorithm"
     reason = "the jwt is not signed with plain HS256"
@@ -268,17 +268,17 @@ class ExpiredToken(SessionError):
     id, step = "expired", "expiry"
     reason = "the session has expired"
     remedy = (
-        "sign in again; if every token has expired on arrival, compare the clocks of the two"
-        " machines"
+        "sign in again; if every token has expired on arrival, compare the clocks of the proxy and"
+        " the application"
     )
 
 
 def hide_locals(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function that takes or makes a secret, so that no traceback shows its frames.
+    """Decorate a function that handles a secret, so that tracebacks do not show the secret.
 
-    An exception of djsession, or about a wrong argument, leaves the decorated function without the
-    frames below it, and any other exception without their local variables; neither has a context,
-    and the frame that it leaves from does not hold what was passed in.
+    A DjsessionError, or an exception about a wrong argument, loses the frames below the decorated
+    function. Any other exception keeps those frames but loses their local variables. Both lose
+    their context, and the wrapper's own frame no longer refers to the arguments.
     """
 
     @wraps(function)
@@ -288,7 +288,7 @@ def hide_locals(function: Callable[P, R]) -> Callable[P, R]:
         except (DjsessionError, TypeError, ValueError, RecursionError) as error:
             failure = without_traceback(error)
         except Exception as error:
-            # A mistake has to stay findable: its frames are kept, without what is in them.
+            # This is a bug. Keep the frames, which show where it is, but clear their variables.
             clear_frames(error.__traceback__)
             error.__cause__ = error.__context__ = None
             del args, kwargs
@@ -297,13 +297,13 @@ def hide_locals(function: Callable[P, R]) -> Callable[P, R]:
         try:
             raise failure
         finally:
-            # The frame would refer to the exception, which refers to the frame.
+            # The frame and the exception would refer to each other.
             del failure
 
     return wrapper
 
 
 def without_traceback(error: E) -> E:
-    """Return an exception without its traceback, cause and context, which hold frames."""
+    """Return an exception without its traceback, cause and context, all of which hold frames."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

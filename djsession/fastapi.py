@@ -1,4 +1,4 @@
-"""Dependencies for FastAPI: the session of a request, and the role or plan that a view requires.
+"""Dependencies for FastAPI: the session of a request, and the roles or plans that a view requires.
 
 ::
 
@@ -12,7 +12,7 @@
     async def manage(slug: str, session: CurrentSession):
         return {"username": session.username}
 
-They work in WebSocket endpoints, too. In the OpenAPI document, an operation that uses them takes
+They also work in WebSocket endpoints. In the OpenAPI document, an operation that uses them requires
 the session cookie or a bearer token.
 """
 
@@ -37,16 +37,17 @@ __all__ = ["CurrentSession", "current_session", "plan_required", "role_required"
 
 
 class _Transport(SecurityBase):
-    """A security scheme that is only described, since the middleware has read the token.
+    """A security scheme that only appears in the OpenAPI document.
 
-    Those of FastAPI look for the token again, and not in a WebSocket.
+    The middleware reads the token. FastAPI's own schemes would read it again, and they do not
+    support WebSockets.
     """
 
     def __init__(self, scheme_name: str, model: Model) -> None:
         self.scheme_name, self.model = scheme_name, model
 
     async def __call__(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
 
 _COOKIE = _Transport(
@@ -55,7 +56,7 @@ _COOKIE = _Transport(
         {
             "in": APIKeyIn.cookie,
             "name": Settings.cookie_name,
-            "description": "The session cookie. The setting cookie_name gives it another name.",
+            "description": "The session cookie. The setting cookie_name changes its name.",
         }
     ),
 )
@@ -69,39 +70,41 @@ async def current_session(
     _cookie: Annotated[None, Security(_COOKIE)],
     _bearer: Annotated[None, Security(_BEARER)],
 ) -> Session:
-    """Return the Session of a request or a WebSocket, which is empty when nobody is signed in.
+    """Return the Session of a request or a WebSocket. It is empty if nobody is signed in.
 
     Raises ConfigurationError when the middleware is not installed.
     """
     session = connection.scope.get(SESSION_KEY)
     if not isinstance(session, Session):
         raise ConfigurationError(
-            "there is no session, because djsession.asgi.SessionMiddleware is not installed: call"
-            " app.add_middleware(SessionMiddleware)"
+            "djsession.asgi.SessionMiddleware is not installed, so the request does not have a"
+            " session: call app.add_middleware(SessionMiddleware)"
         )
     return session
 
 
-#: The type of an argument that receives the Session of the request.
+#: Annotate a parameter with this type to receive the Session of the request.
 CurrentSession = Annotated[Session, Depends(current_session)]
 
-#: What ``Depends`` takes. It returns the Session.
+#: A dependency to pass to ``Depends``. It returns the Session.
 Dependency = Callable[[HTTPConnection, CurrentSession], Awaitable[Session]]
 
 
 def role_required(*roles: str, account: str | None = None) -> Dependency:
     """Return a dependency that answers 403 unless the user has one of ``roles``.
 
-    ``account`` names the path parameter that holds the slug of the organization to have the role
-    for; without it any organization will do. A WebSocket is refused before it is accepted.
+    ``account`` names the path parameter that holds the slug of the organization in which the role
+    is required. Without it, a role in any organization will do. A WebSocket is refused before it is
+    accepted.
     """
     return _required(role_requirement(roles, account))
 
 
 def plan_required(*plans: str) -> Dependency:
-    """Return a dependency that answers 403 unless an organization of the user has one of ``plans``.
+    """Return a dependency that answers 403 unless the user has a subscription to one of ``plans``.
 
-    A WebSocket is refused before it is accepted.
+    An active subscription of any organization of the user counts. A WebSocket is refused before it
+    is accepted.
     """
     return _required(plan_requirement(plans))
 

@@ -1,7 +1,8 @@
 """The gate: headers and a path in, a Session or AccessDenied out.
 
-It knows no framework and no server interface. The shells (:mod:`djsession.wsgi` and the adapters)
-take the headers and the path from a request and put what the gate found where their users look.
+The gate does not depend on a framework or a server interface. The shells (:mod:`djsession.wsgi`,
+:mod:`djsession.asgi` and the adapters) take the headers and the path from a request, and store the
+resulting session where applications expect it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ __all__ = ["DecodedRequest", "Gate"]
 
 logger = logging.getLogger("djsession")
 
-# Control characters, line separators and directional marks: what would break or disguise a line of
-# a log. Halves of surrogate pairs cannot be written at all.
+# Control characters, line separators and directional marks would break or disguise a log line. Lone
+# surrogates cannot be written at all.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -39,14 +40,15 @@ _NOTHING_SENT = (
 )
 
 
-# Cookie, Authorization, and the address of the connection.
+# The values of Cookie and Authorization, and the address of the connection.
 _Headers = tuple[str | None, str | None, str | None]
 
 
 class DecodedRequest:
-    """What a gate found in the headers of one request, for the gates further in.
+    """What a gate found in the headers of one request, so that inner gates need not decode again.
 
-    Error reports print where it is kept: its repr shows neither a header nor the session.
+    Error reports print the environ or scope that holds this object. It has the default repr, which
+    shows neither the headers nor the session.
     """
 
     __slots__ = ("carries_token", "causes", "headers", "session", "settings")
@@ -60,23 +62,23 @@ class DecodedRequest:
         carries_token: bool,
     ) -> None:
         self.settings = settings
-        #: What the gate was given.
+        #: The header values and the peer that the gate received.
         self.headers = headers
         #: The session that the request carries, or None.
         self.session = session
-        #: Why there is none, a clause each.
+        #: Why the request does not carry a session: one clause for each cause.
         self.causes = causes
-        #: Whether the request carries something that was sent as a session token.
+        #: Whether the request carries a token, valid or not.
         self.carries_token = carries_token
 
 
 class Gate:
-    """Decides which requests pass, by the session they carry and the paths that need none.
+    """Decides which requests pass.
 
-    A request with a valid session passes, with or without a user in it. A request without one
-    passes only where its path matches an entry of ``allowed_no_session``.
+    A request with a valid session passes, whether or not the session names a user. A request
+    without a valid session passes only if its path matches an entry of ``allowed_no_session``.
 
-    Holds nothing about any request, so that one gate serves all threads.
+    A gate does not keep any data of a request, so all threads can share it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -94,12 +96,12 @@ class Gate:
         peer: str | None = None,
         earlier: DecodedRequest | None = None,
     ) -> DecodedRequest:
-        """Return what the headers of a request carry, whatever its path.
+        """Decode the session in the headers of a request, whatever its path.
 
-        ``cookie`` and ``authorization`` are the values of the two headers, None for one that the
-        request does not have. ``peer`` is the address of the connection, None or "" for a Unix
-        socket. ``earlier`` is what another gate found in the same request. It is used again if that
-        gate decodes as this one does and the headers are still the same.
+        ``cookie`` and ``authorization`` are the values of the two headers, or None for a missing
+        header. ``peer`` is the address of the connection, or None or "" for a Unix socket.
+        ``earlier`` is the result of another gate for the same request. It is returned if that
+        gate's settings for decoding are the same and the headers have not changed.
         """
         headers = (cookie, authorization, peer)
         if (
@@ -113,7 +115,7 @@ class Gate:
             return earlier
         settings = self.settings
         if authorization is None and self._trusted_proxies is None:
-            # Most requests: one token, to which none of the rules for several applies.
+            # The fast path for most requests: the rules for several tokens do not apply.
             tokens = cookie_tokens(cookie, self._cookie_name)
             if len(tokens) == 1 and not logger.isEnabledFor(logging.DEBUG):
                 found = self.codec.try_loads(tokens[0])
@@ -124,7 +126,7 @@ class Gate:
         return self._decode_by_rules(headers)
 
     def _decode_by_rules(self, headers: _Headers) -> DecodedRequest:
-        """Decode as the essay in :mod:`djsession.transport` explains."""
+        """Decode a request by the rules that :mod:`djsession.transport` explains."""
         settings = self.settings
         cookie, authorization, peer = headers
         candidates = find_candidates(cookie, authorization, self._cookie_name)
@@ -132,9 +134,9 @@ class Gate:
             cause = "the request did not come from one of trusted_proxies"
             if peer == REPLACED_PEER:
                 cause = (
-                    "trusted_proxies cannot be checked, since X-Forwarded-For may have replaced the"
-                    " address of the connection; put SessionMiddleware around ProxyFix, and run"
-                    " uvicorn with --no-proxy-headers"
+                    "trusted_proxies cannot be checked, since an address from X-Forwarded-For may"
+                    " have replaced that of the connection; put SessionMiddleware around ProxyFix,"
+                    " and run uvicorn with --no-proxy-headers"
                 )
             return DecodedRequest(settings, headers, None, (cause,), bool(candidates))
         cause = refusal_of_all(candidates, authorization, settings.formats, settings.max_token_size)
@@ -169,11 +171,11 @@ class Gate:
     ) -> Session:
         """Return the session of a request that passes, or raise AccessDenied.
 
-        ``path`` is the one that the router uses, below any mount point, percent-decoded once. A
-        shell passes ``may_be_open=False`` where a header that a client can set may have moved the
-        application to another mount point: then no entry of allowed_no_session opens the path.
+        ``path`` is the path that the router uses, below any mount point and percent-decoded once.
+        With ``may_be_open=False`` no entry of allowed_no_session opens the path. A shell passes
+        this if a header that a client can set may have changed the mount point.
 
-        The session is empty where none is needed and none was sent. Each refusal is one line in the
+        The session is empty if the request passes without one. Each refusal writes one line to the
         log.
         """
         if decoded.session is not None:
@@ -183,7 +185,8 @@ class Gate:
             return Session()
         level = logging.WARNING
         if not decoded.carries_token:
-            # An application that configured no logging shows warnings only.
+            # Without any logging configuration, Python prints only warnings and errors. Use a
+            # warning once, so that such an application says something.
             level = logging.INFO if self._has_warned else logging.WARNING
             self._has_warned = True
         if logger.isEnabledFor(level):
@@ -196,11 +199,11 @@ class Gate:
         return Session()
 
     def is_open(self, path: str) -> bool:
-        """Return whether a path needs no session, because an entry matches it."""
+        """Return whether an entry of allowed_no_session matches a path."""
         return path in self._open_paths
 
     def trace(self, cookie: str | None, candidate: Candidate) -> Trace:
-        """Return what happens to a token of a request, step by step, for people."""
+        """Return a step-by-step description of how a token of a request is decoded."""
         return trace_token(
             candidate,
             self.settings,

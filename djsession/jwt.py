@@ -1,8 +1,8 @@
 """Compact JWS (RFC 7515) with HS256 (RFC 7518 section 3.2): how the proxy signs a session.
 
-The signature is verified before anything is parsed, so that no byte that an attacker chose reaches
-a parser. What the decoder accepts is what the proxy writes: three parts in base64url without
-padding, ``alg`` HS256, no critical extensions.
+The signature is verified before anything is parsed, so no bytes that an attacker chose reach a
+parser. The decoder accepts only what the proxy writes: three parts in base64url without padding,
+``alg`` HS256, and no critical extensions.
 """
 
 from __future__ import annotations
@@ -16,29 +16,30 @@ from .errors import InvalidSignature, MalformedJWT, UnsupportedAlgorithm
 
 __all__ = ["sign", "verify"]
 
-# Headers that need no parsing: what is written here, and what the proxy's library (PyJWT) writes.
+# Headers that need not be parsed: the one that sign() writes, and the one that the proxy's library
+# (PyJWT) writes.
 _OUR_HEADER = urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
 _KNOWN_HEADERS = frozenset(
     (_OUR_HEADER, urlsafe_b64encode(b'{"typ":"JWT","alg":"HS256"}').rstrip(b"="))
 )
 
 _TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
-# What the last character may be, by the length modulo 4: the bits that it does not need are zero
-# (RFC 4648 section 3.5). A length of 4n + 1 does not occur.
+# The valid last characters, by the length modulo 4: their unused bits are zero (RFC 4648 section
+# 3.5). A length of 4n + 1 does not occur.
 _LAST = {0: b"", 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
 
 
 def sign(payload: bytes, key: bytes) -> str:
-    """Return the token of a payload, a JSON object in UTF-8."""
+    """Return a signed token with a payload, which is a JSON object in UTF-8."""
     signed = _OUR_HEADER + b"." + urlsafe_b64encode(payload).rstrip(b"=")
     return (signed + b"." + _signature(signed, key)).decode("ascii")
 
 
 def verify(token: bytes, key: bytes) -> bytes:
-    """Return the payload of a token, JSON that has not been parsed, after verifying the signature.
+    """Verify the signature of a token and return its payload, which is unparsed JSON.
 
-    The proxy generates keys of 16 characters, shorter than RFC 7518 section 3.2 asks for. They are
-    used as they are, since their length was decided at the proxy.
+    The proxy generates keys of 16 characters, which is shorter than RFC 7518 section 3.2 requires.
+    They are accepted, since the proxy decides on their length.
 
     Raises MalformedJWT, InvalidSignature or UnsupportedAlgorithm. Does not look at ``exp``.
     """
@@ -46,7 +47,7 @@ def verify(token: bytes, key: bytes) -> bytes:
     header, dot, payload = signed.partition(b".")
     if not dot or b"." in payload:
         raise MalformedJWT
-    # The text of the signature is compared, not its bytes: one signature has one spelling.
+    # Comparing the text instead of the bytes accepts only one spelling of the signature.
     if not compare_digest(signature, _signature(signed, key)):
         raise InvalidSignature
     if header not in _KNOWN_HEADERS:
@@ -77,7 +78,7 @@ def _base64url_decode(encoded: bytes) -> bytes:
     if last is None or (last and encoded[-1] not in last):
         raise MalformedJWT
     try:
-        # The standard alphabet's own characters and "=" become what base64 does not have.
+        # "+", "/" and "=", which base64url without padding does not use, become invalid.
         standard = encoded.translate(_TO_STANDARD) + b"=" * (-length % 4)
         return a2b_base64(standard, strict_mode=True)
     except ValueError:

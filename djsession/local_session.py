@@ -1,16 +1,16 @@
-"""The one policy of proxied and local keys, for the session object of every framework.
+"""The rules for proxied and local keys, for the session object of every framework.
 
-A framework's session reads two parts as one mapping. The *proxied* part is what the proxy sent; it
-is read-only. The *local* part is what the application writes; the framework's own session stores
-it, and it belongs to one user:
+A framework's session object presents two parts as one mapping. The *proxied* part is what the proxy
+sent, and is read-only. The *local* part is what the application writes. The framework's own session
+stores the local part, which belongs to one user:
 
-- Its owner's username is in it, under a key that the application does not see. A visitor's does not
-  have one.
-- What another owner left in the store stays there, unreachable: whoever comes instead gets a new
-  session with a new id. This holds for a visitor who signs in, too, so that a session id that
-  somebody planted in a browser is worth nothing once the user has signed in.
-- An id that is unknown to the store is not taken over either.
-- A request that the gate refused reads nothing and writes nothing.
+- It contains its owner's username, under a key that is hidden from the application. A visitor's
+  local part does not contain a username.
+- If the stored session belongs to somebody else, the user gets a new session with a new id. The
+  other user's data stays in the store, unreachable. This also happens when a visitor signs in, so a
+  session id that somebody planted in a browser becomes worthless at sign-in.
+- A session id that the store does not know is replaced as well.
+- A request that the gate refused neither reads nor writes the local part.
 """
 
 from __future__ import annotations
@@ -23,37 +23,38 @@ from .session import Session
 
 __all__ = ["OWNER", "PROXIED_KEYS", "LocalPart", "MergedSession", "is_proxied", "is_read_only"]
 
-#: The key of the local part that holds its owner's username, hidden from the application.
+#: The hidden key in the local part that holds its owner's username.
 OWNER = "_djsession_user"
 
-#: Keys that only the proxy sets. The application cannot write them even where the proxy sent none.
+#: Keys that only the proxy may set. The application cannot write them even if the proxy did not
+#: send them.
 PROXIED_KEYS = frozenset(("username", "roles", "site", "last_visited"))
 
-# A flag of Flask's about the cookie itself, which it writes into every permanent session.
+# Flask writes this flag, which is about the cookie itself, into every permanent session.
 _COOKIE_FLAGS = frozenset(("_permanent",))
 
 Local = TypeVar("Local", bound=MutableMapping[str, Any])
 
 
 def is_proxied(proxied: Session, key: object) -> bool:
-    """Return whether a key of a framework's session is read from what the proxy sent.
+    """Return whether a key of a framework's session is read from the proxied part.
 
-    Names that start with an underscore belong to the frameworks: with one of them the proxy would
-    address their code instead of the application.
+    Keys that start with an underscore never are. Frameworks use such keys internally, and the proxy
+    must not be able to control the framework's code through them.
     """
     return key in proxied and not str(key).startswith("_")
 
 
 def is_read_only(proxied: Session, key: object) -> bool:
-    """Return whether the application may not write a key of a framework's session."""
+    """Return whether the application is forbidden to write a key of a framework's session."""
     return key == OWNER or key in PROXIED_KEYS or is_proxied(proxied, key)
 
 
 class LocalPart(Generic[Local]):
-    """The local part of one request's session, opened when it is first asked for.
+    """The local part of one request's session, which is opened on first use.
 
-    ``open_stored`` opens the framework's session that the request names, ``open_new`` makes a new
-    one with a new id, whatever the request names.
+    ``open_stored`` opens the framework's session that the request's cookie identifies.
+    ``open_new`` creates a session with a new id, and ignores the cookie.
     """
 
     def __init__(
@@ -68,27 +69,27 @@ class LocalPart(Generic[Local]):
         self._open_stored = open_stored
         self._open_new = open_new
         self._opened: Local | None = None
-        #: Whether the gate refused the request: then nothing is to be stored.
+        #: Whether the gate refused the request, so that nothing may be stored.
         self.is_refused = is_refused
 
     def refuse(self) -> None:
-        """Forget what is open and store nothing: the gate refused the request."""
+        """Discard the open session, and store nothing, because the gate refused the request."""
         self.is_refused, self._opened = True, None
 
     @property
     def is_open(self) -> bool:
-        """Whether the local part was asked for."""
+        """Whether the local part has been opened."""
         return self._opened is not None
 
     def open(self) -> Local:
-        """Return the local part of this owner."""
+        """Return this user's local part. Open it first if necessary."""
         opened = self._opened
         if opened is None:
             opened = self.adopt(None if self.is_refused else self._open_stored())
         return opened
 
     def adopt(self, stored: Local | None) -> Local:
-        """Open with a session from the store if it belongs to this owner, else with a new one."""
+        """Use a stored session if it belongs to this user, or else a new session."""
         if stored is None or not self._is_owned(stored):
             stored = self._open_new()
         self._opened = stored
@@ -97,18 +98,18 @@ class LocalPart(Generic[Local]):
     def _is_owned(self, stored: Local) -> bool:
         if stored.get(OWNER) != self._username:
             return False
-        # An empty session may have an id that the client made up.
-        # Django's sessions cannot be iterated, but have keys().
+        # The client may have made up the id of an empty session.
+        # keys(), since Django's sessions are not iterable.
         return any(key not in _COOKIE_FLAGS for key in stored.keys())  # noqa: SIM118
 
     def release(self) -> None:
-        """Forget the owner when nothing else is left, so that the framework drops the session."""
+        """Remove the owner if nothing else is left, so that the framework deletes the session."""
         local = self.open()
         if all(key == OWNER or key in _COOKIE_FLAGS for key in local.keys()):  # noqa: SIM118
             local.pop(OWNER, None)
 
     def bind(self) -> Local:
-        """Return the local part, to be written, with its owner's username in it."""
+        """Return the local part for writing, after storing its owner's username in it."""
         local = self.open()
         if self._username is not None and local.get(OWNER) != self._username:
             local[OWNER] = self._username
@@ -116,9 +117,9 @@ class LocalPart(Generic[Local]):
 
 
 class MergedSession(MutableMapping[str, Any], Generic[Local]):
-    """One mapping over what the proxy sent and the local part.
+    """A mapping that combines the proxied part and the local part.
 
-    Reading a key that the proxy sent does not open the local part. Writing one raises
+    Reading a key that the proxy sent does not open the local part. Writing such a key raises
     ProxiedKeyError.
     """
 
@@ -128,7 +129,7 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
 
     @property
     def local(self) -> Local:
-        """The part that the application may write, which belongs to this user."""
+        """The part that the application may write. It belongs to this user."""
         return self.local_part.open()
 
     def __getitem__(self, key: str) -> Any:
@@ -157,7 +158,7 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        # Names the keys only, as Session does, and does not open the local part.
+        # Like Session, show only the keys. Do not open the local part.
         return f"<{type(self).__name__} over {self.proxied!r}>"
 
     def clear(self) -> None:
@@ -165,7 +166,7 @@ class MergedSession(MutableMapping[str, Any], Generic[Local]):
         self.local.clear()
 
     def popitem(self) -> tuple[str, Any]:
-        """Remove and return a pair of the local part. Raises KeyError when it is empty."""
+        """Remove and return an item of the local part. Raises KeyError when it is empty."""
         for key in self.local:
             if key != OWNER:
                 value = self.local.pop(key)

@@ -1,11 +1,11 @@
 """Moves a project from djaodjin-deployutils to djsession, for ``djsession migrate``.
 
-Only names that djsession has are rewritten: those in ``MOVED``. Every other name stays with
-deployutils, and both packages can be installed side by side. A statement that imports names of
+Only the names in ``MOVED``, which djsession also has, are rewritten. All other names still come
+from deployutils, and both packages can be installed side by side. An import statement with names of
 both kinds is split in two.
 
-Python files are parsed, and edited at the positions of the syntax tree: what does not change keeps
-its comments and its formatting. Nothing of the project is imported or executed.
+Python files are parsed and then edited at the positions in the syntax tree, so unchanged code keeps
+its comments and its formatting. The project's code is never imported or executed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NAMES = (
     "mockup.urls.urlpatterns",
 )
 
-#: Names of deployutils, and what they are in djsession.
+#: The names of deployutils that djsession also has, with their new names.
 MOVED: dict[str, str] = {
     **{f"{package}.{name}": f"{_APP}.{name}" for package in _PACKAGES for name in _NAMES},
     **{
@@ -54,7 +54,7 @@ MOVED: dict[str, str] = {
         for name in _NAMES
         if name.startswith("mixins.")
     },
-    # Before there were "apps".
+    # The names in versions of deployutils before "apps".
     **{
         f"deployutils.{name}": f"{_APP}.{name}"
         for name in _NAMES
@@ -72,43 +72,42 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-#: Modules of deployutils that have some of these names.
+# The modules that contain these names, with their new names.
 _MODULES = {_parent(old): _parent(new) for old, new in MOVED.items()}
 
 
 class _Reason(Enum):
-    """Why something is not changed: the headings of the report, in their order."""
+    """Why something was not changed. The values are the report's headings, in order."""
 
-    SKIPPED = "Skipped: this command cannot read or write these. Migrate them by hand."
+    SKIPPED = "Skipped, since this command cannot read or write these. Migrate them by hand."
     BROKEN = (
-        "djsession does not have these names, and they do not work with its session engines. Use"
-        " djsession's mockup logins instead."
+        "djsession does not have these names, and the originals do not work with its session"
+        " engines. Use djsession's mockup logins instead."
     )
     PART_OF_MODULE = (
-        "djsession has only some of the names in these modules. Import the names themselves, and"
-        " run this command again."
+        "djsession has only some of the names in these modules. Import the names instead of the"
+        " module, and run this command again."
     )
     IN_TEXT = (
-        "These names are part of a longer text, or of several strings. Replace them by hand where"
-        " that is needed."
+        "These names are part of a longer text, or are made of several strings. Replace them by"
+        " hand if necessary."
     )
     OTHER_FILE = "Only Python files and templates are rewritten. Replace these names by hand."
-    APP = f"Add {_APP!r} to INSTALLED_APPS, before this app."
+    APP = f"Add {_APP!r} to INSTALLED_APPS before this app."
     LOGGER = "djsession logs to the logger 'djsession'. Configure it as well."
     DEBUG = (
-        "At the level DEBUG, djsession's logger shows what is in each session, personal data"
-        " included. Choose INFO where that is not wanted."
+        "At level DEBUG, djsession's logger writes the content of each session, including personal"
+        " data. Choose INFO if you do not want that."
     )
     KEY = (
         f"With deployutils the environment variable {KEY_NAME} overrides the setting. With"
-        " djsession the setting overrides the variable. Where both exist, remove the one that is"
-        " not in use."
+        " djsession the setting overrides the variable. If you have both, keep only the one with"
+        " the current key."
     )
     FLASK_PATHS = (
         "djsession reads DJSESSION_ALLOWED_NO_SESSION from Flask's configuration, not"
-        " ALLOWED_NO_SESSION. Its entries match whole segments of a path, and by default no path"
-        " is open, not even /api and /api/auth. Rename the setting after you have reviewed its"
-        " entries."
+        " ALLOWED_NO_SESSION. Entries match whole segments of a path, and by default no path is"
+        " open, not even /api and /api/auth. Review the entries, then rename the setting."
     )
     FLASK_COOKIE = (
         "In Flask's configuration, SESSION_COOKIE_NAME names the cookie in which the application"
@@ -130,7 +129,7 @@ _REPLACEMENTS = {
 }
 
 _TEMPLATES = (".html", ".htm", ".eml", ".txt", ".xml", ".jinja", ".jinja2", ".j2")
-_LARGEST = 1_000_000  # of a file that is neither Python nor a template
+_LARGEST = 1_000_000  # bytes, for files that are neither Python nor templates
 _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta", "bin/activate")
 _DOTTED = re.compile(r"(?<![\w./-])deployutils(?:\.[A-Za-z_]\w*)+")
 _LEFT_IN_TEMPLATES = re.compile(rf"{_DOTTED.pattern}|\bdeployutils_\w+")
@@ -151,7 +150,7 @@ class _Note:
 
 @dataclass
 class _File:
-    """A file of the project, before and after."""
+    """A file of the project, before and after the migration."""
 
     path: Path
     before: bytes = b""
@@ -160,12 +159,12 @@ class _File:
 
     @property
     def name(self) -> str:
-        """The path in one line: a terminal and ``patch`` act on what a name may contain."""
+        """The path with unprintable characters escaped, for the terminal and ``patch``."""
         name = str(self.path)
         return name if name.isprintable() else ascii(name)[1:-1]
 
     def diff(self) -> str:
-        """Return what changed, as ``patch -p0`` takes it."""
+        """Return the changes in the format for ``patch -p0``."""
         before, after = (
             [line.decode() for line in re.split(rb"(?<=\n)", data) if line]
             for data in (self.before, self.after)
@@ -177,7 +176,7 @@ class _File:
         )
 
     def write(self) -> None:
-        """Replace the file in one step, with the mode that it has."""
+        """Replace the file atomically, and keep its mode."""
         descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
         try:
             with open(descriptor, "wb") as file:
@@ -192,20 +191,20 @@ class _File:
 
 @dataclass(frozen=True)
 class Migration:
-    """The files of a project that change, or in which something is left to do by hand."""
+    """The files of a project that change or that need changes by hand."""
 
     files: list[_File]
     is_written: bool
 
     @property
     def is_complete(self) -> bool:
-        """Whether every name that djsession has is in place, and every file was read."""
+        """Whether nothing is left to rewrite, and no file was skipped."""
         changed = any(file.before != file.after for file in self.files)
         skipped = any(note.reason == _Reason.SKIPPED for file in self.files for note in file.notes)
         return not skipped and (self.is_written or not changed)
 
     def as_text(self) -> str:
-        """Return the diff, and below it what was not changed and why."""
+        """Return the diff, followed by everything that was not changed and why."""
         changed = [file for file in self.files if file.before != file.after]
         by_reason: dict[_Reason, list[str]] = defaultdict(list)
         for file in self.files:
@@ -223,19 +222,21 @@ class Migration:
         elif self.is_written:
             sections.append(f"{count} rewritten. Next: manage.py check")
         else:
-            sections.append(f"{count} to rewrite. Nothing was written: add --write to do so.")
+            sections.append(
+                f"{count} to rewrite. Nothing was written yet: add --write to change the files."
+            )
         return "\n".join(sections)
 
 
 def migrate(path: Path, *, write: bool = False) -> Migration:
-    """Return what changes in a project, or in one file of it, and write that if asked to."""
+    """Return the changes to a project or a single file, and write them if ``write`` is true."""
     files = []
     for found in _files(path):
         file = _migrated(found)
         if write and file.before != file.after:
             try:
                 file.write()
-                file.notes = _migrated(found).notes  # with the line numbers of the new file
+                file.notes = _migrated(found).notes  # the line numbers of the new file
             except OSError as error:
                 file.after = file.before
                 file.notes.append(_Note(1, error.strerror or "not written", _Reason.SKIPPED))
@@ -245,9 +246,9 @@ def migrate(path: Path, *, write: bool = False) -> Migration:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """Yield the regular files of a project, and folders that cannot be read.
+    """Yield the regular files of a project, and the folders that cannot be read.
 
-    Hidden folders, environments and packages are not part of the project.
+    Skips hidden folders, virtual environments and installed packages.
     """
     if not path.is_dir():
         yield path
@@ -258,7 +259,7 @@ def _files(path: Path) -> Iterator[Path]:
         for name in sorted(names):
             found = Path(folder, name)
             with suppress(OSError):
-                # A link may lead out of the project.
+                # Skip links, which may lead out of the project.
                 if stat.S_ISREG(found.lstat().st_mode):
                     yield found
     for error in errors:
@@ -274,7 +275,7 @@ def _is_foreign(folder: Path) -> bool:
 
 
 def _migrated(path: Path) -> _File:
-    """Return a file with what changes in it. What is not of interest has no notes."""
+    """Return a file with its changes and notes. A file that is not relevant has neither."""
     is_python, is_template = path.suffix == ".py", path.suffix in _TEMPLATES
     file = _File(path)
     try:
@@ -319,7 +320,7 @@ def _parse(text: str) -> ast.Module:
 
 
 def _template(text: str) -> tuple[bytes, list[_Note]]:
-    """Return a template with its names replaced, and what is left in it."""
+    """Return a template with its names replaced, and notes on the remaining names."""
     after = _DOTTED.sub(lambda match: MOVED.get(match[0], match[0]), text)
     return after.encode(), list(_notes(after, _LEFT_IN_TEMPLATES, _Reason.LEFT))
 
@@ -327,17 +328,17 @@ def _template(text: str) -> tuple[bytes, list[_Note]]:
 def _notes(
     text: str, pattern: re.Pattern[str], reason: _Reason, names: Container[str] | None = None
 ) -> Iterator[_Note]:
-    """Yield a note for each match of a pattern, or for those that are one of ``names``."""
+    """Yield a note for each match of a pattern, or only for matches that are in ``names``."""
     for match in pattern.finditer(text):
         if names is None or match[0] in names:
             yield _Note(text.count("\n", 0, match.start()) + 1, match[0], reason)
 
 
 class _Module(ast.NodeVisitor):
-    """The edits of a Python file, and what is left in it."""
+    """Collects the edits to a Python file, and notes on the remaining names."""
 
     def __init__(self, tree: ast.Module, source: bytes) -> None:
-        # Positions of the syntax tree count bytes of UTF-8.
+        # Positions in the syntax tree count UTF-8 bytes.
         self.source = source
         self.notes: list[_Note] = []
         self._edits: set[tuple[int, int, bytes]] = set()
@@ -379,9 +380,9 @@ class _Module(ast.NodeVisitor):
         return self.source[self._start(node) : self._end(node)]
 
     def _gap(self, node: ast.expr | ast.stmt) -> bytes:
-        """Return what separates a new line from ``node``, b"" where that is not first in its line.
+        """Return the newline and indentation to put between a new line and ``node``.
 
-        It is the line's end and the indentation.
+        Returns b"" if ``node`` is not the first thing on its line.
         """
         indentation = self.source[self._starts[node.lineno - 1] : self._start(node)]
         return b"" if indentation.strip() else self._newline + indentation
@@ -412,7 +413,7 @@ class _Module(ast.NodeVisitor):
         statement = self._statement(node, moved, _parent(MOVED.get(name) or _MODULES[name]))
         left = [item for item in node.names if item not in moved]
         if left:
-            # A comment behind the statement is about both.
+            # A comment after the statement applies to both parts.
             comment = _COMMENT.match(self.source, self._end(node))
             between = comment[0] + self._gap(node) if comment and self._gap(node) else b"; "
             statement = self._statement(node, left, module) + between + statement
@@ -434,11 +435,11 @@ class _Module(ast.NodeVisitor):
                 self._note(item, item.name, reason)
 
     def _why_left(self, name: str, local: str) -> _Reason | None:
-        """Return why an imported name stays with deployutils, or None when it moves."""
+        """Return why an imported name stays with deployutils, or None if it moves to djsession."""
         if name in MOVED:
             return None
         if name in _MODULES:
-            # Under its new name the module must have everything that this file uses of it.
+            # The new module must have every name that this file uses from the old one.
             used = [self._attributes.get(use) for use in self._uses[local]]
             is_complete = _last(_MODULES[name]) == _last(name) and all(
                 item and MOVED.get(f"{name}.{item.attr}") == f"{_MODULES[name]}.{item.attr}"
@@ -448,9 +449,9 @@ class _Module(ast.NodeVisitor):
         return _reason(name)
 
     def _replace_uses(self, module: str) -> _Reason | None:
-        """Replace the names that the code reads from a module after ``import a.b.module``.
+        """Replace the names that the code uses from a module after ``import a.b.module``.
 
-        Returns why the module stays with deployutils, or None when all of these names move.
+        Returns why the module stays with deployutils, or None if all of these names move.
         """
         new = MOVED.get(module) or _MODULES.get(module)
         if new is None:
@@ -476,7 +477,7 @@ class _Module(ast.NodeVisitor):
         return None
 
     def _statement(self, node: ast.ImportFrom, names: list[ast.alias], module: str) -> bytes:
-        """Return an import of some of its names only. Each name keeps the comment behind it."""
+        """Return an import of only some of the names. Each name keeps its trailing comment."""
         bounds = [*map(self._start, node.names), self._end(node.names[-1])]
         head = self.source[self._start(node) : bounds[0]]
         tail = self.source[bounds[-1] : self._end(node)]
@@ -490,7 +491,7 @@ class _Module(ast.NodeVisitor):
             if item in names
         ]
         if names[-1] is not node.names[-1]:
-            # What is behind it was between two names.
+            # The text after the last of these names used to be between two names.
             if b"#" in parts[-1]:
                 parts[-1] = parts[-1].rstrip()
                 tail = tail if _NEWLINE.match(tail) else self._newline + tail
@@ -535,7 +536,7 @@ class _Module(ast.NodeVisitor):
         elif name in _REPLACEMENTS:
             self._note(target, f"{name}, now {_REPLACEMENTS[name]}", _Reason.OUTDATED)
         elif name == KEY_NAME:
-            # A value that reads the variable itself prefers the environment, too.
+            # A setting whose value comes from the variable does not change its meaning.
             if not any(isinstance(i, ast.Constant) and i.value == name for i in ast.walk(value)):
                 self._note(target, name, _Reason.KEY)
         elif name == "ALLOWED_NO_SESSION" and not self._uses["DEPLOYUTILS"]:
@@ -552,7 +553,7 @@ class _Module(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _flask_setting(self, node: ast.expr, name: object, owner: str) -> None:
-        """Note a setting of Flask, as in ``app.config[name]`` or ``config.update(name=...)``."""
+        """Note a Flask setting, as in ``app.config[name]`` or ``config.update(name=...)``."""
         if "config" not in owner:
             return
         if name == "ALLOWED_NO_SESSION":
@@ -561,7 +562,7 @@ class _Module(ast.NodeVisitor):
             self._note(node, name, _Reason.FLASK_COOKIE)
 
     def _add_app(self, items: list[ast.expr]) -> None:
-        """Add djsession's app before deployutils', so that its commands come first."""
+        """Add djsession's app before deployutils' app, so that its commands take precedence."""
         strings = [item for item in items if isinstance(item, ast.Constant)]
         is_missing = all(item.value != _APP for item in strings)
         for item in strings:
@@ -585,7 +586,7 @@ class _Module(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _add_logger(self, loggers: ast.Dict) -> None:
-        """Configure djsession's logger as deployutils' is."""
+        """Configure djsession's logger in the same way as deployutils' logger."""
         entries = {
             key.value: (key, value)
             for key, value in zip(loggers.keys, loggers.values, strict=True)

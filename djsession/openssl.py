@@ -5,10 +5,10 @@
     b"Salted__" + salt (8 bytes) + AES-256-CBC(PKCS#7(plaintext))
 
 OpenSSL's EVP_BytesToKey, with MD5 and one iteration, derives the key and the initialization vector
-from the passphrase and the salt. This is what ``openssl enc -aes-256-cbc -md md5`` and crypto-js's
-``AES.encrypt(text, passphrase)`` do. The container is encrypted and **not authenticated**: somebody
-without the key can still change bits of it. Hence the strict checks here and in
-:mod:`djsession.codec`.
+from the passphrase and the salt, as ``openssl enc -aes-256-cbc -md md5`` and crypto-js's
+``AES.encrypt(text, passphrase)`` do. The container is encrypted but **not authenticated**: somebody
+without the key can still change its bits. This is why the checks here and in
+:mod:`djsession.codec` are strict.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from .errors import InvalidContainer, InvalidLength
 
 try:
-    # CPython's own MD5, to which hashlib falls back. For 24 bytes, OpenSSL's takes twice as long.
+    # CPython's own MD5. For 24 bytes it takes half as long as OpenSSL's, which hashlib prefers.
     from _md5 import md5  # type: ignore[import-not-found]
 except ImportError:
     from hashlib import md5
@@ -34,16 +34,16 @@ MAGIC = b"Salted__"
 
 _BLOCK = 16
 _HEADER = len(MAGIC) + 8
-# Every full padding there is, by its byte: 1 to 16 (RFC 5652 section 6.3).
+# All valid paddings, by their last byte (RFC 5652 section 6.3).
 _PADDINGS = {size: bytes([size]) * size for size in range(1, _BLOCK + 1)}
-# Stands in for the padding where the last byte is not a valid size. Its own last byte is a valid
-# size, so the comparison always fails, and takes as long as with a real padding.
+# The padding is compared with this if its last byte is not a valid size. Since the last byte here
+# is a valid size, the comparison always fails, and it takes as long as any other.
 _NO_PADDING = b"\x01" * 8
 
 
 def derive_key_and_iv(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
     """Return the AES-256 key (32 bytes) and the IV (16 bytes) for a passphrase and a salt."""
-    # The format prescribes MD5. The flag lets a FIPS build of Python run it.
+    # The format prescribes MD5. A FIPS build of Python requires the flag.
     secret = passphrase + salt
     first = md5(secret, usedforsecurity=False).digest()
     second = md5(first + secret, usedforsecurity=False).digest()
@@ -53,8 +53,8 @@ def derive_key_and_iv(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
 def split(container: bytes) -> tuple[bytes, bytes]:
     """Return the salt and the ciphertext of a container.
 
-    Raises InvalidContainer without the header, InvalidLength when the ciphertext is empty or
-    not made of whole blocks.
+    Raises InvalidContainer when the header is missing, and InvalidLength when the ciphertext is
+    empty or does not consist of whole blocks.
     """
     if container[:8] != MAGIC or len(container) < _HEADER:
         raise InvalidContainer
@@ -65,16 +65,16 @@ def split(container: bytes) -> tuple[bytes, bytes]:
 
 
 def decrypt(salt: bytes, ciphertext: bytes, passphrase: bytes) -> bytes:
-    """Return the plaintext of whole blocks with its padding: see :func:`unpad`."""
+    """Return the padded plaintext of a ciphertext of whole blocks. See :func:`unpad`."""
     key, iv = derive_key_and_iv(passphrase, salt)
-    # Whole blocks in, whole blocks out: CBC keeps nothing for finalize().
+    # finalize() is not needed: CBC returns whole blocks at once.
     return Cipher(AES(key), CBC(iv)).decryptor().update(ciphertext)
 
 
 def unpad(padded: bytes) -> bytes | None:
-    """Return the plaintext without its PKCS#7 padding, or None when a padding byte is wrong.
+    """Return the plaintext without its PKCS#7 padding, or None when the padding is invalid.
 
-    A wrong padding takes as long as a right one.
+    Both cases take the same time.
     """
     padding = _PADDINGS.get(padded[-1], _NO_PADDING)
     plaintext = padded[: -len(padding)]
@@ -82,7 +82,7 @@ def unpad(padded: bytes) -> bytes | None:
 
 
 def encrypt(plaintext: bytes, passphrase: bytes) -> bytes:
-    """Return the container of a plaintext, under a fresh random salt."""
+    """Return a container with the encrypted plaintext and a fresh random salt."""
     salt = os.urandom(_HEADER - len(MAGIC))
     key, iv = derive_key_and_iv(passphrase, salt)
     padded = plaintext + _PADDINGS[_BLOCK - len(plaintext) % _BLOCK]

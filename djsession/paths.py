@@ -1,4 +1,4 @@
-"""OpenPaths: which paths need no session, and what a path written by hand must look like."""
+"""OpenPaths: the paths that need no session, and the validation of paths in settings."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 __all__ = ["OpenPaths", "check_path"]
 
-# A path that something between the client and the application may read as another one. The server
-# has decoded it once; what is still encoded, a careless application may decode again. U+FFFD stands
-# where bytes were not UTF-8.
+# Patterns in a path that a server, proxy or application may turn into a different path. The server
+# has already decoded the path once, but a careless application may decode it again. U+FFFD replaces
+# bytes that were not UTF-8.
 _AMBIGUOUS = re.compile(
     "//|\\\\|[\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}|/\\.{1,2}(?:;[^/]*)?(?:/|\\Z)"
 )
 
 
 class OpenPaths:
-    """The entries of ``allowed_no_session``, compiled.
+    """The entries of ``allowed_no_session``, ready for matching.
 
-    Entries are paths inside the application, below any mount point, not percent-encoded. An entry
-    matches whole segments: ``/login`` and ``/login/`` both match ``/login``, ``/login/`` and
-    ``/login/x``, and neither matches ``/login-admin``. ``/`` matches the home page only.
+    Entries are paths inside the application, without the mount point and without percent-encoding.
+    An entry matches whole segments: ``/login`` and ``/login/`` both match ``/login``, ``/login/``
+    and ``/login/x``, but not ``/login-admin``. ``/`` matches only the home page.
 
     Raises ValueError for an entry that no path can match.
     """
@@ -36,7 +36,7 @@ class OpenPaths:
         self._paths, self._prefixes = frozenset(paths), tuple(prefixes)
 
     def __contains__(self, path: object) -> bool:
-        """Return whether an entry matches a path, which is decoded text with a leading slash.
+        """Return whether an entry matches a path, given percent-decoded and with a leading slash.
 
         A path that can be read in two ways, or that is not valid Unicode, matches no entry.
         """
@@ -49,18 +49,18 @@ class OpenPaths:
 
 
 def check_path(path: str) -> None:
-    """Raise ValueError for a path that no normalized and decoded path of a request begins with."""
+    """Raise ValueError unless the normalized, decoded path of a request can start with ``path``."""
     if not path.startswith("/") or not _is_encodable(path):
         raise ValueError(f"{path!r} must start with '/': it is the path of a URL")
     if _AMBIGUOUS.search(path):
         raise ValueError(
-            f"no path ever matches {path!r}: write it decoded, without '.' and '..'"
-            " segments, '//' and backslashes"
+            f"no path ever matches {path!r}: write it percent-decoded, without '//', backslashes"
+            " and '.' or '..' segments"
         )
 
 
 def _is_encodable(path: str) -> bool:
-    """Return whether a path can be written as UTF-8, which half of a surrogate pair cannot."""
+    """Return whether a path can be encoded as UTF-8. A lone surrogate cannot."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""Masking: a session, or a text, without the credentials in it.
+"""Masks the credentials in a session or a text.
 
-The proxy may send credentials of the site along in a session. Mask a session before you show it::
+A session from the proxy may contain credentials of the site. Mask a session before you show it::
 
     from djsession.redact import mask
 
@@ -25,15 +25,16 @@ _CREDENTIAL = re.compile(
     re.IGNORECASE,
 )
 
-# A secret of a few characters occurs in any text, and masking it would take words apart.
+# A shorter secret is likely to occur in ordinary words, and masking it would garble the text.
 _SHORTEST = 6
 
 
 def mask(value: Any, secrets: Collection[str] = ()) -> Any:
     """Return a copy of a JSON value in which the values of credential-like keys are masked.
 
-    These keys are ``secret_key``, ``access_key``, ``security_token``, ``session_key`` and whatever
-    is named password or token. A null is kept. The ``secrets`` are masked wherever they occur.
+    Such keys contain a word like ``secret``, ``password``, ``token`` or ``cookie``, or are named
+    like ``access_key`` or ``session_key``. A null value is kept. The ``secrets`` are masked
+    wherever they occur.
     """
     if isinstance(value, dict):
         return {
@@ -54,7 +55,7 @@ def mask(value: Any, secrets: Collection[str] = ()) -> Any:
 
 
 def redact(text: str, secrets: Collection[str]) -> str:
-    """Return a text, or JSON, in which the secrets are masked."""
+    """Return a text or JSON document in which the secrets are masked."""
     for secret in sorted(secrets, key=len, reverse=True):
         for written in {secret, json.dumps(secret)[1:-1]}:
             if len(written) >= _SHORTEST:

@@ -1,4 +1,4 @@
-"""The response to a refused request, the same for every shell and whatever the cause."""
+"""The response to a refused request, which is the same for every shell and every cause."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUALITY = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)", re.ASCII)
 def refusal(accept: str) -> tuple[list[tuple[str, str]], bytes]:
     """Return the headers and the body of a 403, as text or as JSON.
 
-    ``accept`` is the request's Accept header, ``""`` where it does not have one.
+    ``accept`` is the request's Accept header, or ``""`` if the header is missing.
     """
     if _prefers_json(accept):
         content_type, body = "application/json", b'{"detail": "Forbidden"}\n'

@@ -1,4 +1,4 @@
-"""What a view may require of a session, and the principals that a session gives an ACL."""
+"""The roles and plans that a view can require, and a session's principals for ACLs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .session import Session
 
 __all__ = ["Requirement", "plan_requirement", "principals_of", "role_requirement"]
 
-#: Whether a session, and the arguments of a view by name, are what the view requires.
+#: Takes a session and a view's arguments by name; returns whether they meet the requirement.
 Requirement = Callable[[Session, Mapping[str, Any]], bool]
 
 # As in pyramid.authorization.
@@ -19,12 +19,15 @@ _AUTHENTICATED = "system.Authenticated"
 
 
 def role_requirement(roles: tuple[str, ...], account: str | None) -> Requirement:
-    """Require one of ``roles`` for the organization in the argument ``account``, or for any.
+    """Require one of ``roles`` in the organization that the view's argument ``account`` names.
 
-    Raises ConfigurationError when no role is given, or when the view does not have that argument.
+    Without ``account``, a role in any organization will do. Raises ConfigurationError when no role
+    is given. The requirement raises it when the view does not have that argument.
     """
     if not roles or not all(role and isinstance(role, str) for role in roles):
-        raise ConfigurationError('role_required takes names of roles: role_required("manager")')
+        raise ConfigurationError(
+            'role_required takes the names of roles, as in role_required("manager")'
+        )
 
     def is_met(session: Session, arguments: Mapping[str, Any]) -> bool:
         if account is None:
@@ -39,13 +42,14 @@ def role_requirement(roles: tuple[str, ...], account: str | None) -> Requirement
 def plan_requirement(plans: tuple[str, ...], account: str | None = None) -> Requirement:
     """Require an active subscription to one of ``plans``.
 
-    Only the subscriptions of the organization in the argument ``account`` count; those of any
-    organization when ``account`` is None.
-
-    Raises ConfigurationError when no plan is given, or when the view does not have that argument.
+    Only the subscriptions of the organization that the view's argument ``account`` names count, or
+    without ``account`` those of any organization of the user. Raises ConfigurationError when no
+    plan is given. The requirement raises it when the view does not have that argument.
     """
     if not plans or not all(plan and isinstance(plan, str) for plan in plans):
-        raise ConfigurationError('plan_required takes slugs of plans: plan_required("basic")')
+        raise ConfigurationError(
+            'plan_required takes the slugs of plans, as in plan_required("basic")'
+        )
 
     def is_met(session: Session, arguments: Mapping[str, Any]) -> bool:
         if account is None:
@@ -63,10 +67,10 @@ def plan_requirement(plans: tuple[str, ...], account: str | None = None) -> Requ
 def principals_of(session: Session) -> list[str]:
     """Return the principals of a session, for ACLs.
 
-    ``system.Everyone``, and for a signed-in user ``system.Authenticated``, the username,
-    ``role:manager`` for each role, ``manager:cowork`` for each role and organization, and
-    ``plan:basic`` for each active plan. A name that could be taken for another principal is left
-    out, since users choose some of these names.
+    Every session has ``system.Everyone``. A signed-in user also has ``system.Authenticated``, the
+    username, a ``role:manager`` for each role, a ``manager:cowork`` for each role in an
+    organization, and a ``plan:basic`` for each active plan. Names that could be mistaken for
+    another principal are left out, since users choose some of the names.
     """
     principals = [_EVERYONE]
     if not session.is_authenticated:

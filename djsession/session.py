@@ -1,7 +1,7 @@
-"""A typed reading of the session's JSON.
+"""Session, Organization and Subscription: typed access to the session's JSON.
 
-Each class is a dict that holds the JSON as it came, plus properties that read it. What is
-missing or of an odd type never raises: it reads as absent. What is absent grants nothing.
+Each class is a dict that holds the JSON as received, with properties that read it. A value that is
+missing or has an unexpected type never raises: it counts as absent, and grants nothing.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ MANAGER = "manager"
 
 
 def parse_datetime(value: object) -> datetime | None:
-    """Return the aware datetime of an ISO 8601 string, or None for anything else.
+    """Return the aware datetime for an ISO 8601 string or a datetime, or None for anything else.
 
-    A date without a time is its midnight. A time without an offset is UTC. Takes a datetime, too.
+    A date without a time means midnight. A time without an offset is UTC.
     """
     if isinstance(value, str):
         try:
@@ -31,14 +31,14 @@ def parse_datetime(value: object) -> datetime | None:
 
 
 class _Document(dict[str, Any]):
-    """A JSON object. Its repr names only the keys: the values are personal, some are secret."""
+    """A JSON object. Its repr shows only the keys, since the values are personal or even secret."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(map(str, self)) or 'empty'}>"
 
-    # Sentry's client takes a mapping apart unless it has this.
+    # Without this, Sentry's client reports each item of a mapping.
     __sentry_repr__ = __repr__
 
     def _text(self, key: str) -> str | None:
@@ -52,7 +52,7 @@ class _Document(dict[str, Any]):
 
 
 class Subscription(_Document):
-    """What an organization is subscribed to."""
+    """An organization's subscription to a plan."""
 
     __slots__ = ()
 
@@ -63,14 +63,14 @@ class Subscription(_Document):
 
     @property
     def ends_at(self) -> datetime | None:
-        """When the subscription ends, aware; None when it has no end, or none that can be read."""
+        """When the subscription ends, aware; None if the date is absent or unreadable."""
         return parse_datetime(self.get("ends_at"))
 
     def is_active(self, at_time: datetime | None = None) -> bool:
-        """Whether the subscription has not ended at ``at_time`` (default: now; naive: UTC).
+        """Whether the subscription has not ended yet at ``at_time`` (default: now; naive: UTC).
 
-        One without an ``ends_at``, or with null, has no end. One with an ``ends_at`` that is
-        not a date is not active.
+        A subscription whose ``ends_at`` is absent or null never ends. A subscription whose
+        ``ends_at`` is not a date is not active.
         """
         if self.get("ends_at") is None:
             return True
@@ -79,7 +79,7 @@ class Subscription(_Document):
 
 
 class Organization(_Document):
-    """An organization, also called account or profile, that a user has a role for.
+    """An organization, also called account or profile, in which a user has a role.
 
     ``str(organization)`` is its slug.
     """
@@ -96,12 +96,12 @@ class Organization(_Document):
 
     @property
     def printable_name(self) -> str | None:
-        """The name to show to people."""
+        """The name to display."""
         return self._text("printable_name")
 
     @property
     def email(self) -> str | None:
-        """The e-mail address to contact the organization at."""
+        """The organization's contact e-mail address."""
         return self._text("email")
 
     @property
@@ -111,14 +111,14 @@ class Organization(_Document):
 
     @property
     def subscriptions(self) -> list[Subscription]:
-        """All subscriptions, active and ended, in the order sent."""
+        """All subscriptions, active or ended, in the order in which the proxy sent them."""
         return [Subscription(item) for item in self._documents("subscriptions")]
 
 
 class Session(_Document):
     """The decoded session of a request: a dict with the JSON as the proxy sent it.
 
-    Empty when the proxy says that nobody is signed in, and where a path needs no session.
+    It is empty when nobody is signed in at the proxy, or when a request without a session passes.
     """
 
     __slots__ = ()
@@ -136,7 +136,7 @@ class Session(_Document):
 
     @property
     def roles(self) -> dict[str, list[Organization]]:
-        """The organizations by role ("manager", "contributor", ...), in the order sent.
+        """The organizations by role ("manager", "contributor", ...), in the order received.
 
         Organizations without a slug are left out.
         """
@@ -155,24 +155,24 @@ class Session(_Document):
 
     @property
     def site(self) -> Organization:
-        """The site that forwards the request, often without a slug. Empty when not sent."""
+        """The site that the request was sent to. It often has no slug, and is empty if not sent."""
         value = self.get("site")
         return Organization(value if isinstance(value, dict) else {})
 
     @property
     def last_visited(self) -> datetime | None:
-        """When the user triggered the same rule last, aware; None on the first visit.
+        """When the user last triggered the same rule, aware; None on the first visit.
 
-        A rule with several engagement tags sends a list of tags instead: None here as well,
-        ``session["last_visited"]`` has it.
+        For a rule with several engagement tags the proxy sends a list of tags instead. This is then
+        None, and ``session["last_visited"]`` has the tags.
         """
         return parse_datetime(self.get("last_visited"))
 
     def get_accessibles(self, roles: str | Iterable[str] | None = None) -> list[Organization]:
-        """Return the organizations the user has one of ``roles`` for; None means any role.
+        """Return the organizations in which the user has one of ``roles``; None means any role.
 
-        Each comes once, in the order sent. ``roles`` is one role or several; none of them, an
-        empty list, gives no organization.
+        ``roles`` is one role or several roles. An empty list matches no organization. Each
+        organization appears once, in the order received.
         """
         wanted = None if roles is None else {roles} if isinstance(roles, str) else set(roles)
         found: dict[str | None, Organization] = {}
@@ -183,34 +183,34 @@ class Session(_Document):
         return list(found.values())
 
     def accessibles(self, roles: str | Iterable[str] | None = None) -> list[str]:
-        """Return the slugs of :meth:`get_accessibles`."""
+        """Return the slugs of the organizations that :meth:`get_accessibles` returns."""
         return [organization["slug"] for organization in self.get_accessibles(roles)]
 
     def get_managed(self) -> list[Organization]:
-        """Return the organizations the user is a manager of."""
+        """Return the organizations that the user manages."""
         return self.get_accessibles(MANAGER)
 
     @property
     def managed_accounts(self) -> list[str]:
-        """The slugs of the organizations the user is a manager of."""
+        """The slugs of the organizations that the user manages."""
         return self.accessibles(MANAGER)
 
     def has_role(self, account: object, roles: str | Iterable[str]) -> bool:
-        """Whether the user has one of ``roles`` for ``account``: ``str(account)`` is its slug."""
+        """Whether the user has one of ``roles`` in the organization with slug ``str(account)``."""
         return account is not None and str(account) in self.accessibles(roles)
 
     def manages(self, account: object) -> bool:
-        """Whether the user is a manager of ``account``: ``str(account)`` is its slug."""
+        """Whether the user manages the organization with slug ``str(account)``."""
         return self.has_role(account, MANAGER)
 
     def accessible_plans(
         self, at_time: datetime | None = None, account: object = None
     ) -> list[str]:
-        """Return the slugs of the plans that an organization of the user is subscribed to.
+        """Return the slugs of the plans that the user's organizations are subscribed to.
 
-        Only subscriptions active at ``at_time`` (default: now; naive: UTC) count, and only
-        those of the organization ``account`` where it is given: ``str(account)`` is its slug. Each
-        plan comes once, in the order sent.
+        Only subscriptions that are active at ``at_time`` (default: now; naive: UTC) count. With
+        ``account``, only the organization with slug ``str(account)`` counts. Each plan appears
+        once, in the order received.
         """
         moment = _moment(at_time)
         slug = None if account is None else str(account)
@@ -226,7 +226,7 @@ class Session(_Document):
         )
 
     def subscribed_to(self, plan: object, at_time: datetime | None = None) -> bool:
-        """Whether an organization of the user is subscribed to ``plan``, by ``str(plan)``."""
+        """Whether one of the user's organizations has an active subscription to ``str(plan)``."""
         return plan is not None and str(plan) in self.accessible_plans(at_time)
 
 

@@ -1,7 +1,7 @@
-"""Settings: one frozen dataclass, whatever framework or environment they come from.
+"""Settings: one frozen dataclass for the settings from every framework and the environment.
 
-Each field brings its parser: how its value is checked, and how it is read from text. To add a
-setting, add a field here and use it where it matters.
+Each field has a parser, which validates the value and reads it from text. To add a setting, add a
+field here and use it where it is needed.
 """
 
 from __future__ import annotations
@@ -37,36 +37,35 @@ __all__ = [
     "split_at_commas",
 ]
 
-#: What the proxy's documentation calls the key.
+#: The name that the proxy's documentation uses for the key.
 KEY_NAME = "DJAODJIN_SECRET_KEY"
 
-#: What every other setting starts with in the environment and in Flask's configuration.
+#: The prefix of every other setting in the environment and in Flask's configuration.
 PREFIX = "DJSESSION_"
 
-# Variables that the project's own tests read; no setting is ever named so.
+# The prefix of variables for djsession's own tests, which is reserved: no setting starts with it.
 _TEST_PREFIX = PREFIX + "TEST_"
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token of RFC 9110
 
 _PARSER = "djsession.parser"
 
-#: Splits the text of a list into its items: at commas in the environment, at white space in ini
-#: files.
+#: Splits the text of a list into its items, at commas (environment) or at white space (ini files).
 Split = Callable[[str], Iterable[str]]
 
 
 def split_at_commas(text: str) -> list[str]:
-    """Return the items of a list in the environment."""
+    """Return the items of a list in an environment variable."""
     return [item for part in text.split(",") if (item := part.strip())]
 
 
 @dataclass(frozen=True)
 class Parser:
-    """How the value of one setting is read.
+    """How the value of a setting is read and validated.
 
-    ``check`` takes the value of a setting in Python and returns it as it is kept, or raises
-    ValueError with the type and format that was expected. ``read`` turns the text of an environment
-    variable or of an ini file into what ``check`` takes, or raises ValueError.
+    ``check`` takes a Python value and returns the value to store. ``read`` converts the text of an
+    environment variable or an ini file to a value for ``check``. Both raise ValueError with a
+    message that says which type and format is expected.
     """
 
     check: Callable[[Any], Any] = lambda value: value
@@ -74,7 +73,7 @@ class Parser:
 
 
 def setting(parser: Parser, default: Any = None, *, is_secret: bool = False) -> Any:
-    """Return a field of a settings dataclass. The repr does not show a secret one."""
+    """Return a field for a settings dataclass. The repr leaves out a secret field."""
     return field(default=default, repr=not is_secret, metadata={_PARSER: parser})
 
 
@@ -111,7 +110,7 @@ BOOLEAN = Parser(_boolean, _read_boolean)
 
 def _cookie_name(value: Any) -> str:
     if not isinstance(value, str) or not _COOKIE_NAME.fullmatch(value):
-        raise ValueError("must be the name of a cookie: letters, digits, hyphens, underscores")
+        raise ValueError("must be the name of a cookie: letters, digits, hyphens and underscores")
     return value
 
 
@@ -126,7 +125,7 @@ def _open_paths(value: Any) -> tuple[str, ...]:
 
 def _token_size(value: Any) -> int:
     if type(value) is not int or value < 1:
-        raise ValueError("must be a positive int: a number of characters")
+        raise ValueError("must be a positive int, which is a number of characters")
     return value
 
 
@@ -143,7 +142,7 @@ def _formats(value: Any) -> tuple[str, ...]:
         or not value
         or not all(name in FORMATS for name in value)
     ):
-        raise ValueError('must be a list of "openssl", "jwt" or both')
+        raise ValueError('must be a list that contains "openssl", "jwt" or both')
     return tuple(value)
 
 
@@ -156,7 +155,7 @@ def _trusted_proxies(value: Any) -> tuple[str, ...] | None:
     except ValueError:
         raise ValueError(f"must be {expected}") from None
     if not entries:
-        raise ValueError(f"must not be empty: leave it out, or set it to {expected}")
+        raise ValueError(f"must not be empty: remove the setting, or set it to {expected}")
     try:
         TrustedProxies(entries)
     except ValueError as error:
@@ -165,12 +164,12 @@ def _trusted_proxies(value: Any) -> tuple[str, ...] | None:
 
 
 def _read_keys(text: str, split: Split) -> list[str]:
-    # A key is kept as it is, so that white space around it is reported.
+    # Do not strip the keys: white space around a key is an error to report.
     return text.split(",") if split is split_at_commas and text else list(split(text))
 
 
 class SettingsOptions(TypedDict, total=False):
-    """The fields of Settings as a caller passes them; None counts as not given."""
+    """The fields of Settings as keyword arguments; None counts as not passed."""
 
     secret_key: str | Sequence[str] | None
     cookie_name: str | None
@@ -182,25 +181,25 @@ class SettingsOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, init=False)
 class Settings:
-    """Everything that the gate needs to know.
+    """All settings of the gate.
 
-    Takes the fields by name; None counts as not given. Raises ConfigurationError for an unknown
-    name and for a wrong value.
+    Takes the fields as keyword arguments; None means the default. Raises ConfigurationError for an
+    unknown name or an invalid value.
     """
 
-    #: The keys, newest first: the first encodes, all decode. Takes one key too. Required.
+    #: One key or a list of keys, newest first: the first encodes, all decode. Required.
     secret_key: tuple[str, ...] = setting(Parser(check_secret_keys, _read_keys), is_secret=True)
     #: The cookie that carries the session.
     cookie_name: str = setting(Parser(_cookie_name), "sessionid")
-    #: The paths that need no session: "/login" matches "/login" and all below it; "/" matches the
-    #: home page only.
+    #: The paths that need no session. "/login" matches "/login" and everything below it. "/"
+    #: matches only the home page.
     allowed_no_session: tuple[str, ...] = setting(Parser(_open_paths, _read_items), ())
-    #: Characters of the longest token that is examined.
+    #: The longest token that is examined, in characters.
     max_token_size: int = setting(Parser(_token_size, _read_token_size), MAX_TOKEN_SIZE)
-    #: The formats that are accepted. ("jwt",) is for a site with the proxy's JWT session backend:
-    #: it refuses the other format, which does not expire, wherever the token comes from.
+    #: The formats that are accepted. Set it to ("jwt",) for a site that uses the proxy's JWT
+    #: session backend, to refuse openssl tokens, which do not expire.
     formats: tuple[Format, ...] = setting(Parser(_formats, _read_items), FORMATS)
-    #: The peers that may send a session: addresses, networks, "unix". None does not check the peer.
+    #: The peers that may send a session: addresses, networks or "unix". None allows any peer.
     trusted_proxies: tuple[str, ...] | None = setting(Parser(_trusted_proxies, _read_items))
 
     @hide_locals
@@ -222,7 +221,7 @@ class Settings:
         self._check_together()
 
     def _check_together(self) -> None:
-        """Raise ConfigurationError for values that do not go together."""
+        """Raise ConfigurationError if the values of several settings conflict."""
 
     def codec(self) -> SessionCodec:
         """Return the codec that reads and writes tokens with these settings."""
@@ -235,12 +234,12 @@ class Settings:
         return OpenPaths(self.allowed_no_session)
 
     def trusted_peers(self) -> TrustedProxies | None:
-        """Return the peers that may send a session, or None where the peer is not checked."""
+        """Return the peers that may send a session, or None if the peer is not checked."""
         return None if self.trusted_proxies is None else TrustedProxies(self.trusted_proxies)
 
     @property
     def decoding(self) -> tuple[object, ...]:
-        """All that decides which session the headers of a request carry."""
+        """The settings that determine which session is decoded from a request's headers."""
         return (
             self.secret_key,
             self.cookie_name,
@@ -251,11 +250,11 @@ class Settings:
 
     @property
     def format(self) -> Format:
-        """The format to write tokens in: the first of those that are accepted."""
+        """The format in which to write tokens: the first format that is accepted."""
         return self.formats[0]
 
     def gate_options(self) -> dict[str, Any]:
-        """Return the fields of Settings by name, without those that an adapter adds."""
+        """Return the fields of Settings by name, without the fields that an adapter adds."""
         return {item.name: getattr(self, item.name) for item in fields(Settings)}
 
     @classmethod
@@ -270,12 +269,12 @@ class Settings:
         split: Split | None = None,
         **explicit: Any,
     ) -> Self:
-        """Return the settings in a mapping whose keys are ``prefix`` + name, in any case.
+        """Return the settings from a mapping, whose keys are ``prefix`` + name in any case.
 
-        The secret key is under ``key_name``. With ``split`` the values are text, as in an ini file.
-        What the mapping does not have, or has as None, is looked up in ``environ`` as
-        :meth:`from_environ` does. ``explicit`` values that are not None override both. Raises
-        ConfigurationError for a name that starts with the prefix and is unknown.
+        The secret key has the name ``key_name``. With ``split`` the values are text, as in an ini
+        file. A setting that is missing or None in the mapping is read from ``environ``, as in
+        :meth:`from_environ`. Any ``explicit`` value that is not None overrides both. Raises
+        ConfigurationError for an unknown name that starts with the prefix.
         """
         values = cls._read(environ or {}, PREFIX, KEY_NAME, split_at_commas)
         for source in (cls._read(mapping, prefix, key_name, split), explicit):
@@ -285,10 +284,10 @@ class Settings:
     @classmethod
     @hide_locals
     def from_environ(cls, environ: Mapping[str, str] | None = None, **explicit: Any) -> Self:
-        """Return the settings in the environment (default: ``os.environ``).
+        """Return the settings from the environment (default: ``os.environ``).
 
-        Lists are separated by commas, which the proxy's alphabet for keys does not contain.
-        ``explicit`` values that are not None override the environment.
+        The items of a list are separated by commas, which the proxy's keys never contain. Any
+        ``explicit`` value that is not None overrides the environment.
         """
         return cls.from_mapping({}, environ=os.environ if environ is None else environ, **explicit)
 
@@ -306,7 +305,7 @@ class Settings:
                     continue
                 name = key[len(prefix) :].lower()
                 if name == "secret_key":
-                    raise ConfigurationError(f"{key} is not a setting: the key is {key_name}")
+                    raise ConfigurationError(f"{key} is not a setting: use {key_name}")
                 if name not in known:
                     raise ConfigurationError(_unknown(key, name, set(known), prefix))
             else:

@@ -1,4 +1,4 @@
-"""Log in from a test, in any framework: with the session that the proxy would send.
+"""Log in from a test, in any framework, with a session like those that the proxy sends.
 
 ::
 
@@ -10,9 +10,9 @@
     client.get("/app/", headers=session_headers({"username": "xia"}, secret_key))
 
 ``client`` is Django's ``Client`` or ``AsyncClient``, Django REST framework's ``APIClient``, Flask's
-``FlaskClient``, WebTest's ``TestApp``, Starlette's and FastAPI's ``TestClient``, or a ``Client`` or
-``AsyncClient`` of httpx. pytest finds the fixtures ``djsession_key`` and ``login_as``:
-``pytest --fixtures`` describes them.
+``FlaskClient``, WebTest's ``TestApp``, Starlette's or FastAPI's ``TestClient``, or httpx's
+``Client`` or ``AsyncClient``. In pytest, the fixtures ``djsession_key`` and ``login_as`` are
+available without an import: ``pytest --fixtures`` describes them.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ def session_headers(
     format: Format = "openssl",
     cookie_name: str | None = None,
 ) -> dict[str, str]:
-    """Return the header by which the proxy sends a session: ``Cookie``, or ``Authorization``.
+    """Return the header that carries a session: ``Cookie`` or ``Authorization``.
 
-    ``session`` is a mapping, or a username for one with nothing else. ``format`` is that of the
-    proxy's backend: "openssl" for the cookie, "jwt" for the header. Key and cookie name that are
-    not given come from the environment. Raises ConfigurationError when there is no key.
+    ``session`` is a mapping, or a username for a session with nothing else in it. ``format`` is the
+    format of the proxy's backend: "openssl" for the cookie, or "jwt" for the Authorization header.
+    The defaults of ``secret_key`` and ``cookie_name`` come from the environment. Raises
+    ConfigurationError when there is no key.
     """
     settings = Settings.from_environ(secret_key=secret_key, cookie_name=cookie_name)
     token = _token(session, settings, format)
@@ -62,11 +63,11 @@ def log_in(
     *,
     cookie_name: str | None = None,
 ) -> Client:
-    """Make the requests of a test client those of a session, and return the client.
+    """Make a test client send a session with its requests, and return the client.
 
-    ``session`` is as for :func:`session_headers`. Key and cookie name that are not given are those
-    of the application under test, or come from the environment. Raises TypeError for a client of
-    another kind, and ConfigurationError when there is no key.
+    ``session`` is as for :func:`session_headers`. The defaults of ``secret_key`` and
+    ``cookie_name`` come from the application under test, or else from the environment. Raises
+    TypeError for an unsupported client, and ConfigurationError when there is no key.
     """
     settings = _settings_of(client, secret_key, cookie_name)
     token, name = _token(session, settings, settings.format), settings.cookie_name
@@ -82,7 +83,7 @@ def log_in(
 
 
 def log_out(client: Client, *, cookie_name: str | None = None) -> Client:
-    """Make the requests of a test client those of somebody without a session."""
+    """Make a test client send its requests without a session, and return the client."""
     name = cookie_name or _settings_of(client, "not used", None).cookie_name
     kind = _kind_of(client)
     if kind == "django":
@@ -102,7 +103,7 @@ def _token(session: Mapping[str, Any] | str, settings: Settings, format: Format)
 
 
 def _kind_of(client: Any) -> str:
-    # By what they have: no framework is imported here.
+    # Check attributes instead of types, so as not to import any framework.
     if hasattr(client, "application") and hasattr(client, "set_cookie"):
         return "flask"
     if hasattr(client, "cookiejar") and hasattr(client, "set_cookie"):
@@ -110,15 +111,15 @@ def _kind_of(client: Any) -> str:
     if hasattr(client, "cookies") and hasattr(client, "force_login"):
         return "django"
     if hasattr(getattr(client, "cookies", None), "jar"):
-        return "httpx"  # or Starlette's, which is one
+        return "httpx"  # Starlette's test client derives from httpx.Client
     raise TypeError(
         f"{type(client).__name__} is not a test client of Django, Flask, WebTest, Starlette or"
-        " httpx: send it session_headers(...)"
+        " httpx: pass it the headers from session_headers(...)"
     )
 
 
 def settings_under_test(client: Any) -> Settings | None:
-    """Return the settings of the application that a client tests; None where they are not known."""
+    """Return the settings of the application that a client tests, or None if they are unknown."""
     kind = _kind_of(client)
     found: Any = None
     if kind == "flask":
@@ -157,7 +158,7 @@ def _settings_in(app: Any) -> Settings | None:
         gate = getattr(app, "gate", None)
         if isinstance(gate, Gate):
             return gate.settings
-        # Where Starlette keeps what add_middleware was given until the application starts.
+        # Before the application starts, Starlette keeps the arguments of add_middleware() here.
         for middleware in getattr(app, "user_middleware", ()):
             if middleware.cls is SessionMiddleware:
                 return Settings.from_environ(None, **middleware.kwargs)

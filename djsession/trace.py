@@ -1,7 +1,7 @@
-"""What happened to one token, step by step, as data with every secret masked.
+"""The steps of decoding one token and their outcomes, as data in which secrets are masked.
 
-The DEBUG log, the doctor and the inspector show the same steps. A request that is not examined this
-closely pays nothing for it.
+The DEBUG log, the doctor and the inspector all show these steps. Other requests are not traced, and
+tracing does not slow them down.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["Status", "Step", "Trace", "count", "session_text", "trace_token"]
 
 Status = Literal["passed", "failed", "not reached"]
 
-# The steps in the order in which the codec takes them: those before any key, and those with each
-# key. Each error names the step that it belongs to.
+# The codec's steps in order, for each format: first the steps that do not need a key, then the
+# steps that are repeated for each key. Each SessionError names the step that failed.
 _STEPS: dict[Format, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "openssl": (
         ("size", "format", "base64", "Salted__", "ciphertext"),
@@ -52,38 +52,38 @@ _STEPS: dict[Format, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One step on the way from a header to a session."""
+    """One step from a header to a session."""
 
     name: str
     status: Status
-    #: What the step found, masked; ``""`` where there is nothing to report.
+    #: The result of the step, masked, or ``""`` if there is nothing to show.
     value: str = ""
-    #: The number of the secret key that it was taken with, from 1; None for a step before any.
+    #: The number of the secret key, from 1, or None for a step that does not need a key.
     key: int | None = None
-    #: The error of a step that failed.
+    #: Why the step failed, or None.
     error: SessionError | None = None
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What happened to one token."""
+    """The steps of decoding one token, and the result."""
 
     #: "cookie", "bearer" or "unknown".
     transport: str
     format: Format
     steps: tuple[Step, ...]
-    #: The decoded session, its credentials masked, or None.
+    #: The decoded session with its credentials masked, or None if the token was refused.
     session: Session | None
 
     @property
     def failed(self) -> Step | None:
-        """The step that refused the token, with several keys that of the last; None if none did."""
+        """The step that failed, with the last key if there are several, or None if none did."""
         if self.session is not None:
             return None
         return next(step for step in reversed(self.steps) if step.status == "failed")
 
     def __str__(self) -> str:
-        """Return lines for a log."""
+        """Return the trace as text of several lines, for a log."""
         lines, key = [f"session token: transport {self.transport}, format {self.format}"], None
         for step in self.steps:
             if step.key != key:
@@ -110,11 +110,11 @@ def trace_token(
     is_quoted: bool | None = None,
     has_key: bool = True,
 ) -> Trace:
-    """Return what happens to a token under each of the keys in the settings.
+    """Decode a token with each key in the settings, and return the steps.
 
-    ``is_quoted`` says whether double quotes around the token were removed; None where it was not in
-    a header. Without ``has_key`` the settings' keys are placeholders, and only the steps that need
-    no key are taken.
+    ``is_quoted`` tells whether double quotes around the token were removed, or is None if the token
+    was not in a header. With ``has_key=False`` the settings' keys are placeholders, and only the
+    steps that do not need a key are run.
     """
     transport, token, ignored = candidate
     kind = token_format(token)
@@ -144,7 +144,7 @@ def trace_token(
         if isinstance(found, Session):
             session = found
         steps += _run(per_key, failure, number, _values_of_key(token, kind, key, session))
-        # A signature that verified shows which key it was.
+        # If the signature verified, this is the right key, whichever step failed later.
         if failure is None or (kind == "jwt" and failure.step != "signature"):
             break
     if session is not None:
@@ -160,7 +160,7 @@ def _not_reached(names: Sequence[str]) -> Iterator[Step]:
 def _run(
     names: Sequence[str], failure: SessionError | None, key: int | None, values: dict[str, str]
 ) -> Iterator[Step]:
-    """Yield the named steps, of which at most one failed."""
+    """Yield the named steps with their outcomes. ``failure`` determines which of them failed."""
     status: Status = "passed"
     for name in names:
         if failure is not None and name == failure.step:
@@ -175,7 +175,7 @@ def _run(
 def _common_values(token: str, kind: Format) -> dict[str, str]:
     values = {
         "size": f"{count(len(token), 'character')}, starts with {_public_start(token)}",
-        "format": f"{kind}, since there are {'' if kind == 'jwt' else 'no '}dots in it",
+        "format": f"{kind}, since it {'contains' if kind == 'jwt' else 'does not contain'} dots",
     }
     if kind == "openssl":
         try:
@@ -201,7 +201,7 @@ def _values_of_key(token: str, kind: Format, key: str, session: Session | None) 
 
 
 def _schema(session: Session) -> str:
-    """Summarize what djsession reads in a session."""
+    """Summarize the parts of a session that djsession uses."""
     if not session:
         return "an empty session: nobody is signed in"
     if session.username is None:
@@ -215,14 +215,14 @@ def _schema(session: Session) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """Return a number with what it counts, in the singular or the plural."""
+    """Return a number with a noun, in the singular or the plural."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _public_start(token: str) -> str:
-    """Return the start of a token that is public: the openssl header and salt, or a jwt's header.
+    """Return the public start of a token: the openssl header and salt, or the jwt header.
 
-    Anything else is not a session and may be somebody's credential.
+    Any other token is masked, since it may be somebody's credential.
     """
     if token.startswith("U2FsdGVkX1"):
         return f"{token[:21]!a}"

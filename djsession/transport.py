@@ -1,43 +1,43 @@
-"""Where tokens travel, and which of several in one request counts.
+"""Finds the tokens in a request, and decides which of several tokens counts.
 
 Theory of operation
 ===================
 
 A request can carry more than one token. The proxy sends exactly one, in one of two ways:
 
-- the cookie backend writes an openssl token into the cookie ``sessionid``, in place of the
+- the cookie backend writes an openssl token into the cookie ``sessionid``, and thereby replaces the
   browser's own cookie of that name;
-- the JWT backend writes a jwt into ``Authorization: Bearer``, or the bare word ``Bearer`` where
-  nobody is signed in.
+- the JWT backend writes a jwt into ``Authorization: Bearer``, or only the word ``Bearer`` if nobody
+  is signed in.
 
-Everything else in these two headers passes through from the browser: with the cookie backend its
-``Authorization`` header, with the JWT backend all of its cookies. An application is not told which
-backend the site uses, so it cannot tell from a header's name whether the proxy or the browser wrote
-it. It can tell what *could not* have come from the proxy in this request, and the rules below use
-that.
+The proxy passes everything else in these two headers through from the browser: the cookie backend
+passes the ``Authorization`` header, and the JWT backend passes all cookies. An application does not
+know which backend the site uses, so a header's name does not show whether the proxy or the browser
+wrote it. But some tokens *cannot* have come from the proxy, and the rules below use that.
 
 1. *An openssl token counts only in the cookie.* The proxy never writes one into ``Authorization``.
 2. *A jwt in the cookie counts only where there is no* ``Authorization: Bearer`` *header.* The proxy
-   never writes a jwt into the cookie; the mockup logins do, on a laptop without a proxy. Behind the
-   JWT backend every request has the header. A jwt that is still in the browser from yesterday's
-   mockup, or that somebody planted there, therefore never outranks the proxy.
-3. ``Authorization: Bearer`` *with nothing behind it means that nobody is signed in*, whatever any
-   cookie says: it is the proxy's own word, and it is newer than any cookie. Where ``formats``
-   excludes jwt the site does not use that backend, so the header came from the browser and means
+   never writes a jwt into the cookie. The mockup logins do, on a laptop without a proxy. Behind the
+   JWT backend every request has the header. A jwt that yesterday's mockup login left in the
+   browser, or that somebody planted there, therefore never overrides the proxy.
+3. ``Authorization: Bearer`` *without a token means that nobody is signed in*, whatever any cookie
+   contains: the proxy itself wrote this header, and it is newer than any cookie. If ``formats``
+   excludes jwt, the site does not use that backend, so the header came from the browser and means
    nothing.
-4. *Several tokens that decode must agree.* All of them were written by somebody who knows the key,
-   so none is more believable than another. They may differ in ``exp`` and ``last_visited``, which
-   change from request to request. If they differ in anything else the request has no session: at
-   most one of them can be the proxy's word on this request, and a guess could sign a user in as
-   somebody else. A session without a username differs from every session that has one.
-5. *A token that does not decode, beside one that does, is ignored.* API clients send keys of their
-   own in ``Authorization``, and the proxy passes these on beside its cookie.
-6. *All tokens of a request together are at most* ``max_token_size`` *characters, in at most*
+4. *Several tokens that decode must agree.* Somebody who knows the key wrote each of them, so all
+   are equally credible. They may differ in ``exp`` and ``last_visited``, which change from request
+   to request. If they differ in anything else, the request has no session: at most one of them can
+   be from the proxy for this request, and a guess could sign a user in as somebody else. A session
+   without a username differs from every session with a username.
+5. *A token that does not decode is ignored if another one does.* API clients send keys of their own
+   in ``Authorization``, and the proxy passes these on beside its cookie.
+6. *All tokens of a request together have at most* ``max_token_size`` *characters, in at most*
    :data:`MAX_COOKIES` *cookies and one header*, so that one request cannot cause many decryptions.
 
-None of this tells a fresh openssl token from an old one: the format has neither a date nor a MAC.
-The connection can tell: with ``trusted_proxies`` only the proxy's own machine can send a session at
-all (:class:`TrustedProxies`). ``formats = ["jwt"]`` refuses the cookie format altogether.
+None of these rules can distinguish a fresh openssl token from an old one, since the format has
+neither a date nor a MAC. The connection can: with ``trusted_proxies`` only the proxy's own machine
+can send a session at all (:class:`TrustedProxies`). ``formats = ["jwt"]`` refuses openssl tokens
+altogether.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ __all__ = [
 
 Transport = Literal["cookie", "bearer", "unknown"]
 
-#: The peer of a request where a middleware replaced the address of the connection.
+#: Stands for the peer if a middleware may have replaced the address of the connection.
 REPLACED_PEER = "replaced"
 
-#: Session cookies that a request may carry. A browser sends several cookies of one name when their
-#: paths or domains overlap.
+#: How many session cookies a request may carry. A browser sends several cookies with one name when
+#: their paths or domains overlap.
 MAX_COOKIES = 4
 
-# Members of a session that differ from request to request.
+# The keys of a session whose values change from request to request.
 _VOLATILE = ("exp", "last_visited")
 
-_OPENSSL_IN_HEADER = "a token of the cookie format does not count in Authorization"
+_OPENSSL_IN_HEADER = "a token of the cookie format does not count in an Authorization header"
 _JWT_IN_COOKIE = "a jwt in the cookie does not count beside an Authorization: Bearer header"
 
 
@@ -84,14 +84,14 @@ class Candidate(NamedTuple):
 
     transport: Transport
     token: str
-    #: Why it does not count, or ``""`` where it does.
+    #: Why the token does not count, or ``""`` if it does.
     ignored: str = ""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.transport}>"
 
     def __sentry_repr__(self) -> str:
-        # Sentry's client takes a tuple apart unless it has this.
+        # Without this, Sentry's client reports each item of a tuple.
         return repr(self)
 
 
@@ -114,16 +114,15 @@ def find_candidates(
 
 
 def cookie_tokens(cookie: str | None, cookie_name: str) -> list[str]:
-    """Return the tokens in the cookies of the configured name, without their quotes.
+    """Return the tokens in the cookies with the configured name, without their quotes.
 
-    Of more than MAX_COOKIES only as many are returned as it takes to see that (rule 6).
-
-    The proxy's own session id (32 letters and digits) is left out: it is not a token, and it does
-    not point to a wrong key.
+    Returns at most MAX_COOKIES + 1 of them, which is enough to see that there are too many
+    (rule 6). Leaves out the proxy's own session id (32 letters and digits), since it is not a token
+    and would be mistaken for a sign of a wrong key.
     """
     found: list[str] = []
-    # Split by hand, as browsers and RFC 6265 section 4.1 write cookies: a general parser costs as
-    # much as the decryption.
+    # Parse the syntax of RFC 6265 section 4.1, which browsers use, by hand: a general parser takes
+    # as long as the decryption.
     for pair in (cookie or "").split(";"):
         if cookie_name not in pair:
             continue
@@ -147,19 +146,19 @@ def refusal_of_all(
     formats: Sequence[str],
     max_token_size: int,
 ) -> str:
-    """Return why no token of a request may count (rules 3 and 6), or ``""``."""
+    """Return why none of a request's tokens may count (rules 3 and 6), or ``""``."""
     if authorization is not None and "jwt" in formats and bearer_token(authorization) == "":
         return "Authorization: Bearer is empty, so nobody is signed in at the proxy"
     if len(candidates) > 1:
         if [candidate.transport for candidate in candidates].count("cookie") > MAX_COOKIES:
             return f"the request carries more than {MAX_COOKIES} session cookies"
         if sum(len(candidate.token) for candidate in candidates) > max_token_size:
-            return f"together, the tokens are longer than max_token_size; {TokenTooLarge.remedy}"
+            return f"the tokens together are longer than max_token_size; {TokenTooLarge.remedy}"
     return ""
 
 
 def agree(sessions: Sequence[Session]) -> bool:
-    """Return whether sessions that were decoded from one request are the same (rule 4)."""
+    """Return whether the sessions that were decoded from one request agree (rule 4)."""
     first, *others = (
         {key: value for key, value in session.items() if key not in _VOLATILE}
         for session in sessions
@@ -168,13 +167,13 @@ def agree(sessions: Sequence[Session]) -> bool:
 
 
 def bearer_token(authorization: str) -> str | None:
-    """Return the token of an Authorization header of the scheme Bearer (RFC 6750 section 2.1).
+    """Return the token in an ``Authorization: Bearer`` header (RFC 6750 section 2.1).
 
-    ``""`` when nothing follows the scheme, None for another scheme.
+    Returns ``""`` when nothing follows the scheme, and None for any other scheme.
     """
     scheme, _, token = authorization.strip().partition(" ")
     if scheme.lower().startswith("bearer,"):
-        # A server has joined several headers, of which the first has no token.
+        # A server has joined several headers, and the first does not have a token.
         return ""
     return token.strip() if scheme.lower() == "bearer" else None
 
@@ -188,8 +187,8 @@ class TrustedProxies:
     #: The entry that stands for any peer on a Unix socket.
     UNIX = "unix"
 
-    # What servers report of a peer on a Unix socket: gunicorn "", waitress "localhost". A peer on
-    # TCP is always an address.
+    # How servers report a peer on a Unix socket: gunicorn as "", waitress as "localhost". They
+    # always report a TCP peer as an address.
     _UNIX_PEERS = (None, "", "localhost")
 
     def __init__(self, entries: Sequence[str]) -> None:
@@ -209,7 +208,7 @@ class TrustedProxies:
 
 
 def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Return the network of an address or a network, an IPv4-mapped one as that of IPv4."""
+    """Return an address or a network as a network; IPv4-mapped IPv6 addresses become IPv4."""
     network = ipaddress.ip_network(entry.strip())
     if isinstance(network, ipaddress.IPv6Network):
         mapped = network.network_address.ipv4_mapped

@@ -1,4 +1,4 @@
-"""The WSGI shell (PEP 3333): SessionMiddleware, and what the adapters for WSGI frameworks share."""
+"""The WSGI shell (PEP 3333): SessionMiddleware, and functions that the WSGI adapters share."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ __all__ = [
     "request_path",
 ]
 
-#: The key of the environ that holds the Session.
+#: The environ key that holds the Session.
 SESSION_KEY = "djsession.session"
 
-#: The key that holds what a gate found, for the gates further in.
+#: The environ key that holds the DecodedRequest, for inner gates.
 DECODED_KEY = "djsession.decoded"
 
-#: The key under which werkzeug's ProxyFix keeps what it replaced.
+#: The environ key under which werkzeug's ProxyFix keeps the values that it replaced.
 PROXY_FIX_KEY = "werkzeug.proxy_fix.orig"
 
-#: The header by which gunicorn moves a part of the path into SCRIPT_NAME. A client can set it, so
-#: that no path is open where a request has it.
+#: The header that makes gunicorn move a part of the path into SCRIPT_NAME. Since a client can set
+#: this header, no path is open for a request that has it.
 SCRIPT_NAME_HEADER = "HTTP_SCRIPT_NAME"
 
-# What a native string does not contain (PEP 3333).
+# Characters that a native string (PEP 3333) cannot contain.
 _NOT_NATIVE = re.compile("[^\x00-\xff]")
 
-# Control characters and line separators, which would break a header or a line of a log.
+# Control characters and line separators, which would break a header or a log line.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class SessionMiddleware:
-    """Lets a request through to ``app`` with its session, or answers 403.
+    """Passes a request and its session on to ``app``, or answers 403.
 
     ::
 
@@ -65,18 +65,20 @@ class SessionMiddleware:
 
         application = SessionMiddleware(application, allowed_no_session=["/static/"])
 
-    Behind it ``environ["djsession.session"]`` always holds a Session, and
-    ``environ["REMOTE_USER"]`` the username when somebody is signed in, whatever the server or
-    the client put there. Every response gets the caching headers of :mod:`djsession.caching`.
+    Inside ``app``, ``environ["djsession.session"]`` is always a Session, and
+    ``environ["REMOTE_USER"]`` is the username if somebody is signed in, whatever the server or the
+    client put there. Every response gets the caching headers of :mod:`djsession.caching`.
 
-    It trusts whoever knows the key, which is the proxy. It must be the only way in: an
-    application server that can be reached past the proxy still refuses requests without a
-    token, but accepts a token of the cookie format that was once overheard, since that format
-    does not expire. ``trusted_proxies`` closes this. Wrap everything that reads the session or
-    REMOTE_USER in it, and put it around werkzeug's ProxyFix if you use ``trusted_proxies``.
+    The middleware trusts every token that was written with the key, which only the proxy should
+    know. Clients must not be able to bypass the proxy. If they can reach the application server
+    directly, requests without a token are still refused, but anybody can replay an openssl token
+    that was once overheard, since that format does not expire. ``trusted_proxies`` prevents this.
+    Wrap everything that reads the session or REMOTE_USER in the middleware. With
+    ``trusted_proxies``, also wrap werkzeug's ProxyFix in it.
 
-    The settings are the fields of :class:`~djsession.settings.Settings`. One that is not given
-    comes from the environment. Raises ConfigurationError when one is missing or wrong.
+    The settings are the fields of :class:`~djsession.settings.Settings`. A setting that is not
+    passed is read from the environment. Raises ConfigurationError when a setting is missing or
+    invalid.
     """
 
     @hide_locals
@@ -115,22 +117,22 @@ class SessionMiddleware:
 
 
 def is_asgi(app: object) -> bool:
-    """Return whether an application is one of ASGI, by how it is called."""
+    """Return whether an application is an ASGI application, which is called as a coroutine."""
     return iscoroutinefunction(app) or iscoroutinefunction(type(app).__call__)
 
 
 def request_path(environ: dict[str, Any]) -> str:
-    """Return the path of a request, below any mount point, percent-decoded once.
+    """Return the path of a request, below any mount point and percent-decoded once.
 
-    It is PATH_INFO, which routers use; where it is empty the request is for the home page.
-    SCRIPT_NAME does not matter, since servers derive it from headers that a client can set.
+    This is PATH_INFO, which routers use. An empty path stands for the home page. SCRIPT_NAME is
+    ignored, since servers derive it from headers that a client can set.
     """
     path: str = environ.get("PATH_INFO") or "/"
     if not path.isascii():
         try:
             path = path.encode("latin-1").decode()
         except UnicodeDecodeError:
-            # An overlong encoding of a dot or a slash is not UTF-8 either.
+            # This includes overlong encodings of a dot or a slash.
             path = path.encode("latin-1").decode(errors="replace")
         except UnicodeEncodeError:
             # PEP 3333 does not allow this. U+FFFD matches no entry.
@@ -139,11 +141,11 @@ def request_path(environ: dict[str, Any]) -> str:
 
 
 def decode_request(gate: Gate, environ: dict[str, Any]) -> Session | None:
-    """Return the session that a request carries, or None, whatever its path.
+    """Return the session that a request carries, whatever its path, or None.
 
-    Sets ``environ["djsession.session"]``, to an empty Session where there is none, and
+    Sets ``environ["djsession.session"]`` to the session or an empty Session. Sets
     ``environ["REMOTE_USER"]`` to the username as a native string, or removes it. A token is decoded
-    once: a second gate with the same settings uses what the first one found.
+    only once: a second gate with the same settings uses the result of the first.
     """
     get = environ.get
     decoded = gate.decode(
@@ -162,10 +164,11 @@ def decode_request(gate: Gate, environ: dict[str, Any]) -> Session | None:
 
 
 def peer_of(environ: dict[str, Any]) -> str | None:
-    """Return the address of the connection, REPLACED_PEER where ProxyFix may have replaced it.
+    """Return the address of the connection, or REPLACED_PEER if ProxyFix may have replaced it.
 
-    It takes X-Forwarded-For instead, which any client can set. Where several of them are stacked,
-    only the last one has left a note of what it replaced.
+    ProxyFix replaces the address with one from X-Forwarded-For, which any client can set. The
+    original address cannot be restored: if several ProxyFix are stacked, only the innermost has
+    recorded what it replaced.
     """
     return REPLACED_PEER if PROXY_FIX_KEY in environ else environ.get("REMOTE_ADDR")
 
@@ -174,8 +177,8 @@ def peer_of(environ: dict[str, Any]) -> str | None:
 def check_request(gate: Gate, environ: dict[str, Any], *, may_be_open: bool = True) -> Session:
     """Return the session of a request that passes, or raise AccessDenied.
 
-    The session is empty where none is needed and none was sent. Without ``may_be_open`` no entry of
-    allowed_no_session opens the path. Changes the environ as :func:`decode_request` does, also when
+    The session is empty if the request passes without one. With ``may_be_open=False`` no entry of
+    allowed_no_session opens the path. Changes the environ as :func:`decode_request` does, even when
     it raises.
     """
     session = decode_request(gate, environ)
@@ -190,24 +193,24 @@ def check_request(gate: Gate, environ: dict[str, Any], *, may_be_open: bool = Tr
 
 
 def is_open(gate: Gate, environ: dict[str, Any]) -> bool:
-    """Return whether a request needs no session, because an entry matches its path."""
+    """Return whether an entry of allowed_no_session opens the path of a request."""
     return SCRIPT_NAME_HEADER not in environ and gate.is_open(request_path(environ))
 
 
 def forbidden(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-    """A WSGI application: 403, the same whatever the cause, as text or as JSON."""
+    """A WSGI application that answers 403, as text or JSON, whatever the cause of the refusal."""
     headers, body = refusal(environ.get("HTTP_ACCEPT", ""))
     start_response("403 Forbidden", headers)
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
 
 def native_string(username: str) -> str | None:
-    """Return a username as PEP 3333 wants it, or None when it cannot be passed safely."""
+    """Return a username as a native string (PEP 3333), or None if that would be unsafe."""
     if username.isascii() and username.isprintable():
         return username
     if _CONTROL.search(username):
         return None
     try:
         return username.encode().decode("latin-1")
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # a lone surrogate
         return None

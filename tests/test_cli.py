@@ -94,12 +94,12 @@ class TestEncrypt:
         [
             ("", "not JSON: line 1, column 1"),
             ("{", "not JSON: line 1"),
-            ("[]", "a session is a JSON object"),
-            ('"xia"', "a session is a JSON object"),
+            ("[]", "a session must be a JSON object"),
+            ('"xia"', "a session must be a JSON object"),
             ('{"a": NaN}', "not JSON compliant"),
-            ('{"last_visited": "a b"}', "last_visited may contain letters, digits"),
-            ("[" * 100_000, "not JSON"),
-            ('{"a": ' + "9" * 5000 + "}", "not JSON"),
+            ('{"last_visited": "a b"}', "last_visited may contain only letters, digits"),
+            ("[" * 100_000, "not readable as JSON"),
+            ('{"a": ' + "9" * 5000 + "}", "not readable as JSON"),
         ],
     )
     def test_bad_input_is_one_line_and_exit_code_1(self, text: str, said: str, run: Run) -> None:
@@ -155,7 +155,7 @@ class TestDecrypt:
                 dumps(XIA, OTHER_KEY, "jwt"),
                 "most likely DJAODJIN_SECRET_KEY differs from the key at the proxy",
             ),
-            ("Cookie: a=b", "no token found, expected a token, a Cookie header with sessionid"),
+            ("Cookie: a=b", "no token found: expected a token, a Cookie header with sessionid"),
             ("Authorization: Basic abc", "no token found"),
             ("", "no token found"),
         ],

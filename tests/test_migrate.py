@@ -347,9 +347,9 @@ class TestMigrateLogging:
 
     def test_the_level_debug_is_reported(self, tmp_path: Path) -> None:
         before = "LOGGING = {'loggers': {'deployutils': {'level': 'DEBUG' if DEBUG else 'INFO'}}}"
-        assert reported(before, tmp_path, "At the level DEBUG") == ["1: djsession"]
+        assert reported(before, tmp_path, "At level DEBUG") == ["1: djsession"]
         after = rewritten(before, tmp_path)
-        assert reported(after, tmp_path, "At the level DEBUG") == ["1: djsession"]
+        assert reported(after, tmp_path, "At level DEBUG") == ["1: djsession"]
         assert report(before.replace("DEBUG'", "INFO'"), tmp_path) == {}
 
     def test_loggers_elsewhere_are_reported(self, tmp_path: Path) -> None:
@@ -594,7 +594,7 @@ class TestMigrateFiles:
         (tmp_path / "good.py").write_text(TEXT)
         found = migrate(tmp_path, write=True)
         assert not found.is_complete
-        assert "Skipped: this command cannot read or write these" in found.as_text()
+        assert "Skipped, since this command cannot read or write these" in found.as_text()
         assert f"bad.py:{said}\n" in found.as_text()
         assert (tmp_path / "bad.py").read_bytes() == data
         assert (tmp_path / "good.py").read_text() == AFTER

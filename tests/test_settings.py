@@ -205,7 +205,7 @@ def test_settings_without_a_prefix() -> None:
         ("", "MAX_TOKENSIZE", "did you mean MAX_TOKEN_SIZE?"),
         ("", "trusted_proxy", "did you mean trusted_proxies?"),
         ("DJSESSION_", "DJSESSION_XYZ", "the settings are DJSESSION_ALLOWED_NO_SESSION, "),
-        ("DJSESSION_", "DJSESSION_SECRET_KEY", "the key is DJAODJIN_SECRET_KEY"),
+        ("DJSESSION_", "DJSESSION_SECRET_KEY", "use DJAODJIN_SECRET_KEY"),
     ],
 )
 def test_an_unknown_name_in_a_mapping_is_an_error_with_a_hint(

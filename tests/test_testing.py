@@ -325,7 +325,7 @@ def test_the_pytest_fixtures_with_flask(pytester: pytest.Pytester, folder: str) 
     pytester.makepyfile(TESTS)
     result = pytester.runpytest_subprocess(*PLUGIN)
     result.assert_outcomes(passed=4, failed=1)
-    result.stdout.fnmatch_lines(["*there is no mockup session 'bob': there are xia*"])
+    result.stdout.fnmatch_lines(["*there is no mockup session 'bob': choose one of xia*"])
 
 
 @pytest.mark.parametrize("options", [(), DJANGO_PLUGIN], ids=["alone", "pytest-django"])
@@ -337,7 +337,9 @@ def test_login_as_without_a_client_says_what_to_do(
     pytester.makepyfile('def test_somebody(login_as):\n    login_as("xia")\n')
     result = pytester.runpytest_subprocess(*PLUGIN, *options)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*no fixture client: give login_as(name, client) one*"])
+    result.stdout.fnmatch_lines(
+        ["*there is no fixture 'client': pass a client to login_as(name, client)*"]
+    )
 
 
 @pytest.mark.parametrize("ini", ["", "djsession_sessions = own.yaml"], ids=["settings", "ini"])

@@ -186,7 +186,7 @@ class TestBackends:
             "jwt-backend", f"Authorization: Bearer {JWT}"
         )
         assert "a jwt in the cookie" in sentence("jwt-in-cookie", f"Cookie: sessionid={JWT}")
-        assert "A token of the cookie format does not count in Authorization" in sentence(
+        assert "A token of the cookie format does not count in an Authorization" in sentence(
             "does-not-count", f"Authorization: Bearer {TOKEN}"
         )
         assert not examine(f"Authorization: Bearer {TOKEN}").decodes

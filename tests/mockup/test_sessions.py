@@ -396,10 +396,10 @@ rules:
             "6: allow is true or false, expected a string: put it in quotes",
             "7: 'app/' must start with '/': it is the path of a URL",
             "8: allow is 'everybody', expected any or authenticated",
-            "9: no path ever matches '/a/../b/': write it decoded, without '.' and '..' segments,"
-            " '//' and backslashes",
-            "11: no path ever matches '/a%20b/': write it decoded, without '.' and '..' segments,"
-            " '//' and backslashes",
+            "9: no path ever matches '/a/../b/': write it percent-decoded, without '//',"
+            " backslashes and '.' or '..' segments",
+            "11: no path ever matches '/a%20b/': write it percent-decoded, without '//',"
+            " backslashes and '.' or '..' segments",
             "13: a string, expected a rule: a mapping with a path",
             "15: roles with 0 parameters in the path, expected exactly one, such as {profile}: the"
             " organization that the role is for",
