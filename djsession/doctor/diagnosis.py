@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..keys import GENERATED_LENGTH, PROXY_LENGTH
 from ..session import Session
-from ..settings import Settings
+from ..settings import KEY_NAME, Settings
 from ..trace import Trace, count
 from ..transport import Candidate, bearer_token, find_candidates
 from .configuration import Configuration
@@ -248,7 +248,11 @@ def _of_wrong_key(case: Case, token: str, trace: Trace) -> Iterator[Finding]:
         which = "this key" if len(case.keys.raw) == 1 else "any of these keys"
         if case.configuration.is_development:
             cause = "most likely it is from an earlier run of the server, which had another key"
-            yield Finding("earlier-run", f"The {verb} with {which}: {cause}.", "Sign in again.")
+            remedy = (
+                "Sign in again. If this does not help, 'djsession serve' in front of the"
+                f" application has another key: start both with the same {KEY_NAME}."
+            )
+            yield Finding("earlier-run", f"The {verb} with {which}: {cause}.", remedy)
         else:
             cause, remedy = WRONG_KEY
             yield Finding("wrong-key", f"The {verb} with {which}: {cause}.", _sentence(remedy))
