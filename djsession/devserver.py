@@ -97,8 +97,10 @@ def load_application(spec: str) -> WSGIApplication:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if module_name == missing or module_name.startswith(missing + "."):
+            hint = f". Did you mean http://{spec}?" if name.isdecimal() else ""
             raise ConfigurationError(
-                f"there is no module {module_name} here, expected MODULE:APP or the URL of a server"
+                f"there is no module {module_name} here, expected MODULE:APP or the URL of a"
+                f" server{hint}"
             ) from None
         raise
     app = getattr(module, name, None)

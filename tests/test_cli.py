@@ -690,6 +690,7 @@ class TestServe:
         [
             (("nowhere:application",), 2, "there is no module nowhere here"),
             (("examples.nowhere",), 2, "there is no module examples.nowhere here"),
+            (("localhost:8001",), 2, "Did you mean http://localhost:8001?"),
             (("examples.hello:nothing",), 2, "examples.hello has no application called nothing"),
             ((":x",), 2, "':x' is neither MODULE:APP nor the URL of a server"),
             (("examples.hello", "--mockup", "nowhere.yaml"), 1, "nowhere.yaml:1: cannot be read"),
