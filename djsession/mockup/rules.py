@@ -145,8 +145,10 @@ class Rules:
         signed_in = session is not None and session.is_authenticated
         if not self._rules:
             if signed_in:
-                return Decision("forward", None, "There are no rules, and a user is signed in.")
-            return Decision("sign in", None, "There are no rules, and nobody is signed in.")
+                return Decision("forward", None, "Without rules, every signed-in user passes.")
+            return Decision(
+                "sign in", None, "Nobody is signed in. Without rules, only signed-in users pass."
+            )
         steps = []
         for rule, pattern in self._compiled:
             parameters = _match(pattern, segments)
