@@ -15,3 +15,7 @@ limit_request_field_size = 32_768
 # From a peer on this machine, gunicorn takes the mount point out of the header SCRIPT_NAME, which a
 # client can set. Where the application has a mount point, set SCRIPT_NAME in the environment.
 forwarder_headers = ""
+
+# gunicorn 25.1 and later open a control socket in the home directory. Where a service cannot write
+# there, the log shows an error at each start.
+control_socket_disable = True
