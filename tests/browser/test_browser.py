@@ -18,6 +18,7 @@ from djsession.mockup import pages
 from djsession.mockup.rules import Rule, Rules
 from djsession.settings import Settings
 from tests.helpers.chromium import Browser
+from tests.helpers.commands import ROOT
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 
@@ -160,6 +161,18 @@ def test_a_refused_request_is_explained_and_leads_to_the_login(mockup_browser: B
     browser.click("a.button").wait_for("Continue as")
     browser.click("button[value=xia]").wait_for("Hello, xia")
     assert browser.path == "/app/"
+
+
+def test_the_inspector_shows_which_rule_refused_a_request(browser: Browser, sessions: Path) -> None:
+    sessions.write_text((ROOT / "examples" / "site.yaml").read_text())
+    browser.open("/").click("button[value=xia]").wait_for("Hello, xia")
+    browser.open("/app/xia/").open("/app/cowork/").wait_for("xia may not open this page")
+    browser.open("/djsession/")
+    for request in browser.all(".requests details"):
+        if "/app/cowork/" in request.text:
+            request.find_element("css selector", "summary").click()
+    browser.wait_for("the session does not have")
+    browser.screenshot("rules-light", height=1290)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -79,9 +79,12 @@ class Browser:
         found: str = self.find("body").value_of_css_property("background-color")
         return found
 
-    def screenshot(self, name: str) -> None:
+    def screenshot(self, name: str, height: int = 0) -> None:
+        """Save a picture of the page: all of it, or only the part above ``height``."""
         SCREENSHOTS.mkdir(exist_ok=True)
-        height = self.driver.execute_script("return document.documentElement.scrollHeight")
+        height = height or self.driver.execute_script(
+            "return document.documentElement.scrollHeight"
+        )
         width = self.driver.execute_script("return window.innerWidth")
         self.size(width, height)
         (SCREENSHOTS / f"{name}.png").write_bytes(self.driver.get_screenshot_as_png())
