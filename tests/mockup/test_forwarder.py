@@ -8,7 +8,7 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -611,6 +611,21 @@ class TestConnections:
             for _ in range(3):
                 assert exchange(port, request("GET", "/", CLOSE)).endswith(b"ok")
             assert len(server.connections) == 2
+
+    def test_it_is_closed_when_the_client_is_gone_before_the_headers(self) -> None:
+        def start_response(*args: Any) -> Callable[[bytes], object]:
+            def write(data: bytes) -> None:
+                raise ConnectionAbortedError
+
+            return write
+
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.input": BytesIO()}
+        with upstream(OK) as server:
+            with pytest.raises(ConnectionAbortedError) as caught:
+                Forwarder(server.url)(environ, start_response)
+            server.connections[0].settimeout(5)
+            assert server.connections[0].recv(1) == b""
+            del caught  # until here its frames keep what was not closed
 
     def test_nothing_listens(self) -> None:
         with forwarding(f"http://127.0.0.1:{free_port()}") as port:
