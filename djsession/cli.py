@@ -386,7 +386,7 @@ def _token_settings(arguments: argparse.Namespace) -> Settings:
 
 def _serve(arguments: argparse.Namespace) -> int:
     # Imported here: only this command needs WebOb and PyYAML, or a server.
-    from . import devserver
+    from .serve import serve
 
     keys = _secret_keys(arguments.key_file)
     if keys is not None:
@@ -394,7 +394,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         if any("," in key for key in keys):
             raise InputError(f"{arguments.key_file}: a comma, which separates keys, is in a key")
         os.environ[KEY_NAME] = ",".join(keys)
-    return devserver.serve(
+    return serve(
         arguments.target,
         host=arguments.host,
         port=arguments.port,

@@ -16,6 +16,7 @@ from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodyS
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from ..devserver import TUNNEL_KEY
 from ..errors import ConfigurationError
 from .navigation import is_browser
 from .pages import CONTENT_SECURITY_POLICY, upstream_down_page
@@ -23,15 +24,10 @@ from .pages import CONTENT_SECURITY_POLICY, upstream_down_page
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
-__all__ = ["TIMEOUT_SECONDS", "TUNNEL_KEY", "Forwarder"]
+__all__ = ["TIMEOUT_SECONDS", "Forwarder"]
 
 #: How long the proxy waits for an application.
 TIMEOUT_SECONDS = 120.0
-
-#: The key of the environ under which the server keeps a function. After the answer 101 it is called
-#: with the socket of the upstream connection and the stream that reads from it. The server then
-#: copies bytes between that connection and the client.
-TUNNEL_KEY = "djsession.tunnel"
 
 _BLOCK = 65_536
 _MAX_IDLE = 8

@@ -34,7 +34,7 @@ OUTER = {
     "flask",
     "mockup",
     "pyramid",
-    "server",
+    "serve",
     "testing",
 }
 
