@@ -96,7 +96,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Read a session, a JSON object, and print its token.",
     )
     encrypt.add_argument(
-        "file", nargs="?", default="-", metavar="FILE", help="a file of JSON (default: stdin)"
+        "file",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help="JSON in braces, or a file with it (default: stdin)",
     )
     encrypt.add_argument(
         "--format",
@@ -295,7 +299,9 @@ def _keygen(_: argparse.Namespace) -> int:
 
 def _encrypt(arguments: argparse.Namespace) -> int:
     settings = Settings.from_environ(secret_key=_secret_keys(arguments.key_file))
-    print(encrypt(_read_text(arguments.file, sys.stdin), settings, arguments.format))
+    is_json = arguments.file.lstrip().startswith("{")
+    text = arguments.file if is_json else _read_text(arguments.file, sys.stdin)
+    print(encrypt(text, settings, arguments.format))
     return 0
 
 

@@ -82,6 +82,11 @@ class TestEncrypt:
         assert (code, err) == (0, "")
         assert loads(out.strip(), KEY) == XIA
 
+    def test_json_in_braces_on_the_command_line(self, run: Run) -> None:
+        code, out, _ = run("encrypt", ' {"username": "xia"}')
+        assert code == 0
+        assert loads(out.strip(), KEY) == {"username": "xia"}
+
     def test_json_from_a_file(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "session.json"
         path.write_text(json.dumps(XIA), encoding="utf-8")
@@ -693,7 +698,7 @@ class TestServe:
             (("localhost:8001",), 2, "Did you mean http://localhost:8001?"),
             (("examples.hello:nothing",), 2, "examples.hello has no application called nothing"),
             ((":x",), 2, "':x' is neither MODULE:APP nor the URL of a server"),
-            (("examples.hello", "--mockup", "nowhere.yaml"), 1, "nowhere.yaml:1: cannot be read"),
+            (("examples.hello", "--mockup", "nowhere.yaml"), 1, "nowhere.yaml: cannot be read"),
             (("examples.hello", "--host", "256.0.0.1"), 2, "cannot listen on 256.0.0.1"),
         ],
     )

@@ -188,7 +188,7 @@ class TestRefusalOfAllTokens:
     def test_the_sizes_of_all_tokens_are_added_up(self) -> None:
         cookie, authorization = f"sessionid={'a' * 60}; sessionid={'b' * 30}", f"Bearer {'c' * 10}"
         assert refusal(cookie, authorization, size=100) == ""
-        reason = f"together, the tokens are longer than max_token_size; {TokenTooLarge.remedy}"
+        reason = f"the tokens together are longer than max_token_size; {TokenTooLarge.remedy}"
         assert refusal(cookie, authorization, size=99) == reason
         assert refusal(cookie, None, size=90) == ""
         assert refusal(cookie, None, size=89) == reason

@@ -37,18 +37,21 @@ class Problem(NamedTuple):
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a regular file, or raise MockupError: a FIFO would block for ever."""
+    """Return the text of a regular file, since a FIFO would block for ever.
+
+    Raises MockupError, without the number of a line.
+    """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise MockupError(["1: not a regular file, expected a YAML file"])
+            raise MockupError(["not a regular file, expected a YAML file"])
         if status.st_size > MAX_FILE_SIZE:
-            raise MockupError([f"1: larger than {MAX_FILE_SIZE} bytes, expected a small file"])
+            raise MockupError([f"larger than {MAX_FILE_SIZE} bytes, expected a small file"])
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        problem = f"1: cannot be read ({error.strerror}), expected a YAML file"
+        problem = f"cannot be read ({error.strerror}), expected a YAML file"
     except UnicodeDecodeError:
-        problem = "1: not UTF-8, expected a YAML file in UTF-8"
+        problem = "not UTF-8, expected a YAML file in UTF-8"
     raise MockupError([problem])
 
 

@@ -154,7 +154,11 @@ class MockupSessions:
             reader = Reader(read_text(path))
             sessions, rules, found = _validate(reader.read(), self._check, reader.line_of)
         except MockupError as error:
-            problems = [f"{path}:{problem}" for problem in error.problems]
+            # A problem with a line starts with its number.
+            problems = [
+                f"{path}:{'' if problem[0].isdigit() else ' '}{problem}"
+                for problem in error.problems
+            ]
             return _State(stamp, last_good.sessions, last_good.rules, problems, [])
         # A value that could not be read is missing: what the reader says of it is enough.
         unread = {line for line, _ in reader.problems}

@@ -54,7 +54,7 @@ from ..errors import ConfigurationError, SessionError
 from ..gate import Gate
 from ..session import Session
 from ..settings import Settings
-from ..transport import bearer_token
+from ..transport import bearer_token, cookie_tokens
 from ..wsgi import request_path
 from .login_key import COOKIE_NAME as KEY_COOKIE_NAME
 from .login_pages import (
@@ -300,6 +300,8 @@ class StandIn(LoginPages):
         ]
         if self._format == "jwt":
             environ["HTTP_AUTHORIZATION"] = f"Bearer {token}" if token else "Bearer"
+            # A token that MockupApp left in the browser would contradict the fresh one.
+            cookies = [item for item in cookies if not self._is_token(*item)]
         else:
             session_cookie = self.gate.settings.cookie_name
             position = [name for name, _ in [*cookies, (session_cookie, "")]].index(session_cookie)
@@ -309,6 +311,11 @@ class StandIn(LoginPages):
                 del environ["HTTP_AUTHORIZATION"]
         if cookies:
             environ["HTTP_COOKIE"] = "; ".join(name + value for name, value in cookies)
+
+    def _is_token(self, name: str, value: str) -> bool:
+        """Whether a cookie is a session's token. The proxy's own session id is not."""
+        cookie_name = self.gate.settings.cookie_name
+        return name == cookie_name and bool(cookie_tokens(name + value, cookie_name))
 
     def _fresh_token(
         self, environ: dict[str, Any], session: Session | None, rule: Rule | None

@@ -19,7 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djsession import ConfigurationError, Session, SessionError, SessionMiddleware, loads
+from djsession import (
+    ConfigurationError,
+    Session,
+    SessionError,
+    SessionMiddleware,
+    dumps,
+    loads,
+)
 from djsession.codec import SessionCodec
 from djsession.gate import Gate
 from djsession.mockup import MockupApp
@@ -141,6 +148,16 @@ class TestWhatTheApplicationReceives:
         assert session_of(first) == {}
         assert second["HTTP_AUTHORIZATION"] == "Bearer"
         assert second["HTTP_COOKIE"] == f"sessionid={OPAQUE}"
+
+    def test_a_token_left_in_the_cookie_does_not_contradict_the_jwt(
+        self, inside: Recorder, jwt_app: StandIn
+    ) -> None:
+        left = dumps({"username": "dana"}, KEY)
+        own = sign_in(jwt_app)
+        get(jwt_app, "/app/xia/", HTTP_COOKIE=f'a=1; sessionid="{left}"; {own}')
+        [received] = inside.environs
+        assert received["HTTP_COOKIE"] == "a=1"
+        assert session_of(received, "jwt").username == "xia"
 
     def test_the_cookie_stays_where_it_was(self, inside: Recorder, app: StandIn) -> None:
         own = sign_in(app)
