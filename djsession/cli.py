@@ -284,6 +284,7 @@ def _read_text(path: str, stdin: TextIO | None = None) -> str:
     """Return the text of a file, or of stdin for ``-`` where that is allowed."""
     try:
         if path == "-" and stdin is not None:
+            _prompt("a session as JSON")
             return stdin.read()
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -361,6 +362,7 @@ def _doctor_input(argument: str) -> str:
         # Any bytes at all: a copy may be of any encoding.
         if sys.stdin is None:
             raise InputError("there is no standard input")
+        _prompt("a token, a header or a request")
         binary = getattr(sys.stdin, "buffer", None)
         return binary.read().decode("utf-8", "replace") if binary else sys.stdin.read()
     try:
@@ -380,8 +382,16 @@ def _has_colour(stream: TextIO) -> bool:
 
 
 def _token_text(arguments: argparse.Namespace) -> str:
-    text: str = sys.stdin.read() if arguments.token == "-" else arguments.token
-    return text
+    if arguments.token != "-":
+        return str(arguments.token)
+    _prompt("a token or a header")
+    return sys.stdin.read()
+
+
+def _prompt(wanted: str) -> None:
+    """Say on a terminal what the command waits for."""
+    if sys.stdin.isatty():
+        print(f"Paste {wanted}, then press Enter and Ctrl+D:", file=sys.stderr)
 
 
 def _token_settings(arguments: argparse.Namespace) -> Settings:

@@ -7,6 +7,7 @@ bodies in both directions.
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import signal
@@ -87,6 +88,8 @@ def open_server(
         server = server_class((host or "127.0.0.1", port), handler)
     except OSError as error:
         reason = error.strerror or type(error).__name__
+        if error.errno == errno.EADDRINUSE:
+            reason += "; stop the program that uses this port, or choose another port"
         raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from None
     server.set_app(app)
     return server

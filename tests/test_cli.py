@@ -443,6 +443,32 @@ class TestDoctor:
         assert b"\x1b" not in piped.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        ("encrypt", "a session as JSON"),
+        ("decrypt", "a token or a header"),
+        ("doctor", "a token, a header or a request"),
+    ],
+)
+def test_a_terminal_is_told_what_the_command_waits_for(command: str, wanted: str) -> None:
+    leader, follower = os.openpty()
+    os.write(leader, b"\x04")  # Ctrl+D
+    done = subprocess.run(
+        [sys.executable, "-m", "djsession", command],
+        stdin=follower,
+        env=environment(DJAODJIN_SECRET_KEY=KEY),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    os.close(follower)
+    os.close(leader)
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"Paste {wanted}, then press Enter and Ctrl+D:\n")
+
+
 class TestCompare:
     def in_terminal(self, typed: str, key: str) -> tuple[int, str]:
         """Run the command in a terminal of its own; return its exit code and what it shows."""
@@ -723,7 +749,8 @@ class TestServe:
         )
         assert result.returncode == 2
         assert result.stderr == (
-            f"djsession: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+            f"djsession: cannot listen on 127.0.0.1:{port}: Address already in use; stop the"
+            " program that uses this port, or choose another port\n"
         )
 
     def test_an_error_inside_the_application_is_shown_whole(self, tmp_path: Path) -> None:

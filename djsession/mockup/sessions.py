@@ -143,7 +143,7 @@ class MockupSessions:
                         " | ".join(self._state.problems),
                     )
                 else:
-                    logger.info("mockup sessions: read again")
+                    logger.info("mockup sessions: the file has changed and was read again")
                 self._log_warnings()
         return self._state
 

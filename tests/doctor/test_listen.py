@@ -231,7 +231,8 @@ class TestCommand:
             )
         assert (done.returncode, done.stderr) == (
             2,
-            f"djsession: cannot listen on 127.0.0.1:{port}: Address already in use\n",
+            f"djsession: cannot listen on 127.0.0.1:{port}: Address already in use; stop the"
+            " program that uses this port, or choose another port\n",
         )
 
 
