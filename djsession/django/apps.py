@@ -1,4 +1,4 @@
-"""The entry of INSTALLED_APPS: templates, commands and system checks."""
+"""The app for INSTALLED_APPS: templates, commands and system checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DjsessionConfig(AppConfig):  # type: ignore[misc]
 
         from . import checks, error_reports, messages, page_cache, roles
 
-        # Also for projects that use the middleware for WSGI only.
+        # The middleware installs these, too, but a project may use only the WSGI middleware.
         for module in (error_reports, messages, page_cache, roles):
             module.install()
         if self.apps.is_installed("rest_framework"):
@@ -28,14 +28,14 @@ class DjsessionConfig(AppConfig):  # type: ignore[misc]
 
             throttling.install()
         register(checks.check_settings, Tags.security)
-        # AuthConfig connects one of this name that writes to the row of any user who signs in.
-        # Whichever of the two comes first, this one is connected.
+        # Replace AuthConfig's receiver, which would save a user without a row. The dispatch_uid is
+        # the same, so that this works whichever app is loaded first.
         user_logged_in.disconnect(dispatch_uid="update_last_login")
         user_logged_in.connect(_update_last_login, dispatch_uid="update_last_login")
 
 
 def _update_last_login(sender: Any, user: Any, **kwargs: Any) -> None:
-    """Do as Django does, but for a user without a row: ``USER_SOURCE`` is "session"."""
+    """Update ``last_login`` as Django does, unless the user does not have a row."""
     from django.contrib.auth.models import update_last_login
 
     has_field = any(field.name == "last_login" for field in user._meta.concrete_fields)

@@ -1,7 +1,7 @@
 """Authentication for Django REST framework.
 
-Behind SessionMiddleware its own ``SessionAuthentication`` works as it is: it takes
-``request.user``, and checks the CSRF token. ``BearerAuthentication`` is for projects that are
+REST framework's own ``SessionAuthentication`` works with SessionMiddleware: it uses
+``request.user``, and checks the CSRF token. ``BearerAuthentication`` is for projects that provide
 only an API.
 """
 
@@ -32,25 +32,25 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110 section 9.2.1
 
 
 class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
-    """Takes the token of the ``Authorization: Bearer`` header, and no other.
+    """Authenticates a request by the token in its ``Authorization: Bearer`` header only.
 
-    A request without one, or with one that is refused, gets a 401 with ``WWW-Authenticate``.
-    ``request.auth`` is the Session, and so is ``request.djsession``.
+    A request whose token is refused gets a 401 with ``WWW-Authenticate``. So does a request without
+    a token if the view requires a user. ``request.auth`` and ``request.djsession`` are the Session.
 
-    It takes no CSRF token. The JWT session backend of the proxy makes the header of the browser's
-    cookie, so that any site could have a browser send it: an unsafe method is refused where the
-    browser says that it comes from another origin, unless that is in CSRF_TRUSTED_ORIGINS. For
-    the pages of a site SessionAuthentication is the better choice.
+    CSRF tokens are not checked. The proxy's JWT session backend creates the header from the
+    browser's cookie, so a page of any site could make a browser send a request with it. An unsafe
+    method is therefore refused if the browser reports another origin, unless CSRF_TRUSTED_ORIGINS
+    contains that origin. For a site's own pages, prefer SessionAuthentication.
 
-    It works with and without SessionMiddleware. With it, the paths of the API have to be in
-    ALLOWED_NO_SESSION, or a refusal is its 403. Without it, ``private`` replaces the view's own
-    Cache-Control.
+    This works with and without SessionMiddleware. With it, add the paths of the API to
+    ALLOWED_NO_SESSION: otherwise SessionMiddleware answers 403 first. Without it, ``private``
+    replaces the view's own Cache-Control.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Session] | None:
-        """Return the user and the Session of a request, or None when it carries no token.
+        """Return the user and the Session of a request, or None without a token or username.
 
-        Raises AuthenticationFailed for a token that is refused, and a user who is not active.
+        Raises AuthenticationFailed if the token is refused or the user is not active.
         """
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not bearer_token(header):
@@ -59,7 +59,7 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
             raise AuthenticationFailed(_("The request comes from another site."))
         if not hasattr(request._request, "djsession_is_sent"):
             _set_caching_headers(request)
-        # What SessionMiddleware found may be from the cookie.
+        # Decode only the header. SessionMiddleware's result may come from the cookie.
         gate = get_gate()
         session = gate.decode(None, header, peer_of(gate, request._request)).session
         if session is None:
@@ -68,11 +68,11 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
             return None
         django_request = request._request
         if not getattr(django_request, "djsession_is_sent", True):
-            # To SessionMiddleware the request has no session: its cookie carries another one, say.
+            # SessionMiddleware found no session, for example because the cookie carries another.
             raise AuthenticationFailed(_("The token is not valid."))
         found = getattr(django_request, "djsession", None)
         if found and found.username != session.username:
-            # request.session is that of the cookie's user.
+            # request.session belongs to the cookie's user.
             raise AuthenticationFailed(_("The token is not valid."))
         django_request.djsession = session
         user = user_of(django_request, session)
@@ -81,15 +81,15 @@ class BearerAuthentication(BaseAuthentication):  # type: ignore[misc]
         return user, session
 
     def authenticate_header(self, request: Request) -> str:
-        """Return the ``WWW-Authenticate`` of a 401 (RFC 6750 section 3)."""
+        """Return the value of ``WWW-Authenticate`` for a 401 (RFC 6750 section 3)."""
         return "Bearer"
 
 
 def _set_caching_headers(request: Request) -> None:
-    """Have the view keep its answer out of shared caches, where SessionMiddleware does not."""
+    """Set the caching headers of the view's response, if SessionMiddleware does not do so."""
     view = request.parser_context.get("view")
     if view is not None:
-        # The view copies these to its response. A Vary is merged with that of the response.
+        # The view copies these headers to its response, and merges Vary with an existing Vary.
         view.headers["Cache-Control"] = "private"
         view.headers["Vary"] = ", ".join(
             value for value in (view.headers.get("Vary"), "Cookie, Authorization") if value
@@ -97,10 +97,10 @@ def _set_caching_headers(request: Request) -> None:
 
 
 def _is_cross_origin(request: HttpRequest) -> bool:
-    """Whether a browser says that a page of another origin sends this request.
+    """Return whether the browser reports that a page of another origin sent the request.
 
-    By Sec-Fetch-Site (W3C Fetch Metadata), and by Origin as Django compares it. Clients other
-    than browsers send neither.
+    Browsers report it in Sec-Fetch-Site (W3C Fetch Metadata) and in Origin, which Django compares.
+    Other clients send neither header.
     """
     site = request.META.get("HTTP_SEC_FETCH_SITE")
     if site in ("same-origin", "none"):
@@ -110,5 +110,5 @@ def _is_cross_origin(request: HttpRequest) -> bool:
     return site is not None
 
 
-#: What djaodjin-deployutils calls it.
+#: The name in djaodjin-deployutils.
 JWTAuthentication = BearerAuthentication

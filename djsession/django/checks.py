@@ -1,4 +1,4 @@
-"""System checks: what is wrong with the settings of a project, before a request shows it."""
+"""System checks, which report mistakes in a project's settings before a request fails."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ __all__ = ["check_settings"]
 
 _MIDDLEWARE = "djsession.django.middleware.SessionMiddleware"
 _KEY_HINT = (
-    "Set DJAODJIN_SECRET_KEY, in settings.py or in the environment, to the key that the settings"
-    " of the site show at DjaoDjin."
+    "Set DJAODJIN_SECRET_KEY, in settings.py or in the environment, to the key that DjaoDjin shows"
+    " in the settings of your site."
 )
 _DISTINCT = 6
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Return what is wrong with the settings, each with an id ``djsession.…`` and a hint."""
+    """Return a message for each mistake in the settings, with an id ``djsession.…`` and a hint."""
     try:
         found = get_settings()
     except ConfigurationError as error:
@@ -72,9 +72,9 @@ def _check_key(found: DjangoSettings) -> Iterator[CheckMessage]:
     for key in found.secret_key or ():
         if len(key) < PROXY_LENGTH or len(set(key)) < _DISTINCT:
             yield Warning(
-                f"DJAODJIN_SECRET_KEY is weak: shorter than {PROXY_LENGTH} characters, or of fewer"
-                f" than {_DISTINCT} different ones.",
-                hint="Generate a new key at DjaoDjin. For mockup logins: djsession keygen.",
+                f"DJAODJIN_SECRET_KEY is weak: it has fewer than {PROXY_LENGTH} characters, or"
+                f" fewer than {_DISTINCT} different characters.",
+                hint="Generate a new key at DjaoDjin, or run 'djsession keygen' for mockup logins.",
                 id="djsession.W001",
             )
             return
@@ -86,25 +86,25 @@ def _check_middleware() -> Iterator[CheckMessage]:
         try:
             classes.append(import_string(path))
         except ImportError:
-            classes.append(None)  # for Django to say
+            classes.append(None)  # Django reports this itself
     ours = _first(classes, SessionMiddleware)
     if ours is None:
         yield Error(
-            f"{_MIDDLEWARE} is not in MIDDLEWARE: no request is refused.",
-            hint="Put it in place of django.contrib.sessions.middleware.SessionMiddleware.",
+            f"{_MIDDLEWARE} is not in MIDDLEWARE, so no request is refused.",
+            hint="Replace django.contrib.sessions.middleware.SessionMiddleware with it.",
             id="djsession.E003",
         )
     for found in classes:
         if _is(found, DjangoSessionMiddleware) and not _is(found, SessionMiddleware):
             yield Error(
-                "Django's own SessionMiddleware is in MIDDLEWARE: it replaces request.session.",
-                hint=f"Remove it; {_MIDDLEWARE} is there in its place.",
+                "Django's own SessionMiddleware is in MIDDLEWARE, and replaces request.session.",
+                hint=f"Remove it, since {_MIDDLEWARE} takes its place.",
                 id="djsession.E004",
             )
     for other, why in (
         (AuthenticationMiddleware, "it reads request.session"),
         (MessageMiddleware, "it reads request.session"),
-        (FetchFromCacheMiddleware, "it would answer from the cache those whom the gate refuses"),
+        (FetchFromCacheMiddleware, "it would answer requests from the cache that the gate refuses"),
     ):
         place = _first(classes, other)
         if ours is not None and place is not None and place < ours:
@@ -125,8 +125,8 @@ def _check_engines(found: DjangoSettings) -> Iterator[CheckMessage]:
             f"SESSION_ENGINE is {settings.SESSION_ENGINE}, which does not read the proxy's"
             " sessions.",
             hint="Set it to djsession.django.backends.encrypted_cookies or"
-            " djsession.django.backends.jwt_session_store, and Django's to"
-            ' DJSESSION["LOCAL_SESSION_ENGINE"].',
+            " djsession.django.backends.jwt_session_store, and set"
+            ' DJSESSION["LOCAL_SESSION_ENGINE"] to a session engine of Django.',
             id="djsession.E006",
         )
     try:
@@ -135,14 +135,14 @@ def _check_engines(found: DjangoSettings) -> Iterator[CheckMessage]:
         yield Error(
             str(error),
             hint='Set DJSESSION["LOCAL_SESSION_ENGINE"] to a session engine of Django, or'
-            ' DEPLOYUTILS["BACKEND_SESSION_STORE"] to the dotted name of its class, and add'
-            " django.contrib.sessions to INSTALLED_APPS for those with a table.",
+            ' DEPLOYUTILS["BACKEND_SESSION_STORE"] to the dotted name of its class. Add'
+            " django.contrib.sessions to INSTALLED_APPS for an engine that uses the database.",
             id="djsession.E007",
         )
     if found.cookie_name != settings.SESSION_COOKIE_NAME:
         yield Warning(
-            f"SESSION_COOKIE_NAME is {settings.SESSION_COOKIE_NAME}, the cookie of the proxy"
-            f" {found.cookie_name}: Django's test client sets the former.",
+            f"SESSION_COOKIE_NAME is {settings.SESSION_COOKIE_NAME}, but the proxy's cookie is"
+            f" {found.cookie_name}. Django's test client sets only the former.",
             hint="Set both to the same name.",
             id="djsession.W002",
         )
@@ -151,8 +151,8 @@ def _check_engines(found: DjangoSettings) -> Iterator[CheckMessage]:
 def _check_backends() -> Iterator[CheckMessage]:
     if isinstance(settings.AUTHENTICATION_BACKENDS, str):
         yield Error(
-            "AUTHENTICATION_BACKENDS is a string, and has to be a list or a tuple.",
-            hint="A tuple of one has a comma at its end.",
+            "AUTHENTICATION_BACKENDS is a string, but must be a list or a tuple.",
+            hint="A tuple with one item needs a trailing comma.",
             id="djsession.E009",
         )
         return
@@ -164,8 +164,8 @@ def _check_backends() -> Iterator[CheckMessage]:
             continue
     if _first(backends, RemoteUserBackend) is None:
         yield Error(
-            "AUTHENTICATION_BACKENDS lacks a backend for the proxy's users: request.user is always"
-            " anonymous.",
+            "AUTHENTICATION_BACKENDS does not contain a backend for the proxy's users, so"
+            " request.user is always anonymous.",
             hint="Add djsession.django.backends.auth.ProxyUserBackend.",
             id="djsession.E008",
         )
@@ -176,14 +176,14 @@ def _check_users(found: DjangoSettings) -> Iterator[CheckMessage]:
     field = model._meta.get_field(model.USERNAME_FIELD)
     if isinstance(field, EmailField) or field.name == "email":
         yield Warning(
-            f"{model.__name__}.USERNAME_FIELD is {field.name}. The proxy sends usernames, which are"
-            " not e-mail addresses: each user gets a new row whose address is the username.",
-            hint="Set USERNAME_FIELD to a field that holds the username at the proxy.",
+            f"{model.__name__}.USERNAME_FIELD is {field.name}, but the proxy sends usernames, not"
+            " e-mail addresses. Each user gets a new row with the username as the e-mail address.",
+            hint="Set USERNAME_FIELD to a field that holds the username from the proxy.",
             id="djsession.W009",
         )
     if found.groups and groups_field(model) is None:
         yield Error(
-            f"GROUPS is set, and {model.__name__} does not have groups.",
+            f"GROUPS is set, but {model.__name__} does not have groups.",
             hint="Derive the model from django.contrib.auth.models.PermissionsMixin.",
             id="djsession.E014",
         )
@@ -192,18 +192,18 @@ def _check_users(found: DjangoSettings) -> Iterator[CheckMessage]:
             attribute = getattr(model, name, None)
             if isinstance(attribute, property) and attribute.fset is None:
                 yield Error(
-                    f"STAFF_ROLES is set, and {model.__name__}.{name} is a property: every request"
-                    " of a user fails.",
+                    f"STAFF_ROLES is set, but {model.__name__}.{name} is a read-only property, so"
+                    " every request of a user fails.",
                     hint=f"Make {name} a field, or remove STAFF_ROLES.",
                     id="djsession.E015",
                 )
     has_superusers = hasattr(model, "is_superuser") and found.user_source == "database"
     if has_superusers and found.staff_roles is None:
         yield Warning(
-            "Whoever registers the username of a superuser in the database at the proxy becomes"
-            " that superuser here.",
+            "Anybody who registers at the proxy under the username of a superuser in the database"
+            " becomes that superuser here.",
             hint='Set DJSESSION["STAFF_ROLES"] to the roles that make a user is_staff, and'
-            ' "SUPERUSER_ROLES" to those that make one is_superuser. With [] nobody is.',
+            ' "SUPERUSER_ROLES" to the roles that make a user is_superuser. With [], no role does.',
             id="djsession.W010",
         )
 
@@ -214,7 +214,7 @@ def _check_open_pages(found: DjangoSettings) -> Iterator[CheckMessage]:
             yield from _check_named_page(entry)
         elif not entry:
             yield Error(
-                "ALLOWED_NO_SESSION has an empty entry, which opens nothing.",
+                "ALLOWED_NO_SESSION has an empty entry, which does not open any path.",
                 hint="Remove it. Most likely STATIC_URL or MEDIA_URL is empty.",
                 id="djsession.E012",
             )
@@ -223,14 +223,14 @@ def _check_open_pages(found: DjangoSettings) -> Iterator[CheckMessage]:
 
 
 def _check_named_page(entry: Promise) -> Iterator[CheckMessage]:
-    """An entry that names a page, as reverse_lazy() does, is meant to open only that page."""
+    """Check an entry from reverse_lazy() or the like, which should open only the page it names."""
     try:
         paths = reversed_paths(entry)
     except NoReverseMatch as error:
-        # Not an Error, which stops commands: some URLs are only there with DEBUG.
+        # Not an Error, which would stop commands: some URLs exist only with DEBUG.
         yield Warning(
             f"ALLOWED_NO_SESSION has an entry that does not name a URL: {error}",
-            hint="Name a URL of the project, or write the path. The entry opens nothing.",
+            hint="Name an existing URL, or write the path. The entry does not open any path.",
             id="djsession.W007",
         )
         return
@@ -241,7 +241,7 @@ def _check_named_page(entry: Promise) -> Iterator[CheckMessage]:
         others = [route for route in below if route.rstrip("/") != page]
         if others:
             yield Warning(
-                f"ALLOWED_NO_SESSION opens {path} and, below it, {len(others)} of the URLs, such"
+                f"ALLOWED_NO_SESSION opens {path} and also {len(others)} of the URLs below it, such"
                 f" as /{others[0]}.",
                 hint="An entry opens everything below it. List only pages that do not have other"
                 " pages below them.",
@@ -253,8 +253,8 @@ def _check_mount_point(entry: str) -> Iterator[CheckMessage]:
     mount_point = (settings.FORCE_SCRIPT_NAME or "").rstrip("/")
     if mount_point and f"{entry.rstrip('/')}/".startswith(f"{mount_point}/"):
         yield Error(
-            f"ALLOWED_NO_SESSION has the entry {entry}, which starts with FORCE_SCRIPT_NAME and"
-            " matches no path: entries are paths inside the application.",
+            f"ALLOWED_NO_SESSION has the entry {entry}, which starts with FORCE_SCRIPT_NAME. It"
+            " does not match any path, since entries are paths inside the application.",
             hint=f"Write {entry[len(mount_point) :] or '/'}",
             id="djsession.E013",
         )
@@ -264,27 +264,27 @@ def _check_trusted_proxies(found: DjangoSettings) -> Iterator[CheckMessage]:
     if found.trusted_proxies is None:
         return
     hint = (
-        "TRUSTED_PROXIES compares the address of the connection. Remove what replaces it by an"
-        " address that a client can write into X-Forwarded-For."
+        "TRUSTED_PROXIES compares the address of the connection. Remove whatever replaces it with"
+        " an address from X-Forwarded-For, which a client can set."
     )
     if os.environ.get("FORWARDED_ALLOW_IPS") == "*":
         yield Warning(
-            "TRUSTED_PROXIES is set, and FORWARDED_ALLOW_IPS is '*': uvicorn takes the address of"
-            " the peer from X-Forwarded-For, whoever sends it.",
+            "TRUSTED_PROXIES is set, but FORWARDED_ALLOW_IPS is '*', so uvicorn takes the peer's"
+            " address from X-Forwarded-For, whoever sends it.",
             hint=hint,
             id="djsession.W006",
         )
     for path in settings.MIDDLEWARE:
         if re.search(r"forwarded|proxy_?fix|xff|real_?ip", path, re.IGNORECASE):
             yield Warning(
-                f"TRUSTED_PROXIES is set, and {path} in MIDDLEWARE seems to replace REMOTE_ADDR.",
+                f"TRUSTED_PROXIES is set, but {path} in MIDDLEWARE seems to replace REMOTE_ADDR.",
                 hint=hint,
                 id="djsession.W006",
             )
 
 
 def _routes(patterns: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield routes of URL patterns, without the anchors of regular expressions, and their views."""
+    """Yield the route of each URL pattern, without regular expression anchors, and its view."""
     for item in patterns:
         route = prefix + re.sub(r"[\^$]|\\Z", "", str(item.pattern))
         if hasattr(item, "url_patterns"):
@@ -307,22 +307,22 @@ def _check_mockup(found: DjangoSettings) -> Iterator[CheckMessage]:
         except MockupError as error:
             yield Error(
                 f"The mockup sessions cannot be used: {'; '.join(error.problems)}",
-                hint='Correct DJSESSION["MOCKUP"]: a relative path is one below BASE_DIR.',
+                hint='Correct DJSESSION["MOCKUP"]. A relative path is relative to BASE_DIR.',
                 id="djsession.E011",
             )
     if debug_of_project():
         return
     if found.mockup_without_debug:
         yield Warning(
-            "Mockup logins are allowed although DEBUG is off: whoever reaches them can sign in as"
-            " anybody.",
+            "Mockup logins are allowed although DEBUG is off, so anyone who can reach them can sign"
+            " in as anyone.",
             hint='Remove "MOCKUP_WITHOUT_DEBUG" from DJSESSION.',
             id="djsession.W003",
         )
     else:
         yield Warning(
             "Mockup sessions are configured although DEBUG is off.",
-            hint="Move them to the settings for development.",
+            hint="Move them to your development settings.",
             id="djsession.W004",
         )
 
@@ -330,9 +330,10 @@ def _check_mockup(found: DjangoSettings) -> Iterator[CheckMessage]:
 def _check_mockup_urls() -> Iterator[CheckMessage]:
     if any(is_mockup_view(view) for _, view in _routes(get_resolver().url_patterns)):
         yield Warning(
-            "djsession.django.mockup.urls is included although DEBUG is off: its views answer 404.",
-            hint="Nothing needs to change where the proxy itself answers these paths. Otherwise"
-            " include them only with DEBUG.",
+            "djsession.django.mockup.urls is included although DEBUG is off, so its views answer"
+            " 404.",
+            hint="If the proxy itself answers these paths, no change is needed. Otherwise, include"
+            " them only with DEBUG.",
             id="djsession.W008",
         )
 

@@ -1,4 +1,4 @@
-"""The settings of a Django project as djsession's, and the gate that they make."""
+"""djsession's settings from a Django project, and the gate and codec that use them."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ __all__ = [
 
 logger = logging.getLogger("djsession")
 
-#: The names of the URLs that people need before they are signed in: login page, logout, API,
+#: The names of the mockup URLs that users need before they sign in: login page, logout, API,
 #: inspector.
 MOCKUP_NAMES = ("login", "logout", "api_login", "djsession_inspector")
 
-# Names of djaodjin-deployutils, and what the settings are called here.
+# Names of settings in djaodjin-deployutils, with their names in djsession.
 _NAMES = {
     "SESSION_COOKIE_NAME": "COOKIE_NAME",
     "MOCKUP_SESSIONS": "MOCKUP",
@@ -62,7 +62,7 @@ _NAMES = {
 
 
 def _entries(value: Any) -> tuple[Any, ...]:
-    # A lazy entry cannot be evaluated yet: the URLs are not loaded.
+    # Lazy entries cannot be evaluated yet, since the URLs are not loaded.
     if (
         isinstance(value, str)
         or not isinstance(value, Sequence)
@@ -86,49 +86,50 @@ def _groups(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if value is None:
         return ()
     if not isinstance(value, Mapping) or not all(isinstance(role, str) for role in value):
-        raise ValueError('must map roles to names of groups: {"manager": ["Editors"]}')
+        raise ValueError('must map roles to lists of group names, as in {"manager": ["Editors"]}')
     return tuple((role, LIST.check(groups)) for role, groups in value.items())
 
 
 def _mockup(value: Any) -> Any:
     if not isinstance(value, (str, os.PathLike, Mapping, type(None))):
-        raise ValueError("must be a path to a YAML file, or a dict of sessions")
+        raise ValueError("must be the path of a YAML file, or a dict of sessions")
     return value
 
 
 @dataclass(frozen=True, init=False)
 class DjangoSettings(Settings):
-    """The settings, read from ``DJSESSION``, then ``DEPLOYUTILS``, then the environment.
+    """The settings from ``DJSESSION``, then ``DEPLOYUTILS``, then the environment.
 
-    ``DJSESSION`` takes the names of both. Entries of ``allowed_no_session`` may be lazy, such as
-    ``reverse_lazy("login")``, or relative, as Django's ``STATIC_URL``.
+    ``DJSESSION`` accepts the setting names of both. Entries of ``allowed_no_session`` may be lazy,
+    such as ``reverse_lazy("login")``, or relative, as Django's ``STATIC_URL`` may be.
     """
 
     allowed_no_session: tuple[Any, ...] = setting(Parser(_entries, LIST.read), ())
     #: The session engine that stores what the application writes into ``request.session``.
     local_session_engine: str = setting(Parser(), "django.contrib.sessions.backends.signed_cookies")
-    #: The cookie of that session.
+    #: The name of that session's cookie.
     local_session_cookie_name: str = setting(Parser(), "djsession_local")
-    #: The dotted name of its class instead, as for djaodjin-deployutils.
+    #: The dotted name of its class, which djaodjin-deployutils uses instead of the engine.
     backend_session_store: str | None = setting(Parser())
-    #: Where ``request.user`` comes from: "database", or "session" for one that stores no users.
+    #: Where ``request.user`` comes from: "database", or "session" for a project that does not store
+    #: users.
     user_source: str = setting(Parser(_user_source), "database")
-    #: Whether email and names of a user in the database follow the session.
+    #: Whether to update the email and names of a user in the database from the session.
     update_user: bool = setting(BOOLEAN, False)
-    #: The roles for the site's own organization that make a user ``is_staff``. None: ``is_staff``
-    #: and ``is_superuser`` are those in the database.
+    #: The roles in the site's own organization that make a user ``is_staff``. If it is None,
+    #: ``is_staff`` and ``is_superuser`` come from the database.
     staff_roles: tuple[str, ...] | None = setting(Parser(_roles, LIST.read))
-    #: The roles for the site's own organization that make a user ``is_superuser``.
+    #: The roles in the site's own organization that make a user ``is_superuser``.
     superuser_roles: tuple[str, ...] = setting(LIST, ())
-    #: The names of the groups that a user is in, for each role for the site's own organization.
+    #: For each role in the site's own organization, the names of the groups that it grants.
     groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(Parser(_groups))
-    #: Mockup sessions, a YAML file or a mapping, to sign in with.
+    #: Mockup sessions for signing in: a YAML file or a mapping.
     mockup: str | os.PathLike[str] | Mapping[str, Any] | None = setting(  # noqa: RUF009
         Parser(_mockup), is_secret=True
     )
-    #: Host names besides localhost that mockup logins answer to.
+    #: Host names, besides localhost, under which mockup logins can be reached.
     mockup_hosts: tuple[str, ...] = setting(LIST, ())
-    #: Whether there are mockup logins although DEBUG is off.
+    #: Whether to allow mockup logins if DEBUG is off.
     mockup_without_debug: bool = setting(BOOLEAN, False)
     #: Whether mockup logins answer requests from other machines.
     mockup_allow_remote: bool = setting(BOOLEAN, False)
@@ -136,22 +137,22 @@ class DjangoSettings(Settings):
     def _check_together(self) -> None:
         if self.local_session_cookie_name == self.cookie_name:
             raise ConfigurationError(
-                "LOCAL_SESSION_COOKIE_NAME is the name of the cookie that the proxy drops"
+                "LOCAL_SESSION_COOKIE_NAME is the name of the proxy's cookie, which the proxy drops"
                 " from every response: choose another name"
             )
         if self.superuser_roles and self.staff_roles is None:
             raise ConfigurationError(
-                "SUPERUSER_ROLES is set without STAFF_ROLES: set both, STAFF_ROLES to [] if nobody"
-                " is to be staff only"
+                "SUPERUSER_ROLES is set without STAFF_ROLES: set both. Set STAFF_ROLES to [] if no"
+                " role makes a user only staff"
             )
 
     @property
     def allows_mockups(self) -> bool:
-        """Whether the project may have mockup logins: in development, or where it asks for them."""
+        """Whether mockup logins are allowed: with DEBUG, or if MOCKUP_WITHOUT_DEBUG is set."""
         return debug_of_project() or self.mockup_without_debug
 
     def open_paths(self) -> OpenPaths:
-        """Return the paths that need no session, those of the mockup logins included.
+        """Return the paths that need no session, including those of the mockup logins.
 
         Raises ConfigurationError for an entry that no path can match.
         """
@@ -161,10 +162,10 @@ class DjangoSettings(Settings):
             raise ConfigurationError(f"ALLOWED_NO_SESSION: {error}") from None
 
     def open_entries(self) -> list[str]:
-        """Return the entries as paths inside the application, at whatever prefix it is mounted.
+        """Return the entries as paths inside the application, wherever it is mounted.
 
-        An entry on another host, such as a STATIC_URL on a CDN, is dropped, and so is one that is
-        empty or cannot be reversed: :mod:`djsession.django.checks` reports the latter two.
+        Drops entries on another host, such as a STATIC_URL on a CDN. Also drops entries that are
+        empty or cannot be reversed, which :mod:`djsession.django.checks` reports.
         """
         paths: list[str] = []
         for entry in self.allowed_no_session:
@@ -191,7 +192,7 @@ def is_absolute_url(entry: str) -> bool:
 
 @contextmanager
 def at_script_prefix(prefix: str) -> Iterator[None]:
-    """Have ``reverse()`` return URLs of an application that is mounted at ``prefix``."""
+    """Make ``reverse()`` return URLs for an application that is mounted at ``prefix``."""
     current = get_script_prefix()
     set_script_prefix(prefix)
     try:
@@ -201,13 +202,13 @@ def at_script_prefix(prefix: str) -> Iterator[None]:
 
 
 def reversed_paths(entry: Promise) -> list[str]:
-    """Return the paths of a lazy entry, one for each of LANGUAGES in which it differs.
+    """Return the distinct paths of a lazy entry in all LANGUAGES.
 
-    Raises NoReverseMatch when there is no such URL in any language.
+    Raises NoReverseMatch if the entry cannot be reversed in any language.
     """
     languages: list[str | None] = [None]
     if django_settings.USE_I18N and _is_translated(get_resolver()):
-        # LANGUAGE_CODE need not be one of LANGUAGES: by default it is "en-us".
+        # LANGUAGE_CODE may be missing in LANGUAGES, as the default "en-us" is.
         languages = [
             django_settings.LANGUAGE_CODE,
             *(code for code, _ in django_settings.LANGUAGES),
@@ -218,7 +219,7 @@ def reversed_paths(entry: Promise) -> list[str]:
         for code in languages:
             try:
                 with override(code) if code else nullcontext():
-                    # reverse() quotes a path, and the gate compares it unquoted.
+                    # reverse() quotes the path, but the gate compares unquoted paths.
                     path = unquote(str(entry))
             except NoReverseMatch as error:
                 missing = error
@@ -231,9 +232,10 @@ def reversed_paths(entry: Promise) -> list[str]:
 
 
 def _is_translated(resolver: Any) -> bool:
-    """Return whether the language decides about the URLs below a resolver.
+    """Return whether any URL below a resolver depends on the language.
 
-    Loading a hundred languages to reverse one URL would take a second and 25 MB.
+    If not, the languages need not be loaded. Loading a hundred of them would take a second and 25
+    MB.
     """
     for item in resolver.url_patterns:
         pattern = item.pattern
@@ -257,7 +259,7 @@ def get_settings() -> DjangoSettings:
             raise ConfigurationError(f"{name} must be a dict")
         for key, value in source.items():
             known_as = str(_NAMES.get(key, key))
-            # Most settings of deployutils have nothing to do with sessions.
+            # Skip the settings of deployutils that djsession does not use.
             if name == "DJSESSION" or known_as in known or key == KEY_NAME:
                 values[known_as] = value
     secret_key = getattr(django_settings, KEY_NAME, None)
@@ -272,13 +274,13 @@ def get_settings() -> DjangoSettings:
 def get_gate() -> Gate:
     """Return the gate of the project. Raises ConfigurationError.
 
-    It decides on ``request.path_info``, so one gate serves the project at any script prefix.
+    The gate checks ``request.path_info``, so it works for any script prefix.
     """
     return Gate(get_settings())
 
 
 def _mockup_paths() -> list[str]:
-    """Return where a project has the pages of MOCKUP_NAMES."""
+    """Return the paths of the pages in MOCKUP_NAMES, if the project includes them."""
     paths = []
     with at_script_prefix("/"):
         for name in MOCKUP_NAMES:
@@ -293,32 +295,32 @@ def _mockup_paths() -> list[str]:
 
 
 def is_mockup_view(view: Any) -> bool:
-    """Return whether a view is one of ``djsession.django.mockup.urls``."""
+    """Return whether a view belongs to ``djsession.django.mockup.urls``."""
     return bool(getattr(view, "__module__", None) == "djsession.django.mockup.views")
 
 
 @cache
 def get_codec() -> SessionCodec:
-    """Return the codec that reads and writes tokens with the keys of the project."""
+    """Return the codec that reads and writes tokens with the project's keys."""
     return get_settings().codec()
 
 
 def is_test_environment() -> bool:
-    """Whether Django's test environment is set up, by whichever test runner."""
+    """Return whether setup_test_environment() was called, by any test runner."""
     return _before_tests() is not None
 
 
 def debug_of_project() -> bool:
-    """Return DEBUG as the project has it: test runners switch it off."""
+    """Return the project's own value of DEBUG, even in tests, where test runners switch it off."""
     return bool(django_settings.DEBUG or getattr(_before_tests(), "debug", False))
 
 
 def _before_tests() -> Any:
-    """Return what setup_test_environment() has put aside, or None where it was not called.
+    """Return the settings that setup_test_environment() saved, or None if it was not called.
 
-    mail.outbox would be no sign of it: the locmem backend of mail sets it too.
+    The existence of mail.outbox would prove nothing, since the locmem mail backend sets it, too.
     """
-    # Whoever called it imported the module, so that the request path need not import it.
+    # If the function was called, the module is already imported.
     utils = sys.modules.get("django.test.utils")
     return getattr(getattr(utils, "_TestState", None), "saved_data", None)
 
@@ -327,7 +329,7 @@ _CACHED: tuple[Callable[..., Any], ...] = (get_settings, get_gate, get_codec)
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:
-    """Read the settings again, for tests that override them."""
+    """Clear the caches, for tests that override settings."""
     for function in _CACHED:
         function.cache_clear()  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""Decorators for function views: what the user's roles and plans have to be."""
+"""Decorators for function views, which require a role or a plan."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ View = TypeVar("View", bound=Callable[..., Any])
 def role_required(*roles: str, account: str | None = None) -> Callable[[View], View]:
     """Decorate a view to raise PermissionDenied unless the user has one of ``roles``.
 
-    ``account`` names the argument of the view that is the slug of the organization to have the
-    role for; without it any organization will do. A user who is not active in the database does
-    not pass. Views may be asynchronous; for a class-based one use ``method_decorator``.
+    ``account`` names the view's argument that holds the slug of the organization in which the role
+    is required. Without it, a role in any organization will do. A user who is inactive in the
+    database does not pass. The view may be asynchronous. For a class-based view, use
+    ``method_decorator``.
     """
     return _required(role_requirement(roles, account))
 
@@ -43,7 +44,7 @@ def _required(is_met: Requirement) -> Callable[[View], View]:
             if is_inactive or not is_met(session_of(request), arguments):
                 raise PermissionDenied
 
-        # Asking for the user shows whether the database has made it inactive.
+        # Loading the user first sets request.djsession_user_is_inactive if appropriate.
         if iscoroutinefunction(view):
 
             @wraps(view)

@@ -1,11 +1,11 @@
-"""Masking in Django's error reports: the debug page and the mails to ADMINS.
+"""Masks sessions in Django's error reports: the debug page and the mails to ADMINS.
 
-Django masks one cookie, SESSION_COOKIE_NAME. The local session has another one, and the proxy's may
-have any name. Both are also masked where a local variable contains them: a query that fails has the
-key of the local session among its parameters.
+Django masks only the cookie SESSION_COOKIE_NAME. The local session uses another cookie, and the
+proxy's cookie may have any name. Both are also masked in local variables: a query that fails, for
+example, has the local session's key among its parameters.
 
-This changes the filter that Django uses by default and that a project's own derives from. It makes
-no difference how far a request came before it failed.
+This changes the class of Django's default filter, from which a project's own filter derives. It
+therefore also covers requests that fail before they reach djsession's middleware.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["install"]
 
 @cache
 def install() -> None:
-    """Have Django's error reports mask whatever carries a session."""
+    """Make Django's error reports mask everything that carries a session."""
     reports = SafeExceptionReporterFilter
     reports.get_safe_cookies = _without_carriers(reports.get_safe_cookies)
     reports.get_safe_request_meta = _without_carriers(reports.get_safe_request_meta)
@@ -53,10 +53,10 @@ def _without_secrets(method: Callable[..., Any]) -> Callable[..., Any]:
     def masked(self: Any, request: HttpRequest | None, value: Any) -> Any:
         found = method(self, request, value)
         try:
-            # In one line: in the report, long bytes are split, and so is what they contain.
+            # On one line, since pformat() would split a long value, and a secret in it.
             text = pformat(found, width=sys.maxsize)
         except Exception:
-            text = pprint(found)  # as the report prints what cannot be printed
+            text = pprint(found)  # the report's fallback
         masked = redact(text, _secrets(request))
         return found if masked == text else masked
 
@@ -64,11 +64,11 @@ def _without_secrets(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _carriers(found: dict[str, Any]) -> set[str]:
-    """Return which of some cookies or entries of META carry a session."""
+    """Return the names of those cookies or META entries that carry a session."""
     try:
         settings = get_settings()
     except ConfigurationError:
-        # Which cookies they are is one of the settings.
+        # Without settings the names of the cookies are unknown. Mask everything.
         return set(found)
     cookies = {settings.cookie_name, settings.local_session_cookie_name}
     return found.keys() & {*cookies, "HTTP_AUTHORIZATION", "HTTP_COOKIE"}

@@ -1,4 +1,4 @@
-"""SessionMiddleware: in ``MIDDLEWARE`` in place of Django's own."""
+"""SessionMiddleware, which replaces Django's own in ``MIDDLEWARE``."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ page_cache.install()
 
 
 class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
-    """Opens the gate, or answers with the project's own 403 page.
+    """Passes a request and its session on, or answers with the project's own 403 page.
 
-    Behind it ``request.djsession`` is the Session and ``request.session`` a SessionStore. Put it
-    before AuthenticationMiddleware, MessageMiddleware, and everything that answers from a cache.
-    Under WSGI and ASGI, a view that asks for nothing needs neither a thread nor a database.
+    ``request.djsession`` is then the Session, and ``request.session`` a SessionStore. Put the
+    middleware before AuthenticationMiddleware, MessageMiddleware, and everything that answers from
+    a cache. A view that uses neither the user nor the local session needs no database query and,
+    under ASGI, no thread.
 
-    A subclass of Django's own so that Django, which looks for that one, finds it. Raises
-    ConfigurationError when a setting is missing or wrong.
+    This derives from Django's own middleware because Django checks for that class. Raises
+    ConfigurationError when a setting is missing or invalid.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
@@ -58,7 +59,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
                 "SESSION_ENGINE must be djsession.django.backends.encrypted_cookies or"
                 " djsession.django.backends.jwt_session_store"
             )
-        # At start-up, so that a wrong setting shows there.
+        # At start-up, so that an invalid setting shows early.
         local_store_class()
         get_gate()
         if get_settings().mockup is not None:
@@ -74,7 +75,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
-        # Django's own would use a thread, twice.
+        # Django's own method would use a thread twice.
         if self._passes(request):
             response = await self.get_response(request)
         else:
@@ -82,14 +83,14 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         return await self.aprocess_response(request, response)
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        """Set ``request.djsession`` and ``request.session``, and return a refused request's 403."""
+        """Set ``request.djsession`` and ``request.session``. Return a 403 for a refused request."""
         return None if self._passes(request) else _refusal(request)
 
     def _passes(self, request: HttpRequest) -> bool:
         announce_user(None)
         gate, meta = get_gate(), request.META
         scope = getattr(request, "scope", None)
-        # What the middleware for WSGI found is in META. Django's error mails print what is there.
+        # The WSGI middleware stores its result in META. Remove it, since error mails print META.
         earlier = meta.pop(DECODED_KEY, None)
         if scope is not None:
             earlier = scope.get(DECODED_KEY)
@@ -116,7 +117,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
                 )
             except AccessDenied:
                 is_refused = True
-                # For the page that renders the refusal.
+                # The page that renders the refusal may read it.
                 request.djsession = Session()
         username = request.djsession.username
         remote_user = None if username is None else native_string(username)
@@ -129,13 +130,13 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         )
         request.session = session
         request.djsession_is_sent = decoded.session is not None
-        # Where AuthenticationMiddleware looks first. Without it, it finds the same user by way of
-        # request.session, and hashes a password twice on that way.
+        # AuthenticationMiddleware looks here first. Otherwise it would find the same user by way of
+        # request.session, which computes two more hashes.
         request._cached_user = SimpleLazyObject(lambda: session.get_user() or AnonymousUser())
         return not is_refused
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """Save the local session when it has changed, and set the headers of the response."""
+        """Save the local session if it has changed, and set cookies and caching headers."""
         session = request.session
         if isinstance(session, SessionStore):
             if session.modified or _is_renewed(request):
@@ -173,7 +174,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
 
 
 def _refusal(request: HttpRequest) -> HttpResponse:
-    """Return the response to a refused request: the project's own 403, or in development why."""
+    """Return the project's own 403, or in development a response that explains the refusal."""
     response = None
     if get_settings().mockup is not None:
         # Imported here: WebOb and PyYAML are for mockups.
@@ -186,7 +187,7 @@ def _refusal(request: HttpRequest) -> HttpResponse:
 
 
 def _record(request: HttpRequest, response: HttpResponse) -> None:
-    """Keep a request for the inspector of the mockup logins, where there are any."""
+    """Record a request for the inspector, if mockup logins are configured."""
     if get_settings().mockup is not None:
         # Imported here: WebOb and PyYAML are for mockups.
         from .mockup.views import record
@@ -204,13 +205,13 @@ def _is_renewed(request: HttpRequest) -> bool:
 
 
 def _cookie_options(session: SessionStore, response: HttpResponse) -> dict[str, Any] | None:
-    """Return when the cookie of the local session expires; None where nothing is saved."""
+    """Return the cookie's expiry options, or None if the local session is not to be saved."""
     if session.is_refused:
         return None
     local = session.local
     if not (session.modified or settings.SESSION_SAVE_EVERY_REQUEST) or local.is_empty():
         return None
-    if response.status_code >= 500:  # as Django: nothing of a request that failed
+    if response.status_code >= 500:  # like Django, save nothing if the request failed
         return None
     if local.get_expire_at_browser_close():
         return {"max_age": None, "expires": None}
@@ -221,7 +222,7 @@ def _cookie_options(session: SessionStore, response: HttpResponse) -> dict[str, 
 def _failure_of_save(error: Exception) -> Exception:
     """Return the exception to answer with when a local session cannot be saved.
 
-    Raising it would leave the response without the caching headers. Django answers
+    It is not raised, since the response would lack the caching headers. Django answers
     SessionInterrupted with 400.
     """
     if isinstance(error, UpdateError):
@@ -241,11 +242,11 @@ def _set_caching_headers(request: HttpRequest, response: HttpResponse) -> None:
 def _set_cookies(
     request: HttpRequest, response: HttpResponse, options: dict[str, Any] | None
 ) -> None:
-    """Set the cookie of a local session that was saved, or delete that of one that was flushed."""
+    """Set the cookie of a saved local session, or delete the cookie of a flushed one."""
     session = request.session
     if (
         not session.is_local_open
-        or session.is_refused  # its page may have emptied the session
+        or session.is_refused  # its error page may have emptied the session
         or session.is_of_test_client
     ):
         return
@@ -269,5 +270,5 @@ def _set_cookies(
             samesite=settings.SESSION_COOKIE_SAMESITE,
         )
     if name in response.cookies:
-        # Also where the application says "public": the cookie is one visitor's.
+        # Even if the application says "public", since the cookie belongs to one visitor.
         patch_vary_headers(response, ("Cookie",))

@@ -1,6 +1,6 @@
-"""Mixins for class-based views: the organizations and plans of the user.
+"""Mixins for class-based views, with the user's organizations and plans.
 
-Their names are those of the proxy's documentation and of djaodjin-deployutils.
+The names are the same as in the proxy's documentation and in djaodjin-deployutils.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["AccessiblesMixin", "Account", "AccountMixin"]
 
 Roles = str | Iterable[str] | None
 
-# Attributes that Django looks for in any value, to call them: get_absolute_url in redirect(),
-# resolve_expression and as_sql in a query. They are not fields.
+# Django looks for methods with these prefixes on any value: get_absolute_url in redirect(),
+# resolve_expression and as_sql in a query. They must not be mistaken for fields.
 _METHODS = ("_", "as_", "get_", "prepare_", "resolve_")
 
 
 class Account(Organization):
-    """An organization whose fields are attributes, too. A field that was not sent is None."""
+    """An organization whose fields are also attributes. A missing field is None."""
 
     __slots__ = ()
 
@@ -44,75 +44,76 @@ class AccessiblesMixin:
 
     request: HttpRequest
 
-    #: The role of a manager.
+    #: The name of the manager role.
     MANAGER = MANAGER
-    #: The roles whose organizations ``urls.profiles`` lists. None: any.
+    #: ``urls.profiles`` lists the organizations in which the user has one of these roles. None
+    #: means any role.
     redirect_roles: Roles = None
 
     def get_redirect_roles(self, request: HttpRequest) -> Roles:
-        """Return the roles whose organizations ``urls.profiles`` lists for a request."""
+        """Return the roles that ``urls.profiles`` takes into account for a request."""
         return self.redirect_roles
 
     def accessibles(self, roles: Roles = None) -> list[str]:
-        """Return the slugs of the organizations the user has one of ``roles`` for; None: any."""
+        """Return the slugs of the organizations in which the user has one of ``roles``, or any."""
         return session_of(self.request).accessibles(roles)
 
     @staticmethod
     def get_accessibles(request: HttpRequest, roles: Roles = None) -> list[Organization]:
-        """Return the organizations the user of ``request`` has one of ``roles`` for."""
+        """Return the organizations in which the user has one of ``roles``, or any role."""
         return session_of(request).get_accessibles(roles)
 
     def get_managed(self, request: HttpRequest) -> list[Organization]:
-        """Return the organizations the user of ``request`` is a manager of."""
+        """Return the organizations that the user manages."""
         return session_of(request).get_managed()
 
     @property
     def managed_accounts(self) -> list[str]:
-        """The slugs of the organizations the user is a manager of."""
+        """The slugs of the organizations that the user manages."""
         return session_of(self.request).managed_accounts
 
     def manages(self, account: object) -> bool:
-        """Whether the user is a manager of ``account``: ``str(account)`` is its slug."""
+        """Whether the user manages the organization with slug ``str(account)``."""
         return session_of(self.request).manages(account)
 
     def has_role(self, account: object, roles: str | Iterable[str]) -> bool:
-        """Whether the user has one of ``roles`` for ``account``."""
+        """Whether the user has one of ``roles`` in the organization with slug ``str(account)``."""
         return session_of(self.request).has_role(account, roles)
 
     @property
     def accessible_profiles(self) -> set[str]:
-        """The slugs of the organizations the user has a role for."""
+        """The slugs of the organizations in which the user has a role."""
         return set(self.accessibles())
 
     @staticmethod
     def get_accessible_profiles(request: HttpRequest, roles: Roles = None) -> list[Organization]:
-        """Return the organizations the user of ``request`` has one of ``roles`` for."""
+        """Return the organizations in which the user has one of ``roles``, or any role."""
         return session_of(request).get_accessibles(roles)
 
     @property
     def accessible_plans(self) -> set[str]:
-        """The slugs of the plans that an organization of the user is subscribed to now."""
+        """The slugs of the plans that the user's organizations are subscribed to now."""
         return set(session_of(self.request).accessible_plans())
 
     @staticmethod
     def get_accessible_plans(
         request: HttpRequest, profile: object = None, at_time: datetime | None = None
     ) -> list[dict[str, str]]:
-        """Return ``{"slug": plan}`` of the plans active at ``at_time`` (default: now).
+        """Return ``{"slug": plan}`` for each plan that is active at ``at_time`` (default: now).
 
-        Only of the organization ``profile`` where it is given: ``str(profile)`` is its slug.
+        With ``profile``, only the organization with slug ``str(profile)`` counts.
         """
         plans = session_of(request).accessible_plans(at_time, profile)
         return [{"slug": plan} for plan in plans]
 
     @property
     def manages_broker(self) -> bool:
-        """Whether the user is a manager of the site itself."""
+        """Whether the user manages the organization that runs the site."""
         session = session_of(self.request)
         return session.manages(session.site.slug)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add ``urls.profiles``: the names of organizations, and their pages at the proxy."""
+        """Add ``urls.profiles``, the names of organizations with the URLs of their pages."""
         context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]
         roles = self.get_redirect_roles(self.request)
         profiles = [
@@ -127,27 +128,27 @@ class AccessiblesMixin:
 
 
 class AccountMixin(AccessiblesMixin):
-    """A view about one organization, whose slug is in its URL."""
+    """For a view of one organization, whose slug is in the URL."""
 
-    #: The argument of the URL that is the slug of the organization. None, and a URL without it:
-    #: there is no account.
+    #: The URL argument that holds the organization's slug. ``account`` is None if this is None or
+    #: the URL does not have the argument.
     account_url_kwarg: str | None = None
-    #: The field of an organization, or of the model, that the argument is looked up in.
+    #: The field of an organization, or of the model, that the URL argument is compared with.
     account_lookup_field: str = "slug"
-    #: The rows that accounts are. None: accounts are the organizations in the session. Either way
-    #: the user needs a role for the organization.
+    #: A queryset of accounts. If it is None, accounts are the organizations in the session. In both
+    #: cases the user needs a role in the organization.
     account_queryset: Any = None
 
     kwargs: dict[str, Any]
 
     @property
     def account(self) -> Any:
-        """The account of the URL: an Account, or an object of ``account_queryset``.
+        """The account that the URL names: an Account, or an object from ``account_queryset``.
 
-        None when the URL does not name one. Raises Http404 when there is no account of that slug,
-        or when the user does not have a role for it.
+        None if the URL does not name an account. Raises Http404 if the account does not exist, or
+        if the user does not have a role in it.
         """
-        # Once for each view, which is made for one request.
+        # Cached on the view, which exists for only one request.
         if "_account" not in self.__dict__:
             self.__dict__["_account"] = self._find_account()
         return self.__dict__["_account"]
@@ -166,30 +167,30 @@ class AccountMixin(AccessiblesMixin):
                     return Account(organization)
         elif any(organization["slug"] == value for organization in accessibles):
             try:
-                # A new queryset: that of the class would keep what it has read.
+                # all() returns a new queryset, since that of the class would cache its rows.
                 row = self.account_queryset.all().get(**{field: value})
             except ObjectDoesNotExist:
                 row = None
-            # Some databases find the row of another account, whose slug differs in case.
+            # Some databases ignore case, and return the row of another account.
             if row is not None and str(getattr(row, field, value)) == value:
                 return row
-        raise Http404("There is no account of that name.")
+        raise Http404("There is no account with that name.")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the account, under the name of its argument in the URL."""
+        """Add the account, with the name of its URL argument."""
         context = super().get_context_data(**kwargs)
         if self.account_url_kwarg is not None:
             context[self.account_url_kwarg] = self.account
         return context
 
     def get_reverse_kwargs(self) -> list[str]:
-        """Return which arguments of the URL the URLs of related pages have, too."""
+        """Return the names of the URL arguments that the URLs of related pages share."""
         return [] if self.account_url_kwarg is None else [self.account_url_kwarg]
 
     def get_url_kwargs(self, **kwargs: Any) -> dict[str, Any]:
-        """Return the arguments to reverse the URL of a related page with, from this page's URL.
+        """Return the arguments for reversing the URL of a related page.
 
-        ``kwargs`` are taken in place of the arguments of this page's URL, where there are any.
+        Their values come from ``kwargs``, or else from the arguments of this page's URL.
         """
         found = kwargs or self.kwargs
         return {name: found[name] for name in self.get_reverse_kwargs() if found.get(name)}

@@ -1,8 +1,8 @@
 """The caching headers of a response, for shared caches and for Django's own page cache.
 
-``cache_page`` stores the response of a view before any middleware sees it. Without the headers that
-say whom the response was made for, Django would answer the next user with it. They are therefore
-set before Django's cache middleware, which ``cache_page`` uses as well, looks at a response.
+``cache_page`` stores a view's response before any middleware sees it. Without the caching headers,
+Django would send the stored response to the next user. The headers are therefore set before
+Django's cache middleware, which ``cache_page`` uses as well, reads them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _INSTALLED = "djsession_is_installed"
 
 
 def add_caching_headers(request: HttpRequest, response: HttpResponse) -> None:
-    """Set Cache-Control and Vary of a response to a request that passed the gate."""
+    """Set Cache-Control and Vary on the response to a request that passed the gate."""
     is_personal = _is_personal(request) or _may_read_session_later(request, response)
     headers = response.headers
     earlier = headers.get("Cache-Control", ""), headers.get("Vary", "")
@@ -43,32 +43,32 @@ def add_caching_headers(request: HttpRequest, response: HttpResponse) -> None:
 def _is_personal(request: HttpRequest) -> bool:
     decoded = request.META.get(DECODED_KEY)
     if not hasattr(request, "djsession_is_sent"):
-        # The request came through the middleware for WSGI only.
+        # The request passed only the WSGI middleware.
         return decoded.session is not None
     session = request.session
-    # The project may have replaced the session by one of another kind, which may be anybody's.
+    # If the project has replaced the session object, nothing is known about its content.
     is_local_open = session.is_local_open if isinstance(session, SessionStore) else True
     return bool(request.djsession_is_sent or is_local_open)
 
 
 def _may_read_session_later(request: HttpRequest, response: HttpResponse) -> bool:
-    """Return whether a response that streams may yet read the local session of its request."""
+    """Return whether a streaming response may still read the request's local session."""
     name = get_settings().local_session_cookie_name
     return bool(getattr(response, "streaming", False)) and name in request.COOKIES
 
 
 def install() -> None:
-    """Have Django's page cache see the headers of a response that it is about to store."""
+    """Have the caching headers set before Django's page cache decides to store a response."""
     process_response: Callable[..., Any] = UpdateCacheMiddleware.process_response
     if getattr(process_response, _INSTALLED, False):
         return
 
     @wraps(process_response)
     def with_headers(self: Any, request: HttpRequest, response: HttpResponse) -> Any:
-        # A request that passed none of our middlewares is none of our business.
+        # Leave requests alone that did not pass djsession's middleware.
         if hasattr(request, "djsession_is_sent") or DECODED_KEY in request.META:
             add_caching_headers(request, response)
-            # Older versions of Django store what says "no-store", "Private" or "Vary: *".
+            # Older versions of Django store responses with "no-store", "Private" or "Vary: *".
             if has_vary_header(response, "*") or (
                 _is_personal(request) and has_vary_header(response, "Cookie")
             ):

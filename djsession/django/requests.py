@@ -19,19 +19,19 @@ __all__ = ["forced_session", "peer_of", "session_of"]
 
 
 def peer_of(gate: Gate, request: HttpRequest) -> str | None:
-    """Return the address of the connection, REPLACED_PEER where that may be another one."""
+    """Return the address of the connection, or REPLACED_PEER if it may have been replaced."""
     scope = getattr(request, "scope", None)
     return wsgi.peer_of(request.META) if scope is None else asgi.peer_of(gate, scope)
 
 
 def session_of(request: HttpRequest) -> Session:
-    """Return the Session of a request, also of one of Django REST framework's.
+    """Return the Session of a request, which may also be a Django REST framework request.
 
-    Raises ConfigurationError when no middleware has opened the gate for it.
+    Raises ConfigurationError if the request did not pass djsession's middleware.
     """
     session = getattr(request, "djsession", None)
     if session is None:
-        # Behind the middleware for WSGI, or in a test without a middleware.
+        # The WSGI middleware is used instead, or this is a test without a middleware.
         session = request.META.get(SESSION_KEY, forced_session(request))
     if not isinstance(session, Session):
         raise ConfigurationError(
@@ -42,7 +42,7 @@ def session_of(request: HttpRequest) -> Session:
 
 
 def forced_session(request: HttpRequest) -> Session | None:
-    """Return the session of the user that a test gave to REST framework's force_authenticate()."""
+    """Return a session for the user that a test passed to force_authenticate(), or None."""
     user = getattr(request, "_force_auth_user", None)
     if user is None or not is_test_environment():
         return None

@@ -1,11 +1,11 @@
-"""``is_staff``, ``is_superuser`` and groups of a user, from the roles in the session.
+"""Sets a user's ``is_staff``, ``is_superuser`` and groups from the roles in the session.
 
-Only a role for the organization that runs the site counts, which is ``site.slug`` of the session:
-users may make organizations of their own at the proxy, and are managers there. A session without
-that slug grants nothing.
+Only roles in the organization that runs the site (``site.slug`` in the session) count, since users
+can create organizations of their own at the proxy and become their managers. A session without that
+slug grants nothing.
 
-What a session grants lasts as long as the request. It is not saved, also where the application
-saves ``request.user``.
+A grant lasts only for the request. It is never saved, even if the application saves
+``request.user``.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .conf import get_settings
 
 __all__ = ["apply_roles", "groups_field", "install"]
 
-# Where a user has what was granted: {name: (value in the database, value for this request)}.
+# The attribute of a user that holds {field: (value in the database, value for this request)}.
 _GRANTED = "_djsession_granted"
 
 
 def apply_roles(user: Any, session: Session) -> None:
-    """Set what the settings STAFF_ROLES, SUPERUSER_ROLES and GROUPS grant to a user."""
+    """Apply what STAFF_ROLES, SUPERUSER_ROLES and GROUPS grant to a user with this session."""
     settings = get_settings()
     site = session.site.slug
     if settings.staff_roles is not None:
@@ -53,23 +53,23 @@ def _grant(user: Any, name: str, value: bool) -> None:
 
 
 def _add_groups(user: Any, names: set[str]) -> None:
-    """Have ``user.groups`` and the permissions of a user include groups, without a query yet."""
+    """Add groups to ``user.groups`` and to the user's permissions, without a query yet."""
     condition = Q(name__in=names)
     if user.pk is None:
-        # Without a row there is no user.groups. ModelBackend looks here before it asks for it.
+        # user.groups requires a row. ModelBackend uses this cache before it reads user.groups.
         permissions = Permission.objects.filter(group__in=Group.objects.filter(condition))
         labels = permissions.values_list("content_type__app_label", "codename")
         user._group_perm_cache = SimpleLazyObject(lambda: {".".join(pair) for pair in labels})
         user.__dict__.pop("_perm_cache", None)
         return
     condition |= Q(**{groups_field(type(user)).related_query_name(): user.pk})
-    # Where prefetch_related() would keep them.
+    # user.groups reads this cache, as after prefetch_related().
     prefetched = user.__dict__.setdefault("_prefetched_objects_cache", {})
     prefetched["groups"] = Group.objects.filter(condition).distinct()
 
 
 def groups_field(model: Any) -> Any:
-    """Return the field for groups of a user model, as PermissionsMixin has it, or None."""
+    """Return a user model's ``groups`` field if it is like that of PermissionsMixin, or None."""
     try:
         field = model._meta.get_field("groups")
     except FieldDoesNotExist:
@@ -79,10 +79,10 @@ def groups_field(model: Any) -> Any:
 
 @cache
 def install() -> None:
-    """Keep what a session grants out of the database, where the application saves its user.
+    """Keep grants out of the database when the application saves the user.
 
-    Reading the row again does not take it away either. The methods are those of the model, not
-    signals, so that this holds for models that derive from it, and for a save that fails.
+    Grants also survive ``refresh_from_db()``. This wraps the methods of the model instead of using
+    signals, so that it also covers derived models and a save that fails.
     """
     model = get_user_model()._meta.concrete_model
     save_base, refresh_from_db = model.save_base, model.refresh_from_db

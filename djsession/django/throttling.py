@@ -1,7 +1,7 @@
-"""Throttles of Django REST framework, for users without a row.
+"""Makes Django REST framework's throttles work for users without a row in the database.
 
-A throttle counts the requests of a user under the primary key. With ``USER_SOURCE = "session"``
-there is none, and all users would share one count.
+A throttle counts requests by the user's primary key. With ``USER_SOURCE = "session"`` users do not
+have a primary key, and all of them would share one count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["install"]
 
 @cache
 def install() -> None:
-    """Have the throttles count users without a row under their names."""
+    """Make the throttles count requests of users without a row by their usernames."""
     for throttle in (UserRateThrottle, ScopedRateThrottle):
         throttle.get_cache_key = _by_name(throttle.get_cache_key)
 
@@ -32,7 +32,7 @@ def _by_name(get_cache_key: Callable[..., str | None]) -> Callable[..., str | No
         user = request.user
         if key is None or not user or not user.is_authenticated or user.pk is not None:
             return key
-        # A cache takes neither every character nor every length in a key.
+        # Hashed, since caches restrict the characters and the length of a key.
         name = user.get_username().encode(errors="surrogatepass")
         return f"{key}:{sha256(name).hexdigest()}"
 

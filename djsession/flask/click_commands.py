@@ -1,4 +1,4 @@
-"""``flask djsession encrypt``, ``decrypt`` and ``doctor``, and what ``flask run`` prints."""
+"""The commands ``flask djsession ...``, and the login address that ``flask run`` prints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _settings() -> Settings:
 @click.argument("file", type=click.File(encoding="utf-8"), default="-")
 @click.option("--format", type=click.Choice(["openssl", "jwt"]), default="openssl")
 def _encrypt(file: Any, format: Format) -> None:
-    """Turn a session, JSON in a FILE or stdin, into a token."""
+    """Turn the JSON of a session, in FILE or stdin, into a token."""
     try:
         click.echo(commands.encrypt(file.read(), _settings(), format))
     except commands.InputError as error:
@@ -56,7 +56,7 @@ def _decrypt(token: str) -> None:
 @group.command("doctor")
 @click.argument("token", default="-")
 def _doctor(token: str) -> None:
-    """Explain why a TOKEN, a header or a whole request is refused. Exit code 1 when it is."""
+    """Explain why a TOKEN, a header or a request is refused. Exits with 1 if it is."""
     try:
         report = commands.examine(_argument(token), _settings())
     except commands.InputError as error:
@@ -67,7 +67,7 @@ def _doctor(token: str) -> None:
 
 
 def current_command() -> click.Context | None:
-    """Return the context of the ``flask`` command that runs, or None outside of one."""
+    """Return the context of the ``flask`` command that is running, or None."""
     context = click.get_current_context(silent=True)
     if context is None or not isinstance(context.find_root().command, FlaskGroup):
         return None
@@ -75,22 +75,23 @@ def current_command() -> click.Context | None:
 
 
 def print_login_address(options: dict[str, Any], mockups: MockupApp, *, has_key: bool) -> None:
-    """Print where to sign in, for ``flask run`` with these options.
+    """Print where to sign in. ``options`` are the options of ``flask run``.
 
-    The reloader starts a second process and starts that one again with each change. It prints the
-    address only if a login key is part of it, since each process has its own key.
+    With the reloader, the application runs in a second process, which restarts after each change.
+    The first process prints the address, unless the address contains a login key. Since each
+    process has its own key, the second process then prints it after every restart.
     """
     reloads = get_debug_flag() if options["reload"] is None else options["reload"]
     if is_running_from_reloader() != (has_key and reloads):
         return
     address, host, port = "", options["host"], options["port"]
-    # The server does not know its port yet if that is 0. It has none on a Unix socket.
+    # Port 0 means that the server will choose a port. A Unix socket does not have a port.
     if port and not host.startswith("unix://"):
         host = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
         scheme = "https" if options["cert"] else "http"
         address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     users = ", ".join(mockups.sessions.by_name)
-    # Not through the logger: logs are kept, and read by others.
+    # Do not log the address: logs are stored and other people read them.
     click.echo(f" * Sign in at {address}{mockups.login_path} as one of: {users}", err=True)
 
 

@@ -1,4 +1,4 @@
-"""DjSession: opens the gate in front of a Flask application."""
+"""DjSession: puts the gate in front of a Flask application."""
 
 from __future__ import annotations
 
@@ -34,28 +34,29 @@ logger = logging.getLogger("djsession")
 
 @dataclass(frozen=True, init=False)
 class FlaskSettings(Settings):
-    """The settings, read from ``app.config``: ``DJAODJIN_SECRET_KEY`` and ``DJSESSION_...``."""
+    """The settings in ``app.config``: ``DJAODJIN_SECRET_KEY`` and ``DJSESSION_...``."""
 
-    #: A YAML file of mockup sessions, to sign in with while the application is in debug mode.
+    #: A YAML file of mockup sessions for signing in while the application is in debug mode.
     mockup: str | os.PathLike[str] | None = setting(Parser())  # noqa: RUF009
-    #: Host names besides localhost that mockup logins answer to.
+    #: Host names, besides localhost, under which mockup logins can be reached.
     mockup_hosts: tuple[str, ...] = setting(LIST, ())
     #: Whether mockup logins answer requests from other machines.
     mockup_allow_remote: bool = setting(BOOLEAN, False)
 
 
 class DjSession:
-    """Opens the gate in front of a Flask application, and fills ``flask.session``.
+    """Puts the gate in front of a Flask application, and makes ``flask.session`` read the session.
 
-    ``app`` may be given later, to :meth:`init_app`. The options are the fields of
-    FlaskSettings; they override ``app.config``, which overrides environment variables.
+    Pass ``app`` here or later to :meth:`init_app`. The options are the fields of FlaskSettings.
+    They override ``app.config``, which overrides environment variables.
 
-    A request that the gate refuses is ``abort(403)`` before anything of the application runs,
-    static files and unknown URLs included. Behind it ``flask.session`` reads what the proxy
-    sent, and writes into the application's own session, which belongs to the signed-in user.
-    Initialise it after an extension that replaces ``app.session_interface``.
+    A request that the gate refuses ends in ``abort(403)`` before any code of the application runs.
+    This includes requests for static files and unknown URLs. Otherwise ``flask.session`` contains
+    what the proxy sent, read-only. Anything else that the application writes there is stored in the
+    application's own session, which belongs to the signed-in user. Initialise DjSession after any
+    extension that replaces ``app.session_interface``.
 
-    It keeps nothing about an application, so that one object serves many.
+    A DjSession does not keep any data about an application, so several applications can share it.
     """
 
     @hide_locals
@@ -66,27 +67,27 @@ class DjSession:
 
     @hide_locals
     def init_app(self, app: Flask) -> None:
-        """Install it. Raises ConfigurationError for a missing or wrong setting."""
+        """Install the extension. Raises ConfigurationError for a missing or invalid setting."""
         if EXTENSION in app.extensions:
             raise ConfigurationError("DjSession is already installed on this application")
         settings = FlaskSettings.from_mapping(app.config, environ=os.environ, **self._options)
         if app.config["SESSION_COOKIE_NAME"] == settings.cookie_name:
             raise ConfigurationError(
-                f"SESSION_COOKIE_NAME is {settings.cookie_name}, the cookie of the proxy, which"
-                " drops it from every response: choose another name"
+                f"SESSION_COOKIE_NAME is {settings.cookie_name}, the name of the proxy's cookie,"
+                " which the proxy drops from every response: choose another name"
             )
         if settings.trusted_proxies is not None and isinstance(app.wsgi_app, ProxyFix):
             logger.warning(
-                "trusted_proxies is set, and ProxyFix may replace the address that it checks by"
-                " X-Forwarded-For, which a client can set: every session will be refused. Put"
-                " djsession.SessionMiddleware with trusted_proxies around ProxyFix, and leave the"
-                " setting out here."
+                "trusted_proxies is set, but ProxyFix may replace the address of the connection"
+                " with one from X-Forwarded-For, which a client can set: every session will be"
+                " refused. Put djsession.SessionMiddleware with trusted_proxies around ProxyFix,"
+                " and remove the setting here."
             )
         gate = Gate(settings)
         app.extensions[EXTENSION] = gate
         app.session_interface = MergedSessionInterface(gate, app.session_interface)
-        # Flask calls these before the functions of before_request, and before it raises the 404
-        # of an unknown URL: the earliest there is, inside the application's error handlers.
+        # This is the earliest hook from which the application's error handlers render a refusal.
+        # Flask calls it before the before_request functions and before the 404 of an unknown URL.
         app.url_value_preprocessors.setdefault(None, []).insert(0, _check_request)
         got_request_exception.connect(prepare_error_page, app)
         app.context_processor(template_context)
@@ -96,26 +97,26 @@ class DjSession:
 
     @staticmethod
     def init_login_manager(login_manager: Any) -> None:
-        """Make Flask-Login's ``current_user`` and ``login_required`` use the proxy's user only.
+        """Make Flask-Login's ``current_user`` and ``login_required`` use only the proxy's user.
 
-        ``login_manager`` is a ``flask_login.LoginManager``. What it keeps in ``flask.session`` and
-        in its "remember me" cookie, perhaps since before the proxy, no longer counts, nor does its
-        session protection.
+        ``login_manager`` is a ``flask_login.LoginManager``. A user in ``flask.session`` or in its
+        "remember me" cookie, perhaps from the time before the proxy, no longer counts. This
+        also turns off Flask-Login's session protection.
         """
 
         def load_user() -> None:
             user = user_of_request()
             login_manager._update_request_context_with_user(user if user.is_authenticated else None)
 
-        # In place of the method that looks in all these places, before it calls a request_loader.
+        # The original method looks in all these places before it calls a request_loader.
         login_manager._load_user = load_user
 
 
 def _check_request(endpoint: str | None, values: dict[str, Any] | None) -> None:
     if not isinstance(current_app.session_interface, MergedSessionInterface):
         raise ConfigurationError(
-            "app.session_interface was replaced after DjSession was initialised:"
-            " initialise DjSession last"
+            "app.session_interface was replaced after DjSession was initialised: initialise"
+            " DjSession last"
         )
     try:
         check_request(current_app.extensions[EXTENSION], request.environ)
@@ -125,7 +126,7 @@ def _check_request(endpoint: str | None, values: dict[str, Any] | None) -> None:
 
 
 class _DebugMockups:
-    """The mockup logins in front of an application, while it is in debug mode."""
+    """Puts the mockup logins in front of an application while it is in debug mode."""
 
     def __init__(self, app: Flask, gate: Gate, settings: FlaskSettings) -> None:
         self._app, self._settings = app, settings
@@ -135,12 +136,12 @@ class _DebugMockups:
         self._mockups: MockupApp | None = None
         command = click_commands.current_command()
         if command is not None and command.command is not run_command:
-            return  # Nothing is served, so nothing is printed.
-        # The flask command sets the mode of the application after it has loaded it.
+            return  # this command does not serve requests
+        # The flask command sets app.debug only after it has loaded the application.
         if not (app.debug if command is None else get_debug_flag()):
             logger.warning("mockup logins are off: the application is not in debug mode")
             return
-        # At start-up where the mode is known, so that mistakes in the file show there.
+        # Load the file at start-up, so that mistakes in it show early.
         self._mockups = self._load(print_login_url=command is None)
         if command is not None:
             click_commands.print_login_address(

@@ -1,4 +1,4 @@
-"""``flask.session``: what the proxy sent over the session that the application stores."""
+"""``flask.session``: the proxied session combined with the application's own session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["FlaskSession", "MergedSessionInterface", "prepare_error_page"]
 
 
 class FlaskSession(MergedSession[SessionMixin], SessionMixin):
-    """``flask.session``: the proxy's keys, read-only, over the application's own session."""
+    """``flask.session``: the proxy's keys, read-only, and the application's own session."""
 
     accessed = False
 
@@ -36,9 +36,10 @@ class FlaskSession(MergedSession[SessionMixin], SessionMixin):
 
 
 class MergedSessionInterface(SessionInterface):
-    """Puts the proxied session over that of another interface, which stores the local part.
+    """Combines the proxied session with that of another interface, which stores the local part.
 
-    It sets the caching headers of every response too: Flask calls it last, whatever the response.
+    It also sets the caching headers, because saving the session is Flask's last step for every
+    response.
     """
 
     def __init__(self, gate: Gate, inner: SessionInterface) -> None:
@@ -47,7 +48,7 @@ class MergedSessionInterface(SessionInterface):
         self.pickle_based = inner.pickle_based
 
     def open_session(self, app: Flask, request: Request) -> FlaskSession:
-        # Flask calls this before it matches the URL. The gate answers a moment later.
+        # Flask calls this before it matches the URL. _check_request() runs a moment later.
         decode_request(self._gate, request.environ)
 
         def open_local(of: Request) -> SessionMixin:
@@ -55,7 +56,7 @@ class MergedSessionInterface(SessionInterface):
             return self._inner.make_null_session(app) if local is None else local
 
         def open_new() -> SessionMixin:
-            # As for a request without cookies, so that the store draws a new id.
+            # Without cookies, so that the store generates a new id.
             return open_local(app.request_class({**request.environ, "HTTP_COOKIE": ""}))
 
         proxied = request.environ[SESSION_KEY]
@@ -67,11 +68,11 @@ class MergedSessionInterface(SessionInterface):
             _set_caching_headers(session, response)
             return
         is_personal = _is_personal(session)
-        # Without a cookie there is nothing to renew.
+        # A session that was not opened may need a new expiry date, but only if it has a cookie.
         cookie = f"{self._inner.get_cookie_name(app)}="
         has_cookie = cookie in request.environ.get("HTTP_COOKIE", "")
         if has_cookie and response.is_streamed:
-            # What it streams may read the session yet.
+            # The stream may still read the session.
             is_personal = True
         if session.local_part.is_open or has_cookie:
             local = session.local
@@ -84,17 +85,17 @@ class MergedSessionInterface(SessionInterface):
 
 
 def prepare_error_page(app: Flask, **details: object) -> None:
-    """Set the caching headers of an error page before anything else happens to it.
+    """Have the caching headers of an error page set before any other ``after_request`` function.
 
-    Connected to ``got_request_exception``. If a function of ``after_request`` or the store raises
-    while Flask finishes the page, Flask sends the page as it is and does not save the session.
+    Connected to ``got_request_exception``. If an ``after_request`` function or the store raises
+    while Flask finishes the page, Flask sends the page unchanged and does not save the session.
     """
     request_ctx._after_request_functions.insert(0, _with_caching_headers)
 
 
 def _with_caching_headers(response: Response) -> Response:
     current = session._get_current_object()  # type: ignore[attr-defined]
-    # It is not ours if opening it failed, or if the application replaced the interface.
+    # It is a different class if opening it failed or if the application replaced the interface.
     if isinstance(current, FlaskSession):
         _set_caching_headers(current, response, is_personal=_is_personal(current))
     return response

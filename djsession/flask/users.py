@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 
 class User:
-    """The user of a session, as Flask-Login expects one."""
+    """The user of a session, with the attributes that Flask-Login expects."""
 
     def __init__(self, session: Session) -> None:
         #: The whole session.
@@ -41,7 +41,7 @@ class User:
 
     @property
     def username(self) -> str | None:
-        """The name of the user, None when nobody is signed in."""
+        """The username, or None if nobody is signed in."""
         return self.session.username
 
     @property
@@ -51,7 +51,7 @@ class User:
 
     @property
     def is_active(self) -> bool:
-        """The same as ``is_authenticated``: the proxy does not sign inactive users in."""
+        """The same as ``is_authenticated``, since the proxy does not sign in inactive users."""
         return self.session.is_authenticated
 
     @property
@@ -73,7 +73,7 @@ class User:
 
 
 def session_of_request() -> Session:
-    """Return the Session of the request. Raises RuntimeError where DjSession is not installed."""
+    """Return the Session of the request. Raises RuntimeError if DjSession is not installed."""
     if EXTENSION not in current_app.extensions:
         raise RuntimeError("DjSession is not installed on this application")
     session: Session = request.environ[SESSION_KEY]
@@ -81,7 +81,7 @@ def session_of_request() -> Session:
 
 
 def user_of_request() -> User:
-    """Return the User of the request, one object for the whole of it."""
+    """Return the User of the request, which is the same object throughout the request."""
     session = session_of_request()
     user: User | None = g.get("_djsession_user")
     if user is None or user.session is not session:
@@ -89,7 +89,7 @@ def user_of_request() -> User:
     return user
 
 
-#: The Session of the request; empty when nobody is signed in.
+#: The Session of the request. It is empty if nobody is signed in.
 current_session: Session = cast(Session, LocalProxy(session_of_request))
 
 #: The User of the request.
@@ -101,14 +101,17 @@ def role_required(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a view to answer 403 unless the user has one of ``roles``.
 
-    ``account`` names the argument of the view that holds the slug of the organization to have the
-    role for; without it any organization will do.
+    ``account`` names the view's argument that holds the slug of the organization in which the role
+    is required. Without it, a role in any organization will do.
     """
     return _required(role_requirement(roles, account))
 
 
 def plan_required(*plans: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a view to answer 403 unless an organization of the user has one of ``plans``."""
+    """Decorate a view to answer 403 unless the user has a subscription to one of ``plans``.
+
+    An active subscription of any organization of the user counts.
+    """
     return _required(plan_requirement(plans))
 
 
@@ -126,5 +129,5 @@ def _required(is_met: Requirement) -> Callable[[Callable[P, R]], Callable[P, R]]
 
 
 def template_context() -> dict[str, Any]:
-    """Return what templates see: ``current_session`` and ``current_user``."""
+    """Return the variables for templates: ``current_session`` and ``current_user``."""
     return {"current_session": current_session, "current_user": current_user}

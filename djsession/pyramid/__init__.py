@@ -4,12 +4,12 @@
 
     config.include("djsession.pyramid")
 
-with ``djsession.secret_key`` in the ini file, or ``DJAODJIN_SECRET_KEY`` in the environment. It
-installs a tween that opens the gate, ``request.djsession``, a session factory, a security
+Set ``djsession.secret_key`` in the ini file, or ``DJAODJIN_SECRET_KEY`` in the environment. The
+package installs a tween that is the gate, ``request.djsession``, a session factory, a security
 policy, and the view predicates ``djsession_role`` and ``djsession_plan``. An application's own
 factory or policy takes precedence.
 
-In an ini file a ``%`` starts an interpolation: one in a key has to be written ``%%``.
+In an ini file ``%`` starts an interpolation, so write ``%%`` for each ``%`` in the key.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ _MOCKUP_TWEEN = "djsession.pyramid.mockup_tween_factory"
 
 
 def includeme(config: Configurator) -> None:
-    """Install everything, with the settings of the ini file. For ``config.include``."""
+    """Install everything, with the settings from the ini file. Called by ``config.include``."""
     _check_tweens(config.registry.settings)
     config.add_directive("add_djsession", _add_djsession)
     config.add_tween(_MOCKUP_TWEEN, over=EXCVIEW)
     config.add_tween(_TWEEN, under=EXCVIEW)
-    # Pyramid registers an application's own policies in phase 2 and its session factory in phase 3,
-    # in whatever order they are configured. Views, in phase 3, need the policy.
+    # Register the defaults after the application's own policies (phase 2) and session factory
+    # (phase 3), wherever those are configured. Views need the policy in phase 3.
     _add_default(config, ISecurityPolicy, SecurityPolicy(), PHASE2_CONFIG + 1)
     _add_default(config, ISessionFactory, session_factory, PHASE3_CONFIG + 1)
     config.add_view_predicate("djsession_role", RolePredicate)
@@ -62,7 +62,7 @@ def includeme(config: Configurator) -> None:
 
 
 def _add_default(config: Configurator, interface: Any, default: Any, order: int) -> None:
-    """Register a utility after all actions of a lower order, unless there is one by then."""
+    """Register a utility after all actions of a lower order, unless one is registered by then."""
 
     def register() -> None:
         if config.registry.queryUtility(interface) is None:
@@ -72,10 +72,10 @@ def _add_default(config: Configurator, interface: Any, default: Any, order: int)
 
 
 def _add_djsession(config: Configurator, **options: Any) -> None:
-    """The directive ``config.add_djsession(**options)``: settings that override the ini file.
+    """The directive ``config.add_djsession(**options)``, for settings that override the ini file.
 
-    The options are the fields of PyramidSettings. Called twice it conflicts, as other
-    directives do; a call of the application overrides that of ``config.include``.
+    The options are the fields of PyramidSettings. As with other directives, two calls conflict, but
+    a call in the application overrides the call in ``config.include``.
     """
 
     def register() -> None:
@@ -88,6 +88,6 @@ def _check_tweens(settings: Mapping[str, Any]) -> None:
     explicit = aslist(settings.get("pyramid.tweens", []))
     if explicit and _TWEEN not in explicit:
         raise ConfigurationError(
-            f"{_TWEEN} is not among pyramid.tweens: without it no request would be refused. List"
+            f"pyramid.tweens does not contain {_TWEEN}, and without it no request is refused. Add"
             " it below pyramid.tweens.excview_tween_factory."
         )

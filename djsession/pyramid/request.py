@@ -1,4 +1,4 @@
-"""What a request has: ``request.djsession``, ``request.session``, and its response's headers."""
+"""``request.djsession``, ``request.session``, and the caching headers of the response."""
 
 from __future__ import annotations
 
@@ -30,35 +30,34 @@ View = Callable[[Any, Request], Any]
 def open_request(gate: Gate, request: Request) -> Session | None:
     """Set ``request.djsession``, and return the session that a request carries, or None.
 
-    The response gets the caching headers by a callback, since tweens over that of djsession make
-    some responses, those to exceptions for example, and may use the session.
+    A callback adds the caching headers to the response, since some responses, such as those for
+    exceptions, come from tweens above djsession's, which may also use the session.
     """
     environ, attributes = request.environ, request.__dict__
     session = decode_request(gate, environ)
     if "djsession" not in attributes:
-        # Once: two callbacks that each want to be the last one would never end.
+        # Only once: two callbacks that both try to run last would loop forever.
         request.add_response_callback(add_caching_headers)
-    # Not by setattr(), for which WebOb does more.
+    # This is faster than WebOb's setattr().
     attributes["djsession"] = environ[SESSION_KEY]
     return session
 
 
 def session_of(request: Request) -> Session:
-    """Return the Session of a request, whatever the gate says; empty when it carries none."""
+    """Return the Session of a request, even of a refused one. It may be empty."""
     attributes = request.__dict__
     if "djsession" not in attributes:
-        # Before the tween, or in a subrequest without tweens.
+        # The tween has not run yet, or this is a subrequest without tweens.
         open_request(installed(request.registry).gate, request)
     session: Session = attributes["djsession"]
     return session
 
 
 def djsession_deriver(view: View, info: Any) -> View:
-    """Set ``request.djsession`` for a view that the tween did not run for: in a subrequest."""
+    """Set ``request.djsession`` for a view that is called without the tween, in a subrequest."""
 
-    # Neither a request property, for which Pyramid makes a class with each request, nor a
-    # subscriber, which makes it look for more of them four times: either costs more than the
-    # decryption.
+    # A request property would make Pyramid create a class for each request, and a subscriber would
+    # add four look-ups. Each costs more than the decryption.
     def derived(context: Any, request: Request) -> Any:
         if "djsession" not in request.__dict__:
             session_of(request)
@@ -68,32 +67,32 @@ def djsession_deriver(view: View, info: Any) -> View:
 
 
 def session_factory(request: Request) -> PyramidSession:
-    """Return ``request.session``."""
+    """Return the object for ``request.session``."""
     return PyramidSession(session_of(request), request)
 
 
 def refuse(request: Request) -> None:
-    """Keep what renders a refusal from reading or writing the application's own session."""
+    """Keep the view that renders a refusal from using the application's own session."""
     request.environ[REFUSED_KEY] = True
     if isinstance(request.__dict__.get("session"), PyramidSession):
-        # A tween over that of djsession has opened it.
+        # A tween above djsession's has opened it.
         del request.__dict__["session"]
 
 
 def add_caching_headers(request: Request, response: Response) -> None:
-    """Add the caching headers to a response. For ``add_response_callback``."""
+    """Add the caching headers to a response. A callback for ``add_response_callback``."""
     if request.response_callbacks:
-        # After those that the application added, which may use the session.
+        # Run after the application's own callbacks, which may use the session.
         request.add_response_callback(add_caching_headers)
         return
     environ, session = request.environ, request.__dict__.get("session")
     is_personal = environ[DECODED_KEY].session is not None
     if session is not None:
         if not isinstance(session, PyramidSession) or session.is_local_open:
-            # A session of another factory may be anybody's.
+            # Nothing is known about a session from another factory.
             is_personal = True
         else:
-            # Without a reference cycle the request is freed at once.
+            # Break the reference cycle, so that the request is freed at once.
             del request.__dict__["session"]
     if REFUSED_KEY in environ:
         response.headers.update(REFUSAL_HEADERS)

@@ -1,4 +1,4 @@
-"""The security policy, and the view predicates."""
+"""The security policy and the view predicates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["PlanPredicate", "RolePredicate", "SecurityPolicy"]
 
 @implementer(ISecurityPolicy)
 class SecurityPolicy:
-    """The user that the proxy sent, and ACLs over roles and plans."""
+    """Identifies the proxy's user, and checks ACLs with principals for roles and plans."""
 
     def __init__(self) -> None:
         self._acl = ACLHelper()
@@ -50,7 +50,7 @@ class SecurityPolicy:
 
 
 class _Predicate:
-    """A view predicate that takes one name or several, any of which will do."""
+    """A view predicate that takes one or several names, and is true if any of them matches."""
 
     name: str
     requirement: Callable[[tuple[str, ...]], Requirement]
@@ -60,7 +60,7 @@ class _Predicate:
         try:
             self._is_met = self.requirement(self._wanted)
         except ConfigurationError:
-            raise ConfigurationError(f"{self.name} takes a name or a list of them") from None
+            raise ConfigurationError(f"{self.name} takes a name or a list of names") from None
 
     def text(self) -> str:
         return f"{self.name} = {', '.join(self._wanted)}"
@@ -72,14 +72,14 @@ class _Predicate:
 
 
 class RolePredicate(_Predicate):
-    """``djsession_role``: the user has one of the roles for any organization."""
+    """``djsession_role``: the user has one of the roles in any organization."""
 
     name = "djsession_role"
     requirement = staticmethod(partial(role_requirement, account=None))
 
 
 class PlanPredicate(_Predicate):
-    """``djsession_plan``: an organization of the user is subscribed to one of the plans."""
+    """``djsession_plan``: one of the user's organizations is subscribed to one of the plans."""
 
     name = "djsession_plan"
     requirement = staticmethod(plan_requirement)

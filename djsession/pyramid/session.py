@@ -1,4 +1,4 @@
-"""``request.session``, and the local sessions that nothing stores."""
+"""``request.session``, and the local parts for requests whose session is not stored."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .settings import installed
 
 __all__ = ["REFUSED_KEY", "PyramidSession"]
 
-#: In the environ of a request that the tween refused, and of its copies for subrequests.
+#: The environ key that marks a request as refused by the tween. Subrequests may copy the environ.
 REFUSED_KEY = "djsession.refused"
 
 
 @implementer(ISession)
 class PyramidSession(MergedSession[Any]):
-    """``request.session``: the proxy's keys, read-only, over the application's own session."""
+    """``request.session``: the proxy's keys, read-only, and the application's own session."""
 
     def __init__(self, proxied: Session, request: Request) -> None:
         self.proxied, self._request = proxied, request
-        # It is made when it is first used: most requests do without it.
+        # Created on first use, since most requests do not need it.
         self._local_part: LocalPart[Any] | None = None
 
     @property
@@ -39,7 +39,7 @@ class PyramidSession(MergedSession[Any]):
 
     @property
     def is_local_open(self) -> bool:
-        """Whether the application's own session was asked for."""
+        """Whether the application's own session has been opened."""
         return self._local_part is not None and self._local_part.is_open
 
     def _make_local_part(self) -> LocalPart[Any]:
@@ -56,13 +56,12 @@ class PyramidSession(MergedSession[Any]):
             return factory(request)
 
         def open_new() -> Any:
-            # The stored session belongs to somebody else. Its callbacks must not run: they would
-            # send its cookie again, and store again what was read, over what its owner has written
-            # since.
+            # The stored session belongs to somebody else. Remove its callbacks, which would send
+            # its cookie again and overwrite what its owner has stored in the meantime.
             for queue, length in zip(callbacks, before, strict=False):
                 while len(queue) > length:
                     queue.pop()
-            # As for a request without cookies, so that the store draws a new id.
+            # Without cookies, so that the store generates a new id.
             environ = request.environ
             cookie = environ.pop("HTTP_COOKIE", None)
             try:
@@ -88,7 +87,7 @@ class PyramidSession(MergedSession[Any]):
         self.local_part.bind().changed()
 
     def invalidate(self) -> None:
-        """Forget the application's own session. What the proxy sent stays."""
+        """Discard the application's own session. The proxied part stays."""
         self.local.invalidate()
 
     def flash(self, msg: Any, queue: str = "", allow_duplicate: bool = True) -> None:
@@ -108,12 +107,12 @@ class PyramidSession(MergedSession[Any]):
         return self.local_part.bind().new_csrf_token()
 
     def get_csrf_token(self) -> Any:
-        """Return the CSRF token in the application's session. It is made at the first call."""
+        """Return the CSRF token in the application's own session. The first call creates it."""
         return self.local_part.bind().get_csrf_token()
 
 
 class _Unstored(dict[str, Any]):
-    """The local part of a refused request: it can be written, and nothing of it is kept."""
+    """The local part of a refused request. It can be written, but is never stored."""
 
     new = True
 
@@ -144,12 +143,12 @@ class _Unstored(dict[str, Any]):
 
 
 class _NoLocal(_Unstored):
-    """The local part where no secret is configured: empty, and not to be written."""
+    """The local part if no store is configured. It is empty, and writing to it raises an error."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ConfigurationError(
-            "request.session cannot be written: set djsession.local_secret to something unique and"
-            " secret, which signs its cookie"
+            "request.session cannot be written: set djsession.local_secret to a unique, secret"
+            " value, which signs the session's cookie"
         )
 
     __setitem__ = changed = flash = new_csrf_token = get_csrf_token = _refuse

@@ -1,4 +1,4 @@
-"""The settings, and what an application has of djsession."""
+"""The settings, and the objects that djsession keeps for an application."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ logger = logging.getLogger("djsession")
 PREFIX = "djsession."
 KEY_NAME = PREFIX + "secret_key"
 
-#: The key of the registry that holds the options of ``config.add_djsession``.
+#: The registry key that holds the options of ``config.add_djsession``.
 OPTIONS = "djsession.options"
 _INSTALLED = "djsession.installed"
 
-# What turns a Pyramid application's development helpers on.
+# The settings that turn on Pyramid's development helpers.
 _DEVELOPMENT = (
     "pyramid.reload_all",
     "pyramid.reload_templates",
@@ -49,25 +49,26 @@ def _samesite(value: Any) -> str:
 
 @dataclass(frozen=True, init=False)
 class PyramidSettings(Settings):
-    """The settings, ``djsession.`` + name in the ini file. Lists are as ``aslist`` takes them."""
+    """The settings, named ``djsession.`` + field in the ini file. ``aslist`` reads lists."""
 
-    #: What signs the cookie of what the application writes into ``request.session``.
+    #: The secret that signs the cookie of the local session, the writable part of
+    #: ``request.session``.
     local_secret: str | None = setting(Parser(), is_secret=True)
-    #: The name of that cookie.
+    #: The name of the local session's cookie.
     local_cookie_name: str = setting(Parser(), "djsession_local")
     #: Whether browsers send that cookie only over TLS.
     local_cookie_secure: bool = setting(BOOLEAN, False)
     #: Which requests from other sites carry that cookie: "Lax", "Strict" or "None".
     local_cookie_samesite: str = setting(Parser(_samesite), "Lax")
-    #: A session factory that stores it instead, or the dotted name of one.
+    #: A session factory for the local session instead of a signed cookie, or its dotted name.
     local_session_factory: Any = setting(Parser())  # noqa: RUF009
-    #: A YAML file of mockup sessions to sign in with. For development.ini.
+    #: A YAML file of mockup sessions for signing in during development.
     mockup: str | None = setting(Parser())
-    #: Host names and addresses, besides localhost, that mockup logins answer to.
+    #: Host names and addresses, besides localhost, under which mockup logins can be reached.
     mockup_hosts: tuple[str, ...] = setting(LIST, ())
     #: Whether mockup logins answer requests from other machines.
     mockup_allow_remote: bool = setting(BOOLEAN, False)
-    #: Whether there are mockup logins although none of Pyramid's development settings is on.
+    #: Whether to allow mockup logins if none of Pyramid's development settings is on.
     mockup_without_debug: bool = setting(BOOLEAN, False)
 
     def _check_together(self) -> None:
@@ -78,13 +79,13 @@ class PyramidSettings(Settings):
             )
         if self.local_cookie_samesite == "None" and not self.local_cookie_secure:
             raise ConfigurationError(
-                "local_cookie_samesite is None, and browsers drop such a cookie unless it is"
+                "local_cookie_samesite is None, but browsers drop such a cookie unless it is"
                 " secure: set local_cookie_secure = true"
             )
 
 
 class Installed:
-    """What an application has: its gate, and where the local part of a session is stored."""
+    """What djsession keeps for an application: settings, gate and local session factory."""
 
     @hide_locals
     def __init__(self, registry: Registry) -> None:
@@ -96,8 +97,8 @@ class Installed:
         )
         if any("%%" in key for key in self.settings.secret_key):
             logger.warning(
-                "djsession.secret_key contains '%%'. A '%' is written twice in an ini file and"
-                " nowhere else: if every token is refused, write it once."
+                "djsession.secret_key contains '%%'. A '%' must be doubled in an ini file, but"
+                " nowhere else. If every token is refused, write a single '%'."
             )
         self.gate = Gate(self.settings)
         self.local_factory = self._local_factory()
@@ -126,13 +127,14 @@ class Installed:
                 httponly=True,
                 secure=settings.local_cookie_secure,
                 samesite=settings.local_cookie_samesite,
-                # Not a new cookie with every answer: the local part is saved when it has changed.
+                # Do not renew the cookie with every response.
                 reissue_time=120,
             )
         return None
 
 
 def installed(registry: Registry) -> Installed:
+    """Return what djsession keeps for an application. Raises ConfigurationError."""
     found: Installed | None = registry.get(_INSTALLED)
     if found is None:
         found = registry[_INSTALLED] = Installed(registry)

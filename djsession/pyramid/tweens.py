@@ -1,4 +1,4 @@
-"""The tween that opens the gate, and the one that answers with the mockup logins."""
+"""The tween that is the gate, and the tween that serves the mockup logins."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Handler = Callable[[Request], Any]
 
 
 def tween_factory(handler: Handler, registry: Registry) -> Handler:
-    """A tween that opens the gate, or raises HTTPForbidden for the forbidden view to render.
+    """A tween that passes requests on, or raises HTTPForbidden, which the forbidden view renders.
 
-    It is under the exception view tween and over everything that it guards: routing, static
-    views, unknown paths. Where ``pyramid.tweens`` is explicit it has to be in the list, under
-    ``pyramid.tweens.excview_tween_factory``; an application without it does not start.
+    It is below the exception view tween and above everything that it protects: routing, static
+    views and unknown paths. An explicit ``pyramid.tweens`` setting must contain it, below
+    ``pyramid.tweens.excview_tween_factory``. Otherwise the application does not start.
     """
     gate = installed(registry).gate
 
@@ -45,7 +45,7 @@ def _check(gate: Gate, request: Request) -> None:
     """Raise HTTPForbidden unless a request without a session passes."""
     environ = request.environ
     try:
-        # Pyramid puts the header X-Vhm-Root, which a client can set, in front of the path that it
+        # Pyramid prepends the header X-Vhm-Root, which a client can set, to the path that it
         # traverses.
         check_request(gate, environ, may_be_open="HTTP_X_VHM_ROOT" not in environ)
     except AccessDenied:
@@ -54,9 +54,9 @@ def _check(gate: Gate, request: Request) -> None:
 
 
 def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
-    """A tween that answers with the mockup logins where ``djsession.mockup`` names a file.
+    """A tween that serves the mockup logins if ``djsession.mockup`` names a file.
 
-    It does so where one of Pyramid's own development settings is on, such as
+    This also requires one of Pyramid's own development settings, such as
     ``pyramid.reload_templates``, or ``djsession.mockup_without_debug``.
     """
     application = installed(registry)
@@ -65,8 +65,8 @@ def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
         return handler
     if not (application.is_development or settings.mockup_without_debug):
         logger.warning(
-            "the mockup logins of djsession.mockup are off, because no development setting is on:"
-            " set pyramid.reload_templates = true, or djsession.mockup_without_debug = true"
+            "djsession.mockup is set, but the mockup logins are off because no development setting"
+            " is on: set pyramid.reload_templates = true, or djsession.mockup_without_debug = true"
         )
         return handler
     from ..mockup import MockupApp

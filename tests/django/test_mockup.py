@@ -120,7 +120,7 @@ def test_without_mockup_sessions_the_message_says_so() -> None:
         override_settings(
             DJSESSION={"MOCKUP_WITHOUT_DEBUG": True, "ALLOWED_NO_SESSION": ["/login"]}
         ),
-        pytest.raises(ConfigurationError, match="there are no mockup sessions"),
+        pytest.raises(ConfigurationError, match="no mockup sessions are configured"),
     ):
         Client().get("/login/")
 

@@ -1,30 +1,30 @@
-"""ProxyUserBackend: ``request.user`` from the username that the proxy sends.
+"""ProxyUserBackend: gets ``request.user`` from the username that the proxy sends.
 
 Theory of operation
 ===================
 
 Django finds the user of a request in three steps, and each of them assumes that the user signed in
-at Django. Behind the proxy nobody does, so djsession answers each step:
+through Django. Behind the proxy nobody does, so djsession takes over each step:
 
-1. ``AuthenticationMiddleware`` makes ``request.user`` lazy. When something first looks at it, it
-   takes ``request._cached_user`` if that exists, and else asks ``django.contrib.auth.get_user()``.
+1. ``AuthenticationMiddleware`` makes ``request.user`` lazy. On first use it returns
+   ``request._cached_user`` if that exists, or else calls ``django.contrib.auth.get_user()``.
    djsession's SessionMiddleware sets ``_cached_user`` to a lazy object that calls
-   ``request.session.get_user()``. A view that never looks at the user costs no query.
-2. ``SessionStore.get_user()`` calls :func:`user_of`, which asks the backends in
-   AUTHENTICATION_BACKENDS that derive from RemoteUserBackend, in their order, for the user of the
-   session's username. ProxyUserBackend looks the row up, or makes one, as the settings say. Then
-   :mod:`djsession.django.roles` sets what the roles of the session grant for this request.
-3. Code that asks ``django.contrib.auth.get_user()`` itself takes another way: it reads the primary
-   key, the backend and a hash from ``request.session`` and calls the backend's ``get_user()``.
-   ``SessionStore`` makes those three keys up from the same user. ``get_user()`` is called next and
-   would read the same row again, so the user is *announced*: kept in a context variable for exactly
-   one call, and returned if the primary key is the same.
+   ``request.session.get_user()``. A view that never uses the user does not cause a query.
+2. ``SessionStore.get_user()`` calls :func:`user_of`, which asks each backend in
+   AUTHENTICATION_BACKENDS that derives from RemoteUserBackend, in order, for the user with the
+   session's username. ProxyUserBackend finds the row or creates it, depending on the settings. Then
+   :mod:`djsession.django.roles` applies what the session's roles grant for this request.
+3. Code that calls ``django.contrib.auth.get_user()`` directly takes a different path: it reads the
+   primary key, the backend and a hash from ``request.session``, and calls the backend's
+   ``get_user()``. ``SessionStore`` derives these three values from the same user. Since
+   ``get_user()`` comes next and would read the same row again, the user is *announced*: it is kept
+   in a context variable for exactly one call, and returned if the primary key is the same.
 
 A context variable belongs to one thread or task, and SessionMiddleware clears it at the start of
-each request. The announced user of one request can therefore never be returned in another.
+each request. A user that was announced in one request can therefore never be returned in another.
 
 ``login()``, ``force_login()`` and the test client write a user into the session themselves. They
-keep working in tests, where the SessionStore of :mod:`djsession.django.backends.base` recognizes
+keep working in tests, where the SessionStore in :mod:`djsession.django.backends.base` recognizes
 such a session.
 """
 
@@ -57,8 +57,8 @@ __all__ = ["ProxyUserBackend", "announce_user", "auser_of", "user_of"]
 
 logger = logging.getLogger("djsession")
 
-# The user that a session has just loaded, for the get_user() that Django calls next with only the
-# primary key. Without it, that call would repeat the query.
+# The user that a session has just loaded. Django calls get_user() next, with only the primary key,
+# and that call would otherwise repeat the query.
 _announced: ContextVar[Any] = ContextVar("djsession_user", default=None)
 
 
@@ -69,7 +69,7 @@ def announce_user(user: Any) -> None:
 
 @cache
 def _give_announced(backend: Any) -> Any:
-    """Have Django get the user of the session from a backend, whoever wrote it."""
+    """Make the ``get_user()`` of a backend class return the announced user first."""
     get_user, aget_user = backend.get_user, backend.aget_user
 
     @wraps(get_user)
@@ -86,15 +86,15 @@ def _give_announced(backend: Any) -> Any:
 
 @_give_announced
 class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
-    """Trusts the proxy's word on who the user is, as RemoteUserBackend a web server's.
+    """Trusts the proxy's username, in the way RemoteUserBackend trusts that of a web server.
 
-    Its attributes and methods ``create_unknown_user``, ``configure_user``, ``clean_username`` and
-    ``user_can_authenticate`` are those that Django documents for RemoteUserBackend. A new user
-    gets ``email``, ``first_name``, ``last_name`` and ``full_name`` of the session, as far as the
-    model has such fields, and a password that nobody can use.
+    ``create_unknown_user``, ``configure_user``, ``clean_username`` and ``user_can_authenticate``
+    work as Django documents them for RemoteUserBackend. A new user gets ``email``, ``first_name``,
+    ``last_name`` and ``full_name`` from the session, if the model has such fields, and an unusable
+    password.
 
-    With ``USER_SOURCE = "session"`` the user is an unsaved instance. It has the permissions of the
-    groups that ``GROUPS`` grants, and no others. The database is only asked for those.
+    With ``USER_SOURCE = "session"`` the user is an unsaved instance. It has only the permissions of
+    the groups that ``GROUPS`` grants, and only these require a database query.
     """
 
     def authenticate(
@@ -105,8 +105,8 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
     ) -> Any:
         """Return the user named ``remote_user``, or None.
 
-        ``request`` has the rest of the session. A password is examined only in tests, for
-        ``client.login``: in production the proxy asks for it.
+        ``request`` provides the rest of the session. Passwords are checked only in tests, for
+        ``client.login()``. In production the proxy checks them.
         """
         if remote_user is None:
             return self._by_password(request, credentials)
@@ -130,7 +130,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         user, created = await self._afound(remote_user, session)
         if user is None:
             return None
-        # Django's own would go to a thread with it.
+        # Skip Django's own implementation, which would use a thread.
         if type(self).configure_user is not RemoteUserBackend.configure_user or (
             type(self).aconfigure_user is not RemoteUserBackend.aconfigure_user
         ):
@@ -158,7 +158,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         return None
 
     def _found(self, remote_user: str, session: Session) -> tuple[Any, bool]:
-        """Return the user of that name, or None, and whether this has made it."""
+        """Return the user with a username or None, and whether the user was created now."""
         name = self._usable(self.clean_username(remote_user))
         if name is None or get_settings().user_source == "session":
             return self._unsaved(name, session), False
@@ -174,7 +174,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         except model.DoesNotExist:
             if not self.create_unknown_user:
                 return _log_unknown(), False
-            # Another request of the same user may be about to do the same.
+            # Another request may create the same user at the same time.
             for defaults in _attempts(model, session):
                 with suppress(IntegrityError):
                     user, created = manager.get_or_create(
@@ -233,8 +233,8 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
     def _is_named(self, user: Any, name: str) -> bool:
         """Return whether a row has exactly this username.
 
-        Some databases find "Admin" by "admin", and MySQL also by "\u00e0dmin". A manager that looks
-        users up in a way of its own decides by itself.
+        Some databases find "Admin" for "admin", and MySQL also for "\u00e0dmin". A manager with its
+        own ``get_by_natural_key()`` is trusted to find the right row.
         """
         model = type(user)
         lookup = type(model._default_manager).get_by_natural_key
@@ -244,24 +244,24 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         return str(getattr(user, field.attname)) == name
 
     def _unsaved(self, name: str | None, session: Session) -> Any:
-        """Return a user without a row, or None without a name."""
+        """Return an unsaved user with a name, or None if the name is None."""
         if name is None:
             return None
         model = get_user_model()
         user = model(**{**_fields_of(model, session), model.USERNAME_FIELD: name})
-        # Some models make a key up for each instance: it would be another with each request.
+        # Some models generate a key for each instance, which would differ in each request.
         user.pk = None
-        # Where ModelBackend keeps what it has read, this one's or another in the list: it has
-        # nothing to read for a user without a row.
+        # Fill ModelBackend's caches, since there are no permissions to read for a user without a
+        # row.
         user._perm_cache = user._user_perm_cache = user._group_perm_cache = set()
         return user
 
     def _usable(self, name: str) -> str | None:
-        """Return a username, or None for one that no row could have: a database would raise."""
+        """Return a username, or None if no row can have it, since a query for it might fail."""
         model = get_user_model()
         field = model._meta.get_field(model.USERNAME_FIELD)
         with suppress(ValidationError, ValueError, TypeError):
-            field.to_python(name)  # a number, say
+            field.to_python(name)  # fails for example if the field is a number
             longest = field.max_length
             if name and _is_text(name) and (longest is None or len(name) <= longest):
                 return name
@@ -279,7 +279,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
 
 
 def user_of(request: HttpRequest | None, session: Session) -> Any:
-    """Return the user of a session, by the first backend that knows one, or None."""
+    """Return the session's user from the first backend that finds one, or None."""
     if session.username is None:
         return None
     for path, backend in _backends():
@@ -315,7 +315,7 @@ async def auser_of(request: HttpRequest | None, session: Session) -> Any:
 def _backends() -> list[tuple[str, Any]]:
     paths = settings.AUTHENTICATION_BACKENDS
     if isinstance(paths, str):
-        # A tuple whose comma is missing, as documents of the proxy have it.
+        # A tuple without its trailing comma, as in the proxy's documentation.
         paths = [paths]
     backends = [(path, load_backend(path)) for path in paths]
     found = [item for item in backends if isinstance(item[1], RemoteUserBackend)]
@@ -330,18 +330,18 @@ def _backends() -> list[tuple[str, Any]]:
 
 
 def _announced_user(user_id: Any) -> Any:
-    """Return the announced user if the primary key is theirs, else None; it is forgotten then."""
+    """Return the announced user if the primary key matches, or else None. Forget it either way."""
     user = _announced.get()
     if user is None:
         return None
     _announced.set(None)
-    # A user without a row was announced as 0.
+    # The session's primary key of a user without a row is 0.
     pk = user._meta.pk.to_python(0) if user.pk is None else user.pk
     return user if pk == user_id else None
 
 
 def _without_roles(user: Any) -> Any:
-    """Return a user, if there is one, with what a session without roles grants."""
+    """Return a user, or None, after removing everything that the session's roles would grant."""
     if user is not None:
         apply_roles(user, Session())
     return user
@@ -368,12 +368,15 @@ def _log_spelling() -> Any:
 
 
 def _log_taken() -> Any:
-    logger.warning("another user in the database has the e-mail address, or so, of the session")
+    logger.warning(
+        "another user in the database already has a unique value of the session, such as its email:"
+        " the value was not stored"
+    )
     return None
 
 
 def _fields_of(model: Any, session: Session) -> dict[str, str]:
-    """Return the values in a session for the fields that a user model has."""
+    """Return the values from a session for the fields that the user model has."""
     said = {
         name: value
         for name in ("email", "first_name", "last_name", "full_name")
@@ -402,7 +405,7 @@ def _fields_of(model: Any, session: Session) -> dict[str, str]:
 
 
 def _is_text(value: str) -> bool:
-    """Whether a database can hold a text: no NUL, and no half of a surrogate pair."""
+    """Return whether a database can store a text, without NUL characters and lone surrogates."""
     try:
         return b"\x00" not in value.encode()
     except UnicodeEncodeError:
@@ -410,9 +413,9 @@ def _is_text(value: str) -> bool:
 
 
 def _attempts(model: Any, session: Session) -> Iterator[dict[str, Any]]:
-    """Yield what to make a user with, and again without what only one user can have.
+    """Yield the values for a new user, first with and then without the unique fields.
 
-    The row of somebody else may still have an address that is this user's now.
+    Another user's row may still contain an e-mail address that now belongs to this user.
     """
     defaults: dict[str, Any] = _fields_of(model, session)
     if hasattr(model, "set_unusable_password"):
@@ -424,7 +427,7 @@ def _attempts(model: Any, session: Session) -> Iterator[dict[str, Any]]:
 
 
 def _update(user: Any, session: Session) -> list[str]:
-    """Bring a user in step with the session where the project wants it; return what changed."""
+    """Update a user from the session if UPDATE_USER is set. Return the names of changed fields."""
     if not get_settings().update_user:
         return []
     fields = _fields_of(type(user), session)

@@ -1,4 +1,4 @@
-"""SessionStore: Django's session object over what the proxy sent and the application stored."""
+"""SessionStore: Django's session object, which combines the proxied and the local session."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ logger = logging.getLogger("djsession")
 
 _AUTH_KEYS = frozenset((SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY))
 
-# In a token that a test client writes: where its local part is kept.
+# The key in a test client's token that holds the key of its local session.
 _TEST_KEY = "_djsession_test"
 
 _HIDDEN = frozenset((OWNER, _TEST_KEY))
@@ -43,19 +43,19 @@ _HIDDEN = frozenset((OWNER, _TEST_KEY))
 _NOT_LOADED = object()
 _NOT_GIVEN = object()
 
-# The key of a user without a row. Not None, for which Django looks no further.
+# The primary key for a user without a row. For None, Django would not call get_user().
 _NO_ROW = 0
 
 
 class SessionStore(SessionBase):  # type: ignore[misc]
     """``request.session``.
 
-    What the proxy sent is read-only: writing such a key raises ProxiedKeyError. Whatever else
-    the application writes goes to the local session, a session of Django's own engines, which is
-    opened when it is first asked for and belongs to one user.
+    The keys from the proxy are read-only: writing one raises ProxiedKeyError. Everything else that
+    the application writes goes to the local session. It is a session of one of Django's own
+    engines, is opened on first use, and belongs to one user.
 
-    SessionMiddleware makes one with ``request`` and what the gate found, ``proxied``. Anything
-    else that makes one, a test client above all, passes a token as ``session_key``, or nothing.
+    SessionMiddleware passes ``request`` and the gate's Session as ``proxied``. Other code, such as
+    a test client, passes a token as ``session_key``, or no arguments.
     """
 
     #: The format of the tokens that it writes.
@@ -69,7 +69,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         request: HttpRequest | None = None,
         is_refused: bool = False,
     ) -> None:
-        # Not Django's own, which imports a serializer by its name with every request.
+        # Do not call Django's own method, which imports a serializer for every request.
         self.accessed = False
         self._token = session_key
         self._proxied = proxied
@@ -78,19 +78,19 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         self._backend: str | None = None
         self._is_refused = is_refused
         self._local_part: LocalPart[SessionBase] | None = None
-        # What was done to the local session before it was opened.
+        # Changes that were made before the local session was opened.
         self._is_modified = self._is_cleared = False
 
     # The two parts.
 
     @property
     def proxied(self) -> Session:
-        """The Session of the proxy; empty where there is none."""
+        """The Session from the proxy, or an empty Session."""
         session = self._proxied
         if session is None:
             session = Session()
             settings = conf.get_settings()
-            # Nothing tells who sent a token without a request, as Django Channels passes it.
+            # Without a request, as in Django Channels, the sender of the token is unknown.
             is_trusted = settings.trusted_proxies is None or conf.is_test_environment()
             if self._token and is_trusted:
                 found = conf.get_codec().try_loads(self._token)
@@ -103,7 +103,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     @property
     def local_part(self) -> LocalPart[SessionBase]:
-        """The part that the application may write, and whose it is."""
+        """The part that the application may write, with its owner."""
         part = self._local_part
         if part is None:
             part = self._local_part = LocalPart(
@@ -113,7 +113,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     @property
     def local(self) -> SessionBase:
-        """The session that the application writes to, which belongs to this user."""
+        """The session that the application may write. It belongs to this user."""
         return self._accessed(self.local_part.open())
 
     async def aopen_local(self) -> SessionBase:
@@ -126,7 +126,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return self._accessed(part.adopt(stored))
 
     def _bound(self) -> SessionBase:
-        """Return ``local``, to be written, with its owner's username in it."""
+        """Return ``local`` for writing, after storing its owner's username in it."""
         self._accessed(self.local_part.open())
         return self.local_part.bind()
 
@@ -139,21 +139,21 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     @property
     def is_refused(self) -> bool:
-        """Whether the gate refused the request: then nothing is stored."""
+        """Whether the gate refused the request, so that nothing is stored."""
         return self._is_refused
 
     @property
     def is_local_open(self) -> bool:
-        """Whether the local session was asked for."""
+        """Whether the local session has been opened."""
         return self._local_part is not None and self._local_part.is_open
 
     @property
     def is_of_test_client(self) -> bool:
-        """Whether the local session is where a test client looks, and needs no cookie."""
+        """Whether the local session belongs to a test client, and does not need a cookie."""
         return self.is_local_open and isinstance(self.local, _TestStore)
 
     def _stored(self) -> SessionBase:
-        """Return the local session that the request names, whoever it belongs to."""
+        """Return the local session that the request's cookie identifies, whoever owns it."""
         key = self._test_key()
         if key is not None:
             return _TestStore(key or None)
@@ -163,14 +163,14 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return local_store_class()(self._request.COOKIES.get(name))
 
     def _new(self) -> SessionBase:
-        """Return a new local session, which has no id before it is saved."""
+        """Return a new local session, which does not get an id until it is saved."""
         if self._is_refused:
-            # It has no store: whatever a handler calls on it, a refused request writes nothing.
+            # This engine has no store, so a refused request cannot write anything.
             return CookieSessionStore()
         return _TestStore() if self._test_key() is not None else local_store_class()()
 
     def _test_key(self) -> str | None:
-        """Return the key of a test client's local session, ``""`` for a new one; None elsewhere."""
+        """Return the key of a test client's local session, ``""`` for a new one, or else None."""
         if not conf.is_test_environment():
             return None
         key = self.proxied.get(_TEST_KEY)
@@ -214,7 +214,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return key in self
 
     def _dict(self) -> dict[str, Any]:
-        """Return all that can be read, but for Django's own three keys of the user."""
+        """Return all readable items except the three keys in which Django stores the user."""
         return self._merged(dict(self.local.items()))
 
     def _merged(self, stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,9 +241,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return self._dict().items()
 
     def is_empty(self) -> bool:
-        """Whether there is nothing from the proxy, and neither a key nor data of a local session.
+        """Whether there is no session from the proxy and no local session.
 
-        Does not read the store, as in Django: a local session that was not opened yet counts.
+        As in Django, this does not read the store: a local session counts if it has a key, even if
+        it has not been opened.
         """
         if self.is_local_open or self._is_refused:
             return not self.proxied and bool(self.local.is_empty())
@@ -281,7 +282,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         self._bound().update(changes)
 
     def clear(self) -> None:
-        """Empty the local session. Does not read the store, as in Django."""
+        """Empty the local session. As in Django, this does not read the store."""
         self.accessed = True
         if self.is_local_open:
             self.local.clear()
@@ -308,12 +309,12 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     # The user.
 
     def get_user(self) -> Any:
-        """Return the user of the session that AUTHENTICATION_BACKENDS find, or None."""
+        """Return the session's user, found by AUTHENTICATION_BACKENDS, or None."""
         from .auth import user_of
 
         if self._user is _NOT_LOADED:
             self.accessed = True
-            # A log filter may ask for the user while a backend logs why there is none.
+            # Set first, since a log filter may call this while a backend is logging.
             self._user = None
             try:
                 self._user = user_of(self._request, self.proxied)
@@ -332,7 +333,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return self._user
 
     def _auth_value(self, key: str) -> Any:
-        """Return what Django keeps of the user in a session. Raises KeyError for nobody."""
+        """Return the value that Django would store for the user. Raises KeyError without a user."""
         from .auth import announce_user
 
         user = self.get_user()
@@ -341,7 +342,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         if key == BACKEND_SESSION_KEY:
             return self._backend or user.backend
         if key == HASH_SESSION_KEY:
-            # Django compares it with that of the user it gets.
+            # Django compares this hash with that of the user from get_user().
             hashes = getattr(user, "get_session_auth_hash", None)
             return hashes() if hashes else ""
         announce_user(user)
@@ -349,19 +350,19 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     def _check_auth_value(self, key: str, value: Any) -> None:
         if self._request is None:
-            # A test calls Django's login(), and the signal at the end of login() says for whom.
+            # A test calls Django's login(). The signal at the end of login() has the user.
             if key == BACKEND_SESSION_KEY:
                 self._backend = value
         elif SESSION_KEY not in self or (key == SESSION_KEY and str(value) != str(self[key])):
             raise ProxiedKeyError(key, "the proxy signs users in and out")
 
     def sign_in(self, user: Any) -> None:
-        """Make this the session of a user, where there is no request: in a test client."""
+        """Make this the session of a user. Only for test clients, which have no request."""
         username = user.get_username()
         if self.proxied.username != username:
             local = self.local
             self._proxied = Session(username=username)
-            # The test client's own session stays, now as this user's.
+            # Keep the test client's local session, which now belongs to this user.
             part = self._local_part = LocalPart(self._proxied, lambda: local, self._new)
             if local.get(OWNER) is not None or not local.is_empty():
                 local[OWNER] = username
@@ -372,10 +373,11 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     @property
     def session_key(self) -> str | None:
-        """The key of the local session; where there is no request, a token of the whole.
+        """The key of the local session, or without a request a token for the whole session.
 
-        To know whose key it is takes a look into the store. An event loop cannot wait for that:
-        there it is None until the local session was opened, as by ``aget()`` or ``aload()``.
+        Checking the owner of the key requires reading the store, which would block an event loop.
+        There the key is None until the local session is opened, for example by ``aget()`` or
+        ``aload()``.
         """
         if self._request is not None:
             if not self.is_local_open and _is_in_event_loop():
@@ -407,12 +409,12 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return int(local_store_class()().get_session_cookie_age())
 
     def load(self) -> dict[str, Any]:
-        """Read the store again, and return what is there: not what the request has changed."""
+        """Read the store again, and return its content without the changes of this request."""
         local = self.local
         return self._merged(local.load() if local.session_key else {})
 
     def flush(self) -> None:
-        """Delete the local session, in the store as well. What the proxy sent stays."""
+        """Delete the local session, also in the store. The proxied session stays."""
         self.local.flush()
         self._forget_user()
 
@@ -431,7 +433,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     def clear_expired(cls) -> None:
         local_store_class().clear_expired()
 
-    # The same without blocking: each loads what its method needs first.
+    # The asynchronous methods load what they need, and then call the synchronous ones.
 
     async def _aload_for(self, key: str) -> None:
         if key in _AUTH_KEYS:
@@ -524,8 +526,8 @@ def _is_in_event_loop() -> bool:
 class _TestStore(CacheSessionStore):  # type: ignore[misc]
     """The local session of a test client, in the memory of the process.
 
-    A test client knows one cookie, that of the proxy, and makes a session of what is in it: there
-    the key of this one is. Only Django's test environment asks for it.
+    A test client knows only the proxy's cookie, and creates its session from the value. The key of
+    this store is therefore part of that token. Used only in Django's test environment.
     """
 
     def __init__(self, session_key: str | None = None) -> None:
@@ -535,7 +537,7 @@ class _TestStore(CacheSessionStore):  # type: ignore[misc]
 
 @cache
 def local_store_class() -> type[SessionBase]:
-    """Return the class of the local sessions. Raises ConfigurationError."""
+    """Return the class for local sessions. Raises ConfigurationError."""
     settings = conf.get_settings()
     name = settings.backend_session_store
     try:
@@ -557,7 +559,7 @@ def local_store_class() -> type[SessionBase]:
 
 
 def _forget(**kwargs: Any) -> None:
-    """Read the settings again, for tests that override them."""
+    """Clear the cache, for tests that override settings."""
     local_store_class.cache_clear()
 
 

@@ -1,4 +1,4 @@
-"""The session engine of the encrypted cookie. For SESSION_ENGINE."""
+"""The session engine for the cookie session backend of the proxy, to set as SESSION_ENGINE."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["SessionStore"]
 
 
 class SessionStore(_SessionStore):
-    """The session of a request, whichever format its token has; writes the format openssl."""
+    """The session of a request. It reads tokens in both formats, and writes openssl tokens."""
 
     token_format = "openssl"

@@ -1,3 +1,3 @@
-"""Mockup logins in the URLs of a project. For development only."""
+"""Mockup logins within the URLs of a project, for development only."""
 
 from __future__ import annotations

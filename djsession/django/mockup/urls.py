@@ -1,7 +1,7 @@
 """The mockup logins, for ``include("djsession.django.mockup.urls")``.
 
-Where DEBUG is off, the URLs can be reversed and their views answer 404, since anyone who can reach
-these pages could sign in as anyone.
+If DEBUG is off, the URLs can still be reversed, but their views answer 404: anyone who can reach
+these pages can sign in as anyone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The views that answer for the mockup logins."""
+"""The views of the mockup logins."""
 
 from __future__ import annotations
 
@@ -45,32 +45,32 @@ _REQUEST_KEY = "djsession.django_request"
 _URLENCODED = "application/x-www-form-urlencoded"
 _CSP = "Content-Security-Policy"
 
-# The test client's name for this machine, which it does not send as a Host header.
+# The test client's server name. The test client does not send it as a Host header.
 _TEST_HOST = "testserver"
 
 
 def prepare() -> None:
     """Read the mockup sessions at start-up, and print the login URL if there is a login key.
 
-    Does nothing unless the project has mockup logins and may use them. A mistake in the sessions
-    goes to the log, since it does not concern users whom the proxy signs in.
+    Does nothing unless mockup logins are configured and allowed. A mistake in the sessions is only
+    logged, since it does not affect users whom the proxy signs in.
     """
     settings = get_settings()
     if settings.mockup is None or not settings.allows_mockups:
         return
     try:
         _mockups("")
-    except NoReverseMatch:  # their URLs are not included, or in a namespace
+    except NoReverseMatch:  # their URLs are not included, or are in a namespace
         pass
     except MockupError as error:
         logger.error("mockup sessions: %s", error)
 
 
 def refusal(request: HttpRequest) -> HttpResponse | None:
-    """Return the answer to a browser whose request the gate refused, or None for any other client.
+    """Return the response to a browser whose request the gate refused, or None for other clients.
 
-    None leaves the answer to the project's own 403. So it is where the project has no mockup
-    logins, or does not include their URLs.
+    None means that the project's own 403 is used. It is also the result if mockup logins are not
+    configured, or their URLs are not included.
     """
     settings = get_settings()
     if settings.mockup is None or not settings.allows_mockups:
@@ -86,7 +86,7 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
 
 
 def record(request: HttpRequest, response: HttpResponse, *, is_refused: bool) -> None:
-    """Keep a request for the inspector, unless it was for one of the mockup pages."""
+    """Record a request for the inspector, unless it was for one of the mockup pages."""
     settings, match = get_settings(), request.resolver_match
     if settings.mockup is None or not settings.allows_mockups:
         return
@@ -109,7 +109,7 @@ def record(request: HttpRequest, response: HttpResponse, *, is_refused: bool) ->
 
 
 def _only_where_allowed(view: Callable[..., Any]) -> Callable[..., HttpResponse]:
-    """Let a view return a response from MockupApp, and answer 404 where DEBUG is off."""
+    """Decorate a view that returns a response from MockupApp. If DEBUG is off, answer 404."""
 
     @wraps(view)
     def answer(request: HttpRequest, **arguments: str) -> HttpResponse:
@@ -118,11 +118,11 @@ def _only_where_allowed(view: Callable[..., Any]) -> Callable[..., HttpResponse]
         try:
             mockups = _mockups(request.resolver_match.namespace)
         except MockupError as error:
-            # Django's own page for an exception would show the settings.
+            # Django's debug page would show the settings.
             return HttpResponse(f"{error}\n", status=500, content_type="text/plain")
         return _response(view(mockups, _environ(request), **arguments))
 
-    # MockupApp checks itself which site a form comes from.
+    # MockupApp itself checks the origin of a form.
     exempt: Callable[..., HttpResponse] = csrf_exempt(answer)
     return exempt
 
@@ -130,7 +130,7 @@ def _only_where_allowed(view: Callable[..., Any]) -> Callable[..., HttpResponse]
 @_only_where_allowed
 def mockup(mockups: MockupApp, environ: dict[str, Any]) -> Any:
     """Answer a request to the login page, the logout, the API or the inspector."""
-    # Without an application behind it, MockupApp answers everything.
+    # MockupApp answers every request if it does not wrap an application.
     return mockups.respond(environ)
 
 
@@ -148,12 +148,12 @@ def user(mockups: MockupApp, environ: dict[str, Any], user: str) -> Any:
 
 @_only_where_allowed
 def timer(mockups: MockupApp, environ: dict[str, Any]) -> Any:
-    """Take what a page reports about its speed in the browser, and keep nothing of it."""
+    """Accept and discard what a page reports about its loading time in the browser."""
     return webob.Response(status=204, content_type=None)
 
 
 def _response(answer: Any) -> HttpResponse:
-    """Return Django's response for WebOb's."""
+    """Convert a WebOb response to a Django response."""
     response = HttpResponse(answer.body, status=answer.status_code)
     for name in list(response.headers):
         del response.headers[name]
@@ -171,19 +171,19 @@ class _Mockups(MockupApp):
         page = super().login_page(environ, **context)
         try:
             template = get_template("djsession/login.html")
-        except TemplateDoesNotExist:  # the project has no engine that looks into this package
+        except TemplateDoesNotExist:  # the project's engines do not search this package
             return page
         users = list(context["sessions"].items())
         html: str = template.render(
             {**context, "users": users, "page": mark_safe(page)},  # noqa: S308
             environ[_REQUEST_KEY],
         )
-        # The policy suits that one page only.
+        # The Content-Security-Policy fits only the default page.
         environ[_CSP] = html.strip() == page.strip()
         return html
 
     def home_url(self, environ: dict[str, Any]) -> str:
-        """Return LOGIN_REDIRECT_URL: its default, /accounts/profile/, is rarely there."""
+        """Return LOGIN_REDIRECT_URL if it is set, since its default page rarely exists."""
         if not django_settings.is_overridden("LOGIN_REDIRECT_URL"):
             return super().home_url(environ)
         url: str = iri_to_uri(resolve_url(django_settings.LOGIN_REDIRECT_URL))
@@ -198,15 +198,16 @@ class _Mockups(MockupApp):
 
 @cache
 def _mockups(namespace: str) -> _Mockups:
-    """Return the mockup logins whose URLs are in a namespace.
+    """Return the mockup logins whose URLs are included under a namespace.
 
-    Their paths are those inside the application, so that nothing which a client sends creates
-    another object. Raises NoReverseMatch when the URLs are not there, and MockupError.
+    Paths are relative to the application, so the number of cached objects does not depend on what
+    clients send. Raises NoReverseMatch if the URLs are not included, and MockupError for a mistake
+    in the mockup sessions.
     """
     settings = get_settings()
     if settings.mockup is None:
         raise ConfigurationError(
-            'there are no mockup sessions: set DJSESSION["MOCKUP"] to a YAML file or a dict'
+            'no mockup sessions are configured: set DJSESSION["MOCKUP"] to a YAML file or a dict'
         )
     prefix = f"{namespace}:" if namespace else ""
     with at_script_prefix("/"), override(django_settings.LANGUAGE_CODE):
@@ -236,9 +237,9 @@ setting_changed.connect(_forget, dispatch_uid="djsession.mockup")
 
 
 def _environ(request: HttpRequest) -> dict[str, Any]:
-    """Return a WSGI environ for a request that may have come by ASGI, and whose body was read."""
+    """Return a WSGI environ for a request, whether it came through WSGI or ASGI."""
     if request.content_type == "multipart/form-data":
-        # The test client sends forms in this type.
+        # The test client sends forms with this content type.
         body, content_type = request.POST.urlencode().encode(), _URLENCODED
     else:
         body, content_type = request.body, request.META.get("CONTENT_TYPE", "")
@@ -261,5 +262,5 @@ def _environ(request: HttpRequest) -> dict[str, Any]:
 
 
 def _native(path: str) -> str:
-    """Return a path as PEP 3333 wants it: the bytes of its UTF-8 form as latin-1."""
+    """Return a path as a native string (PEP 3333): its UTF-8 bytes decoded as latin-1."""
     return path.encode("utf-8", "replace").decode("latin-1")

@@ -42,7 +42,7 @@ def test_a_check_warns_that_the_username_is_an_address_here() -> None:
     assert "djsession.E015" not in found
     with override_settings(DJSESSION={"STAFF_ROLES": []}):
         found = {message.id: message.msg for message in check_settings()}
-    assert "Member.is_staff is a property" in found["djsession.E015"]
+    assert "Member.is_staff is a read-only property" in found["djsession.E015"]
 
 
 def test_without_a_row() -> None:

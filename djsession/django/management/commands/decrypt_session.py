@@ -1,4 +1,4 @@
-"""``manage.py decrypt_session``: turn a token into a session."""
+"""``manage.py decrypt_session``: turns a token into a session."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ class Command(BaseCommand):  # type: ignore[misc]
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take a token."""
-        parser.add_argument("token", nargs="?", default="-", help="default: stdin")
+        """Add the argument for the token."""
+        parser.add_argument(
+            "token", nargs="?", default="-", help="the token or header (default: read stdin)"
+        )
 
     def handle(self, *args: Any, token: str, **options: Any) -> None:
         """Print the session."""

@@ -1,4 +1,4 @@
-"""``manage.py encrypt_session``: turn a session into a token."""
+"""``manage.py encrypt_session``: turns a session into a token."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from djsession.django.conf import get_settings
 class Command(BaseCommand):  # type: ignore[misc]
     """See ``help``."""
 
-    help = "Turn a session, a JSON object, into a token under DJAODJIN_SECRET_KEY."
+    help = "Turn a session, a JSON object, into a token encoded with DJAODJIN_SECRET_KEY."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take a session and a format."""
+        """Add the arguments for the session and the format."""
         parser.add_argument(
             "session",
             nargs="?",
             default="-",
-            help="a file of JSON, or the JSON itself in braces (default: stdin)",
+            help="a JSON file, or the JSON itself in braces (default: read stdin)",
         )
         parser.add_argument("--format", choices=("openssl", "jwt"), default="openssl")
 
