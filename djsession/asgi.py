@@ -238,7 +238,9 @@ def _as_bytes(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 
 
 # The headers that a response without any caching headers gets, by ``is_personal``.
-_ADDED = {flag: _as_bytes(with_caching_headers([], is_personal=flag)) for flag in (False, True)}
+_DEFAULT_HEADERS = {
+    flag: _as_bytes(with_caching_headers([], is_personal=flag)) for flag in (False, True)
+}
 
 _CACHING_NAMES = tuple(name.encode() for name in CACHING_NAMES)
 
@@ -249,7 +251,7 @@ def _with_caching_headers(headers: Headers, *, is_personal: bool) -> list[tuple[
         if len(name) in (4, 13) and name.lower() in _CACHING_NAMES:
             as_text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
             return _as_bytes(with_caching_headers(as_text, is_personal=is_personal))
-    return [*headers, *_ADDED[is_personal]]
+    return [*headers, *_DEFAULT_HEADERS[is_personal]]
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

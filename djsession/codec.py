@@ -186,7 +186,7 @@ class SessionCodec:
             if failure is None:
                 return document
             failures.append(failure)
-        raise _furthest(failures)
+        raise _furthest_failure(failures)
 
     def _load_jwt(self, token: str) -> dict[str, Any]:
         try:
@@ -247,16 +247,16 @@ def _refuse_constant(_: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
         raise RepeatedName
     return document
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
-_decode_unique = json.JSONDecoder(
-    parse_constant=_refuse_constant, object_pairs_hook=_unique
+_parse = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+_parse_strictly = json.JSONDecoder(
+    parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated_names
 ).raw_decode
 
 
@@ -283,7 +283,7 @@ def _read_plaintext(
         failure = failure or InvalidEncoding
     text = text.strip(_WHITESPACE)
     try:
-        document, end = _decode_unique(text)
+        document, end = _parse_strictly(text)
     except SessionError as error:
         is_json = False
         failure = failure or without_traceback(error)
@@ -305,7 +305,7 @@ def _read_plaintext(
         plaintext.decode("latin-1")
     if is_json:
         with suppress(ValueError):
-            _decode("{")
+            _parse("{")
     return {}, failure if isinstance(failure, SessionError) else failure()
 
 
@@ -327,7 +327,7 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
     failure: SessionError | None = None
     try:
         text = payload.decode().strip(_WHITESPACE)
-        document, end = _decode(text)
+        document, end = _parse(text)
         if end != len(text):
             failure = InvalidClaims()
         elif type(document) is not dict:
@@ -410,7 +410,7 @@ def _ago(now: float, exp: int | float) -> str:
 
 
 # The order of the checks. With several keys, the error from the key that got furthest is reported.
-_ORDER: tuple[type[SessionError], ...] = (
+_ORDER_OF_CHECKS: tuple[type[SessionError], ...] = (
     InvalidPadding,
     InvalidEncoding,
     InvalidJSON,
@@ -423,18 +423,18 @@ _ORDER: tuple[type[SessionError], ...] = (
 )
 
 
-def _furthest(failures: list[SessionError]) -> SessionError:
-    return max(failures, key=lambda failure: _ORDER.index(type(failure)))
+def _furthest_failure(failures: list[SessionError]) -> SessionError:
+    return max(failures, key=lambda failure: _ORDER_OF_CHECKS.index(type(failure)))
 
 
 def serialize(session: dict[str, Any]) -> bytes:
     """Return a session as JSON in ASCII. See :meth:`SessionCodec.dumps` for dates and decimals."""
-    return json.dumps(session, default=_default, allow_nan=False, separators=(",", ":")).encode(
-        "ascii"
-    )
+    return json.dumps(
+        session, default=_to_json_value, allow_nan=False, separators=(",", ":")
+    ).encode("ascii")
 
 
-def _default(value: object) -> str | float:
+def _to_json_value(value: object) -> str | float:
     isoformat = getattr(value, "isoformat", None)
     if isoformat is not None:
         return str(isoformat())

@@ -160,26 +160,26 @@ class InvalidLength(SessionError):
     remedy = "the token was truncated on the way: look for a limit on the header size"
 
 
-class _UnderAnotherKey(SessionError):
+class _WrongKey(SessionError):
     id = "wrong-key"
     remedy = ": ".join(WRONG_KEY)
 
 
-class InvalidPadding(_UnderAnotherKey):
+class InvalidPadding(_WrongKey):
     """The decrypted bytes do not end in PKCS#7 padding (RFC 5652 section 6.3)."""
 
     step = "padding"
     reason = "the decrypted bytes do not end in PKCS#7 padding"
 
 
-class InvalidEncoding(_UnderAnotherKey):
+class InvalidEncoding(_WrongKey):
     """The decrypted bytes are not ASCII, although the proxy writes only ASCII."""
 
     step = "text"
     reason = "the decrypted bytes are not ASCII"
 
 
-class InvalidJSON(_UnderAnotherKey):
+class InvalidJSON(_WrongKey):
     """The decrypted text is not JSON (RFC 8259)."""
 
     step = "JSON"
@@ -194,7 +194,7 @@ class NotAnObject(SessionError):
     remedy = "check the session serializer configured at the proxy"
 
 
-class _NotFromTheProxy(SessionError):
+class _Altered(SessionError):
     id = "altered"
     remedy = (
         "the proxy did not issue this token, so somebody may be altering tokens: make sure that"
@@ -202,21 +202,21 @@ class _NotFromTheProxy(SessionError):
     )
 
 
-class RepeatedName(_NotFromTheProxy):
+class RepeatedName(_Altered):
     """An object in the session has two members with the same name."""
 
     step = "unique names"
     reason = "the session repeats a name within one object"
 
 
-class NestedTooDeeply(_NotFromTheProxy):
+class NestedTooDeeply(_Altered):
     """The session is nested more than 64 levels deep."""
 
     step = "depth"
     reason = "the session is nested more than 64 levels deep"
 
 
-class InvalidLastVisited(_NotFromTheProxy):
+class InvalidLastVisited(_Altered):
     """``last_visited`` is neither null nor a date nor a list of tags."""
 
     step = "last_visited"
@@ -239,7 +239,7 @@ class MalformedJWT(SessionError):
     remedy = "it did not come from the proxy, or it was truncated or changed on the way"
 
 
-class InvalidSignature(_UnderAnotherKey):
+class InvalidSignature(_WrongKey):
     """The signature of the jwt does not verify."""
 
     step = "signature"

@@ -36,7 +36,7 @@ from .wsgi import SESSION_KEY
 __all__ = ["CurrentSession", "current_session", "plan_required", "role_required"]
 
 
-class _Transport(SecurityBase):
+class _DocumentedScheme(SecurityBase):
     """A security scheme that only appears in the OpenAPI document.
 
     The middleware reads the token. FastAPI's own schemes would read it again, and they do not
@@ -50,7 +50,7 @@ class _Transport(SecurityBase):
         """Do nothing."""
 
 
-_COOKIE = _Transport(
+_COOKIE = _DocumentedScheme(
     "sessionCookie",
     APIKey.model_validate(
         {
@@ -60,7 +60,7 @@ _COOKIE = _Transport(
         }
     ),
 )
-_BEARER = _Transport(
+_BEARER = _DocumentedScheme(
     "sessionBearer", HTTPBearer(bearerFormat="JWT", description="The session as a jwt.")
 )
 

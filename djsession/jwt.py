@@ -23,10 +23,10 @@ _KNOWN_HEADERS = frozenset(
     (_OUR_HEADER, urlsafe_b64encode(b'{"typ":"JWT","alg":"HS256"}').rstrip(b"="))
 )
 
-_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+_TO_STANDARD_ALPHABET = bytes.maketrans(b"-_+/=", b"+/!!!")
 # The valid last characters, by the length modulo 4: their unused bits are zero (RFC 4648 section
 # 3.5). A length of 4n + 1 does not occur.
-_LAST = {0: b"", 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
+_VALID_LAST_CHARACTERS = {0: b"", 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
 
 
 def sign(payload: bytes, key: bytes) -> str:
@@ -74,12 +74,12 @@ def _check_header(encoded: bytes) -> None:
 def _base64url_decode(encoded: bytes) -> bytes:
     """Return the bytes of base64url without padding (RFC 7515 section 2). Raises MalformedJWT."""
     length = len(encoded)
-    last = _LAST.get(length % 4)
+    last = _VALID_LAST_CHARACTERS.get(length % 4)
     if last is None or (last and encoded[-1] not in last):
         raise MalformedJWT
     try:
         # "+", "/" and "=", which base64url without padding does not use, become invalid.
-        standard = encoded.translate(_TO_STANDARD) + b"=" * (-length % 4)
+        standard = encoded.translate(_TO_STANDARD_ALPHABET) + b"=" * (-length % 4)
         return a2b_base64(standard, strict_mode=True)
     except ValueError:
         raise MalformedJWT from None

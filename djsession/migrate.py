@@ -31,7 +31,7 @@ __all__ = ["MOVED", "Migration", "migrate"]
 
 _PACKAGES = ("deployutils.apps.django", "deployutils.apps.django_deployutils")
 _APP = "djsession.django"
-_NAMES = (
+_DJANGO_NAMES = (
     "authentication.JWTAuthentication",
     "backends.auth.ProxyUserBackend",
     "backends.encrypted_cookies",
@@ -47,17 +47,17 @@ _NAMES = (
 
 #: The names of deployutils that djsession also has, with their new names.
 MOVED: dict[str, str] = {
-    **{f"{package}.{name}": f"{_APP}.{name}" for package in _PACKAGES for name in _NAMES},
+    **{f"{package}.{name}": f"{_APP}.{name}" for package in _PACKAGES for name in _DJANGO_NAMES},
     **{
         f"{package}.{name.replace('mixins.', 'mixins.base.')}": f"{_APP}.{name}"
         for package in _PACKAGES
-        for name in _NAMES
+        for name in _DJANGO_NAMES
         if name.startswith("mixins.")
     },
     # The names in versions of deployutils before "apps".
     **{
         f"deployutils.{name}": f"{_APP}.{name}"
-        for name in _NAMES
+        for name in _DJANGO_NAMES
         if name.startswith(("backends.", "middleware."))
     },
     "deployutils.apps.flask.sessions.Session": "djsession.flask.DjSession",
@@ -68,12 +68,12 @@ def _parent(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _last(name: str) -> str:
+def _last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
 
 # The modules that contain these names, with their new names.
-_MODULES = {_parent(old): _parent(new) for old, new in MOVED.items()}
+_MOVED_MODULES = {_parent(old): _parent(new) for old, new in MOVED.items()}
 
 
 class _Reason(Enum):
@@ -118,7 +118,7 @@ class _Reason(Enum):
     LEFT = "djsession does not have these names. They still come from djaodjin-deployutils."
 
 
-_REPLACEMENTS = {
+_OUTDATED_SETTINGS = {
     "MIDDLEWARE_CLASSES": "MIDDLEWARE",
     "TEMPLATE_CONTEXT_PROCESSORS": "TEMPLATES",
     "TEMPLATE_DEBUG": "TEMPLATES",
@@ -129,14 +129,14 @@ _REPLACEMENTS = {
 }
 
 _TEMPLATES = (".html", ".htm", ".eml", ".txt", ".xml", ".jinja", ".jinja2", ".j2")
-_LARGEST = 1_000_000  # bytes, for files that are neither Python nor templates
-_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta", "bin/activate")
+_LARGEST_OTHER_FILE = 1_000_000  # bytes, for files that are neither Python nor templates
+_ENVIRONMENT_MARKERS = ("pyvenv.cfg", "conda-meta", "bin/activate")
 _DOTTED = re.compile(r"(?<![\w./-])deployutils(?:\.[A-Za-z_]\w*)+")
 _LEFT_IN_TEMPLATES = re.compile(rf"{_DOTTED.pattern}|\bdeployutils_\w+")
 _NEWLINE = re.compile(rb"\r\n|\r|\n")
 _IMPORT_FROM = re.compile(rb"(from[\s\\]+)[\w.]+")
 _COMMENT = re.compile(rb"(?:[ \t]*#[^\r\n]*)?")
-_BEHIND_NAME = re.compile(rb",?(?:[ \t]*#[^\r\n]*)?")
+_AFTER_NAME = re.compile(rb",?(?:[ \t]*#[^\r\n]*)?")
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ def _is_foreign(folder: Path) -> bool:
     return (
         folder.name.startswith(".")
         or folder.name in ("__pycache__", "node_modules", "site-packages")
-        or any((folder / name).exists() for name in _ENVIRONMENTS)
+        or any((folder / name).exists() for name in _ENVIRONMENT_MARKERS)
     )
 
 
@@ -279,7 +279,7 @@ def _migrated(path: Path) -> _File:
     is_python, is_template = path.suffix == ".py", path.suffix in _TEMPLATES
     file = _File(path)
     try:
-        if not (is_python or is_template) and path.stat().st_size > _LARGEST:
+        if not (is_python or is_template) and path.stat().st_size > _LARGEST_OTHER_FILE:
             return file
         data = path.read_bytes()
     except OSError as error:
@@ -410,7 +410,7 @@ class _Module(ast.NodeVisitor):
         if not moved:
             return
         name = f"{module}.{moved[0].name}"
-        statement = self._statement(node, moved, _parent(MOVED.get(name) or _MODULES[name]))
+        statement = self._statement(node, moved, _parent(MOVED.get(name) or _MOVED_MODULES[name]))
         left = [item for item in node.names if item not in moved]
         if left:
             # A comment after the statement applies to both parts.
@@ -429,7 +429,7 @@ class _Module(ast.NodeVisitor):
                 reason = self._replace_uses(item.name)
             if reason is None:
                 start = self._start(item)
-                new = MOVED.get(item.name) or _MODULES[item.name]
+                new = MOVED.get(item.name) or _MOVED_MODULES[item.name]
                 self._replace(start, start + len(item.name), new)
             else:
                 self._note(item, item.name, reason)
@@ -438,11 +438,11 @@ class _Module(ast.NodeVisitor):
         """Return why an imported name stays with deployutils, or None if it moves to djsession."""
         if name in MOVED:
             return None
-        if name in _MODULES:
+        if name in _MOVED_MODULES:
             # The new module must have every name that this file uses from the old one.
             used = [self._attributes.get(use) for use in self._uses[local]]
-            is_complete = _last(_MODULES[name]) == _last(name) and all(
-                item and MOVED.get(f"{name}.{item.attr}") == f"{_MODULES[name]}.{item.attr}"
+            is_complete = _last_part(_MOVED_MODULES[name]) == _last_part(name) and all(
+                item and MOVED.get(f"{name}.{item.attr}") == f"{_MOVED_MODULES[name]}.{item.attr}"
                 for item in used
             )
             return None if used and is_complete else _Reason.PART_OF_MODULE
@@ -453,7 +453,7 @@ class _Module(ast.NodeVisitor):
 
         Returns why the module stays with deployutils, or None if all of these names move.
         """
-        new = MOVED.get(module) or _MODULES.get(module)
+        new = MOVED.get(module) or _MOVED_MODULES.get(module)
         if new is None:
             return _reason(module)
         edits = []
@@ -481,7 +481,7 @@ class _Module(ast.NodeVisitor):
         bounds = [*map(self._start, node.names), self._end(node.names[-1])]
         head = self.source[self._start(node) : bounds[0]]
         tail = self.source[bounds[-1] : self._end(node)]
-        behind = _BEHIND_NAME.match(tail)
+        behind = _AFTER_NAME.match(tail)
         assert behind
         bounds[-1] += behind.end()
         tail = tail[behind.end() :]
@@ -502,7 +502,7 @@ class _Module(ast.NodeVisitor):
         return head + b"".join(parts) + tail
 
     def _alias(self, node: ast.ImportFrom, item: ast.alias) -> bytes:
-        new = _last(MOVED.get(f"{node.module}.{item.name}", item.name))
+        new = _last_part(MOVED.get(f"{node.module}.{item.name}", item.name))
         if new == item.name:
             return self._segment(item)
         return f"{new} as {item.asname or item.name}".encode()
@@ -533,8 +533,8 @@ class _Module(ast.NodeVisitor):
             for item in ast.walk(value):
                 if isinstance(item, (ast.List, ast.Tuple, ast.Set)):
                     self._add_app(item.elts)
-        elif name in _REPLACEMENTS:
-            self._note(target, f"{name}, now {_REPLACEMENTS[name]}", _Reason.OUTDATED)
+        elif name in _OUTDATED_SETTINGS:
+            self._note(target, f"{name}, now {_OUTDATED_SETTINGS[name]}", _Reason.OUTDATED)
         elif name == KEY_NAME:
             # A setting whose value comes from the variable does not change its meaning.
             if not any(isinstance(i, ast.Constant) and i.value == name for i in ast.walk(value)):
@@ -595,7 +595,7 @@ class _Module(ast.NodeVisitor):
         self._handled.update(key for key, _ in entries.values())
         key, value = entries.get("djsession") or entries.get("deployutils") or (None, None)
         if key is None or value is None:
-            for name in entries.keys() & _MODULES.keys():
+            for name in entries.keys() & _MOVED_MODULES.keys():
                 self._note(entries[name][0], name, _Reason.LOGGER)
             return
         if any(isinstance(i, ast.Constant) and i.value == "DEBUG" for i in ast.walk(value)):
@@ -630,7 +630,7 @@ class _Module(ast.NodeVisitor):
                 self._replace(start, start + len(value), MOVED[value])
             else:
                 self._note(node, value, _Reason.IN_TEXT)
-        elif value in _MODULES:
+        elif value in _MOVED_MODULES:
             self._note(node, value, _Reason.PART_OF_MODULE)
         elif _DOTTED.fullmatch(value):
             self._note(node, value, _reason(value))
@@ -639,7 +639,7 @@ class _Module(ast.NodeVisitor):
 
     def _longer_text(self, node: ast.expr, text: str) -> None:
         for name in _DOTTED.findall(text):
-            if name in MOVED or name in _MODULES:
+            if name in MOVED or name in _MOVED_MODULES:
                 self._note(node, name, _Reason.IN_TEXT)
 
 

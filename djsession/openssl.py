@@ -38,7 +38,7 @@ _HEADER = len(MAGIC) + 8
 _PADDINGS = {size: bytes([size]) * size for size in range(1, _BLOCK + 1)}
 # The padding is compared with this if its last byte is not a valid size. Since the last byte here
 # is a valid size, the comparison always fails, and it takes as long as any other.
-_NO_PADDING = b"\x01" * 8
+_MISMATCHING_PADDING = b"\x01" * 8
 
 
 def derive_key_and_iv(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
@@ -76,7 +76,7 @@ def unpad(padded: bytes) -> bytes | None:
 
     Both cases take the same time.
     """
-    padding = _PADDINGS.get(padded[-1], _NO_PADDING)
+    padding = _PADDINGS.get(padded[-1], _MISMATCHING_PADDING)
     plaintext = padded[: -len(padding)]
     return plaintext if compare_digest(padded[-len(padding) :], padding) else None
 

@@ -19,14 +19,14 @@ __all__ = ["MASK", "mask", "redact"]
 
 MASK = "********"
 
-_CREDENTIAL = re.compile(
+_CREDENTIAL_NAME = re.compile(
     r"secret|pass(?:word|wd|phrase)|\bpwd\b|token|jwt|bearer|cookie|authorization|credential"
     r"|(?:access|session|api|private)[_-]?key",
     re.IGNORECASE,
 )
 
 # A shorter secret is likely to occur in ordinary words, and masking it would garble the text.
-_SHORTEST = 6
+_SHORTEST_SECRET = 6
 
 
 def mask(value: Any, secrets: Collection[str] = ()) -> Any:
@@ -39,7 +39,9 @@ def mask(value: Any, secrets: Collection[str] = ()) -> Any:
     if isinstance(value, dict):
         return {
             redact(str(key), secrets): (
-                MASK if item is not None and _CREDENTIAL.search(str(key)) else mask(item, secrets)
+                MASK
+                if item is not None and _CREDENTIAL_NAME.search(str(key))
+                else mask(item, secrets)
             )
             for key, item in value.items()
         }
@@ -58,6 +60,6 @@ def redact(text: str, secrets: Collection[str]) -> str:
     """Return a text or JSON document in which the secrets are masked."""
     for secret in sorted(secrets, key=len, reverse=True):
         for written in {secret, json.dumps(secret)[1:-1]}:
-            if len(written) >= _SHORTEST:
+            if len(written) >= _SHORTEST_SECRET:
                 text = text.replace(written, MASK)
     return text

@@ -75,7 +75,7 @@ class Subscription(_Document):
         if self.get("ends_at") is None:
             return True
         ends_at = self.ends_at
-        return ends_at is not None and _moment(at_time) < ends_at
+        return ends_at is not None and _aware_time(at_time) < ends_at
 
 
 class Organization(_Document):
@@ -212,7 +212,7 @@ class Session(_Document):
         ``account``, only the organization with slug ``str(account)`` counts. Each plan appears
         once, in the order received.
         """
-        moment = _moment(at_time)
+        moment = _aware_time(at_time)
         slug = None if account is None else str(account)
         return list(
             dict.fromkeys(
@@ -230,5 +230,5 @@ class Session(_Document):
         return plan is not None and str(plan) in self.accessible_plans(at_time)
 
 
-def _moment(at_time: datetime | None) -> datetime:
+def _aware_time(at_time: datetime | None) -> datetime:
     return datetime.now(UTC) if at_time is None else parse_datetime(at_time) or at_time

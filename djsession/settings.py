@@ -77,7 +77,7 @@ def setting(parser: Parser, default: Any = None, *, is_secret: bool = False) -> 
     return field(default=default, repr=not is_secret, metadata={_PARSER: parser})
 
 
-def _items(value: Any) -> tuple[str, ...]:
+def _check_items(value: Any) -> tuple[str, ...]:
     if (
         isinstance(value, str)
         or not isinstance(value, Sequence)
@@ -91,7 +91,7 @@ def _read_items(text: str, split: Split) -> list[str]:
     return list(split(text))
 
 
-def _boolean(value: Any) -> bool:
+def _check_boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be True or False")
     return value
@@ -104,26 +104,26 @@ def _read_boolean(text: str, split: Split) -> bool:
 
 
 #: A list of strings, and a truth value.
-LIST = Parser(_items, _read_items)
-BOOLEAN = Parser(_boolean, _read_boolean)
+LIST = Parser(_check_items, _read_items)
+BOOLEAN = Parser(_check_boolean, _read_boolean)
 
 
-def _cookie_name(value: Any) -> str:
+def _check_cookie_name(value: Any) -> str:
     if not isinstance(value, str) or not _COOKIE_NAME.fullmatch(value):
         raise ValueError("must be the name of a cookie: letters, digits, hyphens and underscores")
     return value
 
 
-def _open_paths(value: Any) -> tuple[str, ...]:
+def _check_open_paths(value: Any) -> tuple[str, ...]:
     try:
-        entries = _items(value)
+        entries = _check_items(value)
     except ValueError:
         raise ValueError("must be a list of paths, such as ['/static/', '/login/']") from None
     OpenPaths(entries)
     return entries
 
 
-def _token_size(value: Any) -> int:
+def _check_token_size(value: Any) -> int:
     if type(value) is not int or value < 1:
         raise ValueError("must be a positive int, which is a number of characters")
     return value
@@ -135,7 +135,7 @@ def _read_token_size(text: str, split: Split) -> int:
     return int(text)
 
 
-def _formats(value: Any) -> tuple[str, ...]:
+def _check_formats(value: Any) -> tuple[str, ...]:
     if (
         isinstance(value, str)
         or not isinstance(value, Sequence)
@@ -146,12 +146,12 @@ def _formats(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _trusted_proxies(value: Any) -> tuple[str, ...] | None:
+def _check_trusted_proxies(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
     expected = "a list of addresses and networks, such as ['10.0.0.7', '10.1.0.0/16', 'unix']"
     try:
-        entries = _items(value)
+        entries = _check_items(value)
     except ValueError:
         raise ValueError(f"must be {expected}") from None
     if not entries:
@@ -190,17 +190,17 @@ class Settings:
     #: One key or a list of keys, newest first: the first encodes, all decode. Required.
     secret_key: tuple[str, ...] = setting(Parser(check_secret_keys, _read_keys), is_secret=True)
     #: The cookie that carries the session.
-    cookie_name: str = setting(Parser(_cookie_name), "sessionid")
+    cookie_name: str = setting(Parser(_check_cookie_name), "sessionid")
     #: The paths that need no session. "/login" matches "/login" and everything below it. "/"
     #: matches only the home page.
-    allowed_no_session: tuple[str, ...] = setting(Parser(_open_paths, _read_items), ())
+    allowed_no_session: tuple[str, ...] = setting(Parser(_check_open_paths, _read_items), ())
     #: The longest token that is examined, in characters.
-    max_token_size: int = setting(Parser(_token_size, _read_token_size), MAX_TOKEN_SIZE)
+    max_token_size: int = setting(Parser(_check_token_size, _read_token_size), MAX_TOKEN_SIZE)
     #: The formats that are accepted. Set it to ("jwt",) for a site that uses the proxy's JWT
     #: session backend, to refuse openssl tokens, which do not expire.
-    formats: tuple[Format, ...] = setting(Parser(_formats, _read_items), FORMATS)
+    formats: tuple[Format, ...] = setting(Parser(_check_formats, _read_items), FORMATS)
     #: The peers that may send a session: addresses, networks or "unix". None allows any peer.
-    trusted_proxies: tuple[str, ...] | None = setting(Parser(_trusted_proxies, _read_items))
+    trusted_proxies: tuple[str, ...] | None = setting(Parser(_check_trusted_proxies, _read_items))
 
     @hide_locals
     def __init__(self, secret_key: object = None, **values: Any) -> None:
@@ -208,7 +208,7 @@ class Settings:
         values["secret_key"] = secret_key
         for name in values:
             if name not in known:
-                raise ConfigurationError(_unknown(name, name, set(known), ""))
+                raise ConfigurationError(_unknown_setting(name, name, set(known), ""))
         for name, item in known.items():
             value = values.get(name)
             if value is None:
@@ -218,9 +218,9 @@ class Settings:
             except ValueError as error:
                 raise ConfigurationError(f"{name}: {error}") from None
             object.__setattr__(self, name, value)
-        self._check_together()
+        self._check_combinations()
 
-    def _check_together(self) -> None:
+    def _check_combinations(self) -> None:
         """Raise ConfigurationError if the values of several settings conflict."""
 
     def codec(self) -> SessionCodec:
@@ -307,7 +307,7 @@ class Settings:
                 if name == "secret_key":
                     raise ConfigurationError(f"{key} is not a setting: use {key_name}")
                 if name not in known:
-                    raise ConfigurationError(_unknown(key, name, set(known), prefix))
+                    raise ConfigurationError(_unknown_setting(key, name, set(known), prefix))
             else:
                 continue
             if split is not None and isinstance(value, str):
@@ -325,7 +325,7 @@ def parser_of(item: Any) -> Parser:
     return parser
 
 
-def _unknown(key: str, name: str, known: set[str], prefix: str) -> str:
+def _unknown_setting(key: str, name: str, known: set[str], prefix: str) -> str:
     known = known - {"secret_key"}
     close = get_close_matches(name, known, 1)
     is_upper = prefix.isupper() or key.isupper()

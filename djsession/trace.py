@@ -132,7 +132,7 @@ def trace_token(
         found = replace(settings, secret_key=(key,)).codec().try_loads(token)
         failure = found if isinstance(found, SessionError) else None
         if number == 1:
-            steps += _run(common, failure, None, _common_values(token, kind))
+            steps += _outcomes(common, failure, None, _common_values(token, kind))
         if failure is not None and failure.step in common:
             steps += _not_reached(per_key)
             break
@@ -143,12 +143,12 @@ def trace_token(
             break
         if isinstance(found, Session):
             session = found
-        steps += _run(per_key, failure, number, _values_of_key(token, kind, key, session))
+        steps += _outcomes(per_key, failure, number, _key_values(token, kind, key, session))
         # If the signature verified, this is the right key, whichever step failed later.
         if failure is None or (kind == "jwt" and failure.step != "signature"):
             break
     if session is not None:
-        steps.append(Step("schema", "passed", _schema(session)))
+        steps.append(Step("schema", "passed", _summary(session)))
         session = Session(mask(session, settings.secret_key))
     return Trace(transport, kind, tuple(steps), session)
 
@@ -157,7 +157,7 @@ def _not_reached(names: Sequence[str]) -> Iterator[Step]:
     return (Step(name, "not reached") for name in names)
 
 
-def _run(
+def _outcomes(
     names: Sequence[str], failure: SessionError | None, key: int | None, values: dict[str, str]
 ) -> Iterator[Step]:
     """Yield the named steps with their outcomes. ``failure`` determines which of them failed."""
@@ -189,7 +189,7 @@ def _common_values(token: str, kind: Format) -> dict[str, str]:
     return values
 
 
-def _values_of_key(token: str, kind: Format, key: str, session: Session | None) -> dict[str, str]:
+def _key_values(token: str, kind: Format, key: str, session: Session | None) -> dict[str, str]:
     exp = None if session is None else session.get("exp")
     values = {"expiry": f"exp {exp}" if exp is not None else "none"}
     if kind == "openssl":
@@ -200,7 +200,7 @@ def _values_of_key(token: str, kind: Format, key: str, session: Session | None) 
     return values
 
 
-def _schema(session: Session) -> str:
+def _summary(session: Session) -> str:
     """Summarize the parts of a session that djsession uses."""
     if not session:
         return "an empty session: nobody is signed in"

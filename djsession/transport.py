@@ -73,7 +73,7 @@ REPLACED_PEER = "replaced"
 MAX_COOKIES = 4
 
 # The keys of a session whose values change from request to request.
-_VOLATILE = ("exp", "last_visited")
+_CHANGING_KEYS = ("exp", "last_visited")
 
 _OPENSSL_IN_HEADER = "a token of the cookie format does not count in an Authorization header"
 _JWT_IN_COOKIE = "a jwt in the cookie does not count beside an Authorization: Bearer header"
@@ -160,7 +160,7 @@ def refusal_of_all(
 def agree(sessions: Sequence[Session]) -> bool:
     """Return whether the sessions that were decoded from one request agree (rule 4)."""
     first, *others = (
-        {key: value for key, value in session.items() if key not in _VOLATILE}
+        {key: value for key, value in session.items() if key not in _CHANGING_KEYS}
         for session in sessions
     )
     return all(other == first for other in others)

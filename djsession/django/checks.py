@@ -40,7 +40,7 @@ _KEY_HINT = (
     "Set DJAODJIN_SECRET_KEY, in settings.py or in the environment, to the key that DjaoDjin shows"
     " in the settings of your site."
 )
-_DISTINCT = 6
+_LEAST_DISTINCT = 6
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
@@ -70,10 +70,10 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
 
 def _check_key(found: DjangoSettings) -> Iterator[CheckMessage]:
     for key in found.secret_key or ():
-        if len(key) < PROXY_LENGTH or len(set(key)) < _DISTINCT:
+        if len(key) < PROXY_LENGTH or len(set(key)) < _LEAST_DISTINCT:
             yield Warning(
                 f"DJAODJIN_SECRET_KEY is weak: it has fewer than {PROXY_LENGTH} characters, or"
-                f" fewer than {_DISTINCT} different characters.",
+                f" fewer than {_LEAST_DISTINCT} different characters.",
                 hint="Generate a new key at DjaoDjin, or run 'djsession keygen' for mockup logins.",
                 id="djsession.W001",
             )
@@ -87,7 +87,7 @@ def _check_middleware() -> Iterator[CheckMessage]:
             classes.append(import_string(path))
         except ImportError:
             classes.append(None)  # Django reports this itself
-    ours = _first(classes, SessionMiddleware)
+    ours = _first_index(classes, SessionMiddleware)
     if ours is None:
         yield Error(
             f"{_MIDDLEWARE} is not in MIDDLEWARE, so no request is refused.",
@@ -95,7 +95,9 @@ def _check_middleware() -> Iterator[CheckMessage]:
             id="djsession.E003",
         )
     for found in classes:
-        if _is(found, DjangoSessionMiddleware) and not _is(found, SessionMiddleware):
+        if _is_subclass(found, DjangoSessionMiddleware) and not _is_subclass(
+            found, SessionMiddleware
+        ):
             yield Error(
                 "Django's own SessionMiddleware is in MIDDLEWARE, and replaces request.session.",
                 hint=f"Remove it, since {_MIDDLEWARE} takes its place.",
@@ -106,7 +108,7 @@ def _check_middleware() -> Iterator[CheckMessage]:
         (MessageMiddleware, "it reads request.session"),
         (FetchFromCacheMiddleware, "it would answer requests from the cache that the gate refuses"),
     ):
-        place = _first(classes, other)
+        place = _first_index(classes, other)
         if ours is not None and place is not None and place < ours:
             yield Error(
                 f"{other.__name__} comes before SessionMiddleware in MIDDLEWARE: {why}.",
@@ -120,7 +122,7 @@ def _check_engines(found: DjangoSettings) -> Iterator[CheckMessage]:
         engine = import_string(settings.SESSION_ENGINE + ".SessionStore")
     except ImportError:
         engine = None
-    if not _is(engine, SessionStore):
+    if not _is_subclass(engine, SessionStore):
         yield Error(
             f"SESSION_ENGINE is {settings.SESSION_ENGINE}, which does not read the proxy's"
             " sessions.",
@@ -162,7 +164,7 @@ def _check_backends() -> Iterator[CheckMessage]:
             backends.append(import_string(path))
         except ImportError:
             continue
-    if _first(backends, RemoteUserBackend) is None:
+    if _first_index(backends, RemoteUserBackend) is None:
         yield Error(
             "AUTHENTICATION_BACKENDS does not contain a backend for the proxy's users, so"
             " request.user is always anonymous.",
@@ -338,9 +340,9 @@ def _check_mockup_urls() -> Iterator[CheckMessage]:
         )
 
 
-def _is(found: Any, base: type) -> bool:
+def _is_subclass(found: Any, base: type) -> bool:
     return isinstance(found, type) and issubclass(found, base)
 
 
-def _first(classes: Sequence[Any], base: type) -> int | None:
-    return next((index for index, found in enumerate(classes) if _is(found, base)), None)
+def _first_index(classes: Sequence[Any], base: type) -> int | None:
+    return next((index for index, found in enumerate(classes) if _is_subclass(found, base)), None)

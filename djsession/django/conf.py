@@ -55,13 +55,13 @@ logger = logging.getLogger("djsession")
 MOCKUP_NAMES = ("login", "logout", "api_login", "djsession_inspector")
 
 # Names of settings in djaodjin-deployutils, with their names in djsession.
-_NAMES = {
+_DEPLOYUTILS_NAMES = {
     "SESSION_COOKIE_NAME": "COOKIE_NAME",
     "MOCKUP_SESSIONS": "MOCKUP",
 }
 
 
-def _entries(value: Any) -> tuple[Any, ...]:
+def _check_entries(value: Any) -> tuple[Any, ...]:
     # Lazy entries cannot be evaluated yet, since the URLs are not loaded.
     if (
         isinstance(value, str)
@@ -72,17 +72,17 @@ def _entries(value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def _user_source(value: Any) -> str:
+def _check_user_source(value: Any) -> str:
     if value not in ("database", "session"):
         raise ValueError('must be "database" or "session"')
     return str(value)
 
 
-def _roles(value: Any) -> tuple[str, ...] | None:
+def _check_roles(value: Any) -> tuple[str, ...] | None:
     return None if value is None else LIST.check(value)
 
 
-def _groups(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _check_groups(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if value is None:
         return ()
     if not isinstance(value, Mapping) or not all(isinstance(role, str) for role in value):
@@ -90,7 +90,7 @@ def _groups(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((role, LIST.check(groups)) for role, groups in value.items())
 
 
-def _mockup(value: Any) -> Any:
+def _check_mockup(value: Any) -> Any:
     if not isinstance(value, (str, os.PathLike, Mapping, type(None))):
         raise ValueError("must be the path of a YAML file, or a dict of sessions")
     return value
@@ -104,7 +104,7 @@ class DjangoSettings(Settings):
     such as ``reverse_lazy("login")``, or relative, as Django's ``STATIC_URL`` may be.
     """
 
-    allowed_no_session: tuple[Any, ...] = setting(Parser(_entries, LIST.read), ())
+    allowed_no_session: tuple[Any, ...] = setting(Parser(_check_entries, LIST.read), ())
     #: The session engine that stores what the application writes into ``request.session``.
     local_session_engine: str = setting(Parser(), "django.contrib.sessions.backends.signed_cookies")
     #: The name of that session's cookie.
@@ -113,19 +113,19 @@ class DjangoSettings(Settings):
     backend_session_store: str | None = setting(Parser())
     #: Where ``request.user`` comes from: "database", or "session" for a project that does not store
     #: users.
-    user_source: str = setting(Parser(_user_source), "database")
+    user_source: str = setting(Parser(_check_user_source), "database")
     #: Whether to update the email and names of a user in the database from the session.
     update_user: bool = setting(BOOLEAN, False)
     #: The roles in the site's own organization that make a user ``is_staff``. If it is None,
     #: ``is_staff`` and ``is_superuser`` come from the database.
-    staff_roles: tuple[str, ...] | None = setting(Parser(_roles, LIST.read))
+    staff_roles: tuple[str, ...] | None = setting(Parser(_check_roles, LIST.read))
     #: The roles in the site's own organization that make a user ``is_superuser``.
     superuser_roles: tuple[str, ...] = setting(LIST, ())
     #: For each role in the site's own organization, the names of the groups that it grants.
-    groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(Parser(_groups))
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(Parser(_check_groups))
     #: Mockup sessions for signing in: a YAML file or a mapping.
     mockup: str | os.PathLike[str] | Mapping[str, Any] | None = setting(  # noqa: RUF009
-        Parser(_mockup), is_secret=True
+        Parser(_check_mockup), is_secret=True
     )
     #: Host names, besides localhost, under which mockup logins can be reached.
     mockup_hosts: tuple[str, ...] = setting(LIST, ())
@@ -134,7 +134,7 @@ class DjangoSettings(Settings):
     #: Whether mockup logins answer requests from other machines.
     mockup_allow_remote: bool = setting(BOOLEAN, False)
 
-    def _check_together(self) -> None:
+    def _check_combinations(self) -> None:
         if self.local_session_cookie_name == self.cookie_name:
             raise ConfigurationError(
                 "LOCAL_SESSION_COOKIE_NAME is the name of the proxy's cookie, which the proxy drops"
@@ -258,7 +258,7 @@ def get_settings() -> DjangoSettings:
         if not isinstance(source, Mapping):
             raise ConfigurationError(f"{name} must be a dict")
         for key, value in source.items():
-            known_as = str(_NAMES.get(key, key))
+            known_as = str(_DEPLOYUTILS_NAMES.get(key, key))
             # Skip the settings of deployutils that djsession does not use.
             if name == "DJSESSION" or known_as in known or key == KEY_NAME:
                 values[known_as] = value
@@ -328,10 +328,10 @@ def _before_tests() -> Any:
 _CACHED: tuple[Callable[..., Any], ...] = (get_settings, get_gate, get_codec)
 
 
-def _forget(*, setting: str, **kwargs: Any) -> None:
+def _clear_caches(*, setting: str, **kwargs: Any) -> None:
     """Clear the caches, for tests that override settings."""
     for function in _CACHED:
         function.cache_clear()  # type: ignore[attr-defined]
 
 
-setting_changed.connect(_forget, dispatch_uid="djsession")
+setting_changed.connect(_clear_caches, dispatch_uid="djsession")

@@ -43,7 +43,7 @@ def _without_carriers(method: Callable[..., dict[str, Any]]) -> Callable[..., di
     @wraps(method)
     def masked(self: Any, request: HttpRequest) -> dict[str, Any]:
         found = method(self, request)
-        return {**found, **dict.fromkeys(_carriers(found), self.cleansed_substitute)}
+        return {**found, **dict.fromkeys(_names_of_carriers(found), self.cleansed_substitute)}
 
     return masked
 
@@ -63,7 +63,7 @@ def _without_secrets(method: Callable[..., Any]) -> Callable[..., Any]:
     return masked
 
 
-def _carriers(found: dict[str, Any]) -> set[str]:
+def _names_of_carriers(found: dict[str, Any]) -> set[str]:
     """Return the names of those cookies or META entries that carry a session."""
     try:
         settings = get_settings()
@@ -79,4 +79,4 @@ def _secrets(request: HttpRequest | None) -> set[str]:
         return set()
     cookies = request.COOKIES
     bearer = request.META.get("HTTP_AUTHORIZATION", "").rpartition(" ")[2]
-    return {bearer, *(cookies[name] for name in _carriers(cookies))}
+    return {bearer, *(cookies[name] for name in _names_of_carriers(cookies))}

@@ -45,8 +45,8 @@ class PyramidSession(MergedSession[Any]):
     def _make_local_part(self) -> LocalPart[Any]:
         request = self._request
         is_refused = REFUSED_KEY in request.environ
-        configured = installed(request.registry).local_factory or _NoLocal
-        factory = _Unstored if is_refused else configured
+        configured = installed(request.registry).local_factory or _UnwritableSession
+        factory = _UnstoredSession if is_refused else configured
 
         callbacks = (request.response_callbacks, request.finished_callbacks)
         before: list[int] = []
@@ -111,7 +111,7 @@ class PyramidSession(MergedSession[Any]):
         return self.local_part.bind().get_csrf_token()
 
 
-class _Unstored(dict[str, Any]):
+class _UnstoredSession(dict[str, Any]):
     """The local part of a refused request. It can be written, but is never stored."""
 
     new = True
@@ -142,7 +142,7 @@ class _Unstored(dict[str, Any]):
     get_csrf_token = new_csrf_token
 
 
-class _NoLocal(_Unstored):
+class _UnwritableSession(_UnstoredSession):
     """The local part if no store is configured. It is empty, and writing to it raises an error."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:

@@ -29,7 +29,7 @@ OPTIONS = "djsession.options"
 _INSTALLED = "djsession.installed"
 
 # The settings that turn on Pyramid's development helpers.
-_DEVELOPMENT = (
+_DEVELOPMENT_SETTINGS = (
     "pyramid.reload_all",
     "pyramid.reload_templates",
     "pyramid.reload_assets",
@@ -41,7 +41,7 @@ _DEVELOPMENT = (
 )
 
 
-def _samesite(value: Any) -> str:
+def _check_samesite(value: Any) -> str:
     if value not in ("Lax", "Strict", "None"):
         raise ValueError('must be "Lax", "Strict" or "None"')
     return str(value)
@@ -59,7 +59,7 @@ class PyramidSettings(Settings):
     #: Whether browsers send that cookie only over TLS.
     local_cookie_secure: bool = setting(BOOLEAN, False)
     #: Which requests from other sites carry that cookie: "Lax", "Strict" or "None".
-    local_cookie_samesite: str = setting(Parser(_samesite), "Lax")
+    local_cookie_samesite: str = setting(Parser(_check_samesite), "Lax")
     #: A session factory for the local session instead of a signed cookie, or its dotted name.
     local_session_factory: Any = setting(Parser())  # noqa: RUF009
     #: A YAML file of mockup sessions for signing in during development.
@@ -71,7 +71,7 @@ class PyramidSettings(Settings):
     #: Whether to allow mockup logins if none of Pyramid's development settings is on.
     mockup_without_debug: bool = setting(BOOLEAN, False)
 
-    def _check_together(self) -> None:
+    def _check_combinations(self) -> None:
         if self.local_cookie_name == self.cookie_name:
             raise ConfigurationError(
                 "local_cookie_name is the name of the proxy's cookie, which the proxy removes from"
@@ -102,7 +102,7 @@ class Installed:
             )
         self.gate = Gate(self.settings)
         self.local_factory = self._local_factory()
-        self.is_development = any(asbool(ini.get(name)) for name in _DEVELOPMENT)
+        self.is_development = any(asbool(ini.get(name)) for name in _DEVELOPMENT_SETTINGS)
 
     def _local_factory(self) -> Callable[[Request], Any] | None:
         settings = self.settings

@@ -101,7 +101,7 @@ def store_over(over: type) -> type[SessionStore]:
             super().__init__(proxied=PROXIED, request=request)
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self.local if self.is_local_open else self._stored(), name)
+            return getattr(self.local if self.is_local_open else self._open_stored(), name)
 
         def __delattr__(self, name: str) -> None:
             delattr(self.local, name)

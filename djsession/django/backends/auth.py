@@ -68,7 +68,7 @@ def announce_user(user: Any) -> None:
 
 
 @cache
-def _give_announced(backend: Any) -> Any:
+def _prefer_announced(backend: Any) -> Any:
     """Make the ``get_user()`` of a backend class return the announced user first."""
     get_user, aget_user = backend.get_user, backend.aget_user
 
@@ -84,7 +84,7 @@ def _give_announced(backend: Any) -> Any:
     return backend
 
 
-@_give_announced
+@_prefer_announced
 class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
     """Trusts the proxy's username, in the way RemoteUserBackend trusts that of a web server.
 
@@ -109,13 +109,13 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         ``client.login()``. In production the proxy checks them.
         """
         if remote_user is None:
-            return self._by_password(request, credentials)
+            return self._authenticate_password(request, credentials)
         session = _session_of(request, remote_user)
-        user, created = self._found(remote_user, session)
+        user, created = self._find_or_create(remote_user, session)
         if user is None:
             return None
         user = self.configure_user(request, user, created=created)
-        return self._admitted(request, user, session)
+        return self._admit(request, user, session)
 
     async def aauthenticate(
         self,
@@ -125,9 +125,9 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
     ) -> Any:
         """See :meth:`authenticate`."""
         if remote_user is None:
-            return await self._aby_password(request, credentials)
+            return await self._aauthenticate_password(request, credentials)
         session = _session_of(request, remote_user)
-        user, created = await self._afound(remote_user, session)
+        user, created = await self._afind_or_create(remote_user, session)
         if user is None:
             return None
         # Skip Django's own implementation, which would use a thread.
@@ -135,7 +135,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             type(self).aconfigure_user is not RemoteUserBackend.aconfigure_user
         ):
             user = await self.aconfigure_user(request, user, created=created)
-        return self._admitted(request, user, session)
+        return self._admit(request, user, session)
 
     def get_user(self, user_id: Any) -> Any:
         """Return the user with a primary key, or None."""
@@ -147,21 +147,25 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             return None
         return await super().aget_user(user_id)
 
-    def _by_password(self, request: HttpRequest | None, credentials: dict[str, Any]) -> Any:
+    def _authenticate_password(
+        self, request: HttpRequest | None, credentials: dict[str, Any]
+    ) -> Any:
         if is_test_environment():
             return ModelBackend.authenticate(self, request, **credentials)
         return None
 
-    async def _aby_password(self, request: HttpRequest | None, credentials: dict[str, Any]) -> Any:
+    async def _aauthenticate_password(
+        self, request: HttpRequest | None, credentials: dict[str, Any]
+    ) -> Any:
         if is_test_environment():
             return await ModelBackend.aauthenticate(self, request, **credentials)
         return None
 
-    def _found(self, remote_user: str, session: Session) -> tuple[Any, bool]:
+    def _find_or_create(self, remote_user: str, session: Session) -> tuple[Any, bool]:
         """Return the user with a username or None, and whether the user was created now."""
-        name = self._usable(self.clean_username(remote_user))
+        name = self._valid_username(self.clean_username(remote_user))
         if name is None or get_settings().user_source == "session":
-            return self._unsaved(name, session), False
+            return self._unsaved_user(name, session), False
         model = get_user_model()
         manager = model._default_manager
         try:
@@ -175,7 +179,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             if not self.create_unknown_user:
                 return _log_unknown(), False
             # Another request may create the same user at the same time.
-            for defaults in _attempts(model, session):
+            for defaults in _row_defaults(model, session):
                 with suppress(IntegrityError):
                     user, created = manager.get_or_create(
                         **{model.USERNAME_FIELD: name}, defaults=defaults
@@ -184,7 +188,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
                         (user, created) if self._is_named(user, name) else (_log_spelling(), False)
                     )
             return _log_taken(), False
-        changed = _update(user, session)
+        changed = _update_fields(user, session)
         if changed:
             is_unique = any(model._meta.get_field(name).unique for name in changed)
             try:
@@ -195,11 +199,11 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
                 user.refresh_from_db(fields=changed)
         return user, False
 
-    async def _afound(self, remote_user: str, session: Session) -> tuple[Any, bool]:
-        """See :meth:`_found`."""
-        name = self._usable(self.clean_username(remote_user))
+    async def _afind_or_create(self, remote_user: str, session: Session) -> tuple[Any, bool]:
+        """See :meth:`_find_or_create`."""
+        name = self._valid_username(self.clean_username(remote_user))
         if name is None or get_settings().user_source == "session":
-            return self._unsaved(name, session), False
+            return self._unsaved_user(name, session), False
         model = get_user_model()
         manager = model._default_manager
         try:
@@ -212,7 +216,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         except model.DoesNotExist:
             if not self.create_unknown_user:
                 return _log_unknown(), False
-            for defaults in _attempts(model, session):
+            for defaults in _row_defaults(model, session):
                 with suppress(IntegrityError):
                     user, created = await manager.aget_or_create(
                         **{model.USERNAME_FIELD: name}, defaults=defaults
@@ -221,7 +225,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
                         (user, created) if self._is_named(user, name) else (_log_spelling(), False)
                     )
             return _log_taken(), False
-        changed = _update(user, session)
+        changed = _update_fields(user, session)
         if changed:
             try:
                 await user.asave(update_fields=changed)
@@ -243,7 +247,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         field = model._meta.get_field(model.USERNAME_FIELD)
         return str(getattr(user, field.attname)) == name
 
-    def _unsaved(self, name: str | None, session: Session) -> Any:
+    def _unsaved_user(self, name: str | None, session: Session) -> Any:
         """Return an unsaved user with a name, or None if the name is None."""
         if name is None:
             return None
@@ -256,7 +260,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         user._perm_cache = user._user_perm_cache = user._group_perm_cache = set()
         return user
 
-    def _usable(self, name: str) -> str | None:
+    def _valid_username(self, name: str) -> str | None:
         """Return a username, or None if no row can have it, since a query for it might fail."""
         model = get_user_model()
         field = model._meta.get_field(model.USERNAME_FIELD)
@@ -268,7 +272,7 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
         logger.warning("the session has a username that the user model cannot hold")
         return None
 
-    def _admitted(self, request: HttpRequest | None, user: Any, session: Session) -> Any:
+    def _admit(self, request: HttpRequest | None, user: Any, session: Session) -> Any:
         if self.user_can_authenticate(user):
             apply_roles(user, session)
             return user
@@ -320,7 +324,7 @@ def _backends() -> list[tuple[str, Any]]:
     backends = [(path, load_backend(path)) for path in paths]
     found = [item for item in backends if isinstance(item[1], RemoteUserBackend)]
     for _, backend in found:
-        _give_announced(backend.__class__)
+        _prefer_announced(backend.__class__)
     if not found:
         logger.warning(
             "request.user is anonymous: AUTHENTICATION_BACKENDS lacks"
@@ -412,7 +416,7 @@ def _is_text(value: str) -> bool:
         return False
 
 
-def _attempts(model: Any, session: Session) -> Iterator[dict[str, Any]]:
+def _row_defaults(model: Any, session: Session) -> Iterator[dict[str, Any]]:
     """Yield the values for a new user, first with and then without the unique fields.
 
     Another user's row may still contain an e-mail address that now belongs to this user.
@@ -426,7 +430,7 @@ def _attempts(model: Any, session: Session) -> Iterator[dict[str, Any]]:
     }
 
 
-def _update(user: Any, session: Session) -> list[str]:
+def _update_fields(user: Any, session: Session) -> list[str]:
     """Update a user from the session if UPDATE_USER is set. Return the names of changed fields."""
     if not get_settings().update_user:
         return []

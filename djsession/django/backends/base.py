@@ -36,15 +36,15 @@ logger = logging.getLogger("djsession")
 _AUTH_KEYS = frozenset((SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY))
 
 # The key in a test client's token that holds the key of its local session.
-_TEST_KEY = "_djsession_test"
+_TEST_STORE_KEY = "_djsession_test"
 
-_HIDDEN = frozenset((OWNER, _TEST_KEY))
+_HIDDEN = frozenset((OWNER, _TEST_STORE_KEY))
 
 _NOT_LOADED = object()
 _NOT_GIVEN = object()
 
 # The primary key for a user without a row. For None, Django would not call get_user().
-_NO_ROW = 0
+_PK_WITHOUT_ROW = 0
 
 
 class SessionStore(SessionBase):  # type: ignore[misc]
@@ -107,30 +107,30 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         part = self._local_part
         if part is None:
             part = self._local_part = LocalPart(
-                self.proxied, self._stored, self._new, is_refused=self._is_refused
+                self.proxied, self._open_stored, self._open_new, is_refused=self._is_refused
             )
         return part
 
     @property
     def local(self) -> SessionBase:
         """The session that the application may write. It belongs to this user."""
-        return self._accessed(self.local_part.open())
+        return self._mark_accessed(self.local_part.open())
 
     async def aopen_local(self) -> SessionBase:
         """Open ``local`` without blocking, and return it."""
         part = self.local_part
         if part.is_open or part.is_refused:
             return self.local
-        stored = self._stored()
+        stored = self._open_stored()
         await stored.aget(OWNER)  # loads it
-        return self._accessed(part.adopt(stored))
+        return self._mark_accessed(part.adopt(stored))
 
-    def _bound(self) -> SessionBase:
+    def _writable_local(self) -> SessionBase:
         """Return ``local`` for writing, after storing its owner's username in it."""
-        self._accessed(self.local_part.open())
+        self._mark_accessed(self.local_part.open())
         return self.local_part.bind()
 
-    def _accessed(self, local: SessionBase) -> SessionBase:
+    def _mark_accessed(self, local: SessionBase) -> SessionBase:
         self.accessed = True
         if self._is_cleared:
             self._is_cleared = False
@@ -152,7 +152,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         """Whether the local session belongs to a test client, and does not need a cookie."""
         return self.is_local_open and isinstance(self.local, _TestStore)
 
-    def _stored(self) -> SessionBase:
+    def _open_stored(self) -> SessionBase:
         """Return the local session that the request's cookie identifies, whoever owns it."""
         key = self._test_key()
         if key is not None:
@@ -162,7 +162,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         name = conf.get_settings().local_session_cookie_name
         return local_store_class()(self._request.COOKIES.get(name))
 
-    def _new(self) -> SessionBase:
+    def _open_new(self) -> SessionBase:
         """Return a new local session, which does not get an id until it is saved."""
         if self._is_refused:
             # This engine has no store, so a refused request cannot write anything.
@@ -173,7 +173,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         """Return the key of a test client's local session, ``""`` for a new one, or else None."""
         if not conf.is_test_environment():
             return None
-        key = self.proxied.get(_TEST_KEY)
+        key = self.proxied.get(_TEST_STORE_KEY)
         if isinstance(key, str):
             return key
         return "" if self._request is None else None
@@ -213,7 +213,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     def has_key(self, key: str) -> bool:
         return key in self
 
-    def _dict(self) -> dict[str, Any]:
+    def _as_dict(self) -> dict[str, Any]:
         """Return all readable items except the three keys in which Django stores the user."""
         return self._merged(dict(self.local.items()))
 
@@ -224,21 +224,21 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return {key: merged[key] for key in merged if key not in _HIDDEN | _AUTH_KEYS}
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
-        return self._dict()
+        return self._as_dict()
 
     _session = property(_get_session)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._dict())
+        return iter(self._as_dict())
 
     def keys(self) -> KeysView[str]:
-        return self._dict().keys()
+        return self._as_dict().keys()
 
     def values(self) -> ValuesView[Any]:
-        return self._dict().values()
+        return self._as_dict().values()
 
     def items(self) -> ItemsView[str, Any]:
-        return self._dict().items()
+        return self._as_dict().items()
 
     def is_empty(self) -> bool:
         """Whether there is no session from the proxy and no local session.
@@ -248,7 +248,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         """
         if self.is_local_open or self._is_refused:
             return not self.proxied and bool(self.local.is_empty())
-        return not self.proxied and self._stored().session_key is None
+        return not self.proxied and self._open_stored().session_key is None
 
     def __bool__(self) -> bool:
         return not self.is_empty()
@@ -260,7 +260,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             self._check_auth_value(key, value)
             return
         self._check_writable(key)
-        self._bound()[key] = value
+        self._writable_local()[key] = value
 
     def __delitem__(self, key: str) -> None:
         self._check_writable(key)
@@ -279,7 +279,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         changes = dict(dict_)
         for key in changes:
             self._check_writable(key)
-        self._bound().update(changes)
+        self._writable_local().update(changes)
 
     def clear(self) -> None:
         """Empty the local session. As in Django, this does not read the store."""
@@ -303,7 +303,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     def _check_writable(self, key: str) -> None:
         if key in _AUTH_KEYS:
             raise ProxiedKeyError(key, "the proxy signs users in and out")
-        if is_read_only(self.proxied, key) or key == _TEST_KEY:
+        if is_read_only(self.proxied, key) or key == _TEST_STORE_KEY:
             raise ProxiedKeyError(key)
 
     # The user.
@@ -346,7 +346,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             hashes = getattr(user, "get_session_auth_hash", None)
             return hashes() if hashes else ""
         announce_user(user)
-        return _NO_ROW if user.pk is None else user._meta.pk.value_to_string(user)
+        return _PK_WITHOUT_ROW if user.pk is None else user._meta.pk.value_to_string(user)
 
     def _check_auth_value(self, key: str, value: Any) -> None:
         if self._request is None:
@@ -363,7 +363,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             local = self.local
             self._proxied = Session(username=username)
             # Keep the test client's local session, which now belongs to this user.
-            part = self._local_part = LocalPart(self._proxied, lambda: local, self._new)
+            part = self._local_part = LocalPart(self._proxied, lambda: local, self._open_new)
             if local.get(OWNER) is not None or not local.is_empty():
                 local[OWNER] = username
             part.adopt(local)
@@ -386,7 +386,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             return key
         document = dict(self.proxied)
         if self.is_of_test_client and self.local.session_key:
-            document[_TEST_KEY] = self.local.session_key
+            document[_TEST_STORE_KEY] = self.local.session_key
         settings, format = conf.get_settings(), self.token_format
         return conf.get_codec().dumps(
             document, format if format in settings.formats else settings.format
@@ -397,10 +397,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     def create(self) -> None:
         self.local.create()
-        self._bound()
+        self._writable_local()
 
     def save(self, must_create: bool = False) -> None:
-        self._bound().save(must_create=must_create)
+        self._writable_local().save(must_create=must_create)
 
     def delete(self, session_key: str | None = None) -> None:
         self.local.delete(session_key)
@@ -472,7 +472,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
         await self.aopen_local()
-        return self._dict()
+        return self._as_dict()
 
     async def akeys(self) -> KeysView[str]:
         return (await self._aget_session()).keys()
@@ -488,11 +488,11 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     async def acreate(self) -> None:
         await (await self.aopen_local()).acreate()
-        self._bound()
+        self._writable_local()
 
     async def asave(self, must_create: bool = False) -> None:
         await self.aopen_local()
-        await self._bound().asave(must_create=must_create)
+        await self._writable_local().asave(must_create=must_create)
 
     async def adelete(self, session_key: str | None = None) -> None:
         await (await self.aopen_local()).adelete(session_key)
@@ -558,12 +558,12 @@ def local_store_class() -> type[SessionBase]:
     return found
 
 
-def _forget(**kwargs: Any) -> None:
+def _clear_cache(**kwargs: Any) -> None:
     """Clear the cache, for tests that override settings."""
     local_store_class.cache_clear()
 
 
-setting_changed.connect(_forget, dispatch_uid="djsession.local_store_class")
+setting_changed.connect(_clear_cache, dispatch_uid="djsession.local_store_class")
 
 
 def _sign_in(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:

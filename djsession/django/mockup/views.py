@@ -229,11 +229,11 @@ def _mockups(namespace: str) -> _Mockups:
     )
 
 
-def _forget(**kwargs: Any) -> None:
+def _clear_cache(**kwargs: Any) -> None:
     _mockups.cache_clear()
 
 
-setting_changed.connect(_forget, dispatch_uid="djsession.mockup")
+setting_changed.connect(_clear_cache, dispatch_uid="djsession.mockup")
 
 
 def _environ(request: HttpRequest) -> dict[str, Any]:
