@@ -8,8 +8,8 @@
 
 ``"xia"`` is one of the project's own mockup sessions. They come from the settings of the
 application under test, such as ``DJSESSION["MOCKUP"]`` in a Django project, or else from
-``sessions.yaml``. The pytest option ``djsession_sessions`` names a different YAML file, relative to
-the folder of pytest's configuration file.
+``sessions.yaml``. The setting ``djsession_sessions`` in pytest's configuration names a different
+YAML file, relative to the folder of pytest's configuration file.
 
 pytest imports this module at the start of every run if djsession is installed. The module is
 outside the package ``djsession`` so that this does not import the package. Only the fixtures do.

@@ -14,22 +14,22 @@ __all__ = ["GENERATED_LENGTH", "PROXY_LENGTH", "check_secret_keys", "generate_ke
 PROXY_LENGTH = 16
 GENERATED_LENGTH = 32
 
-# Letters and digits only. The proxy's keys also contain "$", "!", "#", "*" and "%", which have a
-# meaning in shells, env files and ini files. That is the most common cause of a wrong key.
+# Letters and digits only. The proxy's keys can also contain "$", "!", "#", "*" and "%", which have
+# a meaning in shells, env files and ini files. That is the most common cause of a wrong key.
 _ALPHABET = string.ascii_letters + string.digits
 
 
 def check_secret_keys(secret_key: object) -> tuple[str, ...]:
     """Return the keys in a ``secret_key`` setting, newest first.
 
-    Takes one key or a sequence of keys. Raises ConfigurationError when there is not any key, or
-    when a key is empty, is not ASCII, or is surrounded by quotes or white space.
+    Takes one key or a sequence of keys. Raises ConfigurationError when there is no key, or when a
+    key is empty, is not ASCII, or is surrounded by quotes or white space.
     """
     if secret_key is None:
         secret_key = ()
     keys = (secret_key,) if isinstance(secret_key, str) else secret_key
     if not isinstance(keys, Sequence) or not all(isinstance(key, str) for key in keys):
-        raise ConfigurationError("secret_key must be a str, or a list of them, newest first")
+        raise ConfigurationError("secret_key must be a str, or a list of str, newest first")
     if not keys or not all(keys):
         raise ConfigurationError(
             "no secret key: set DJAODJIN_SECRET_KEY, in the environment or in the framework's"

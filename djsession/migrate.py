@@ -536,7 +536,7 @@ class _Module(ast.NodeVisitor):
         elif name in _OUTDATED_SETTINGS:
             self._note(target, f"{name}, now {_OUTDATED_SETTINGS[name]}", _Reason.OUTDATED)
         elif name == KEY_NAME:
-            # A setting whose value comes from the variable does not change its meaning.
+            # If the value itself reads the environment variable, nothing changes.
             if not any(isinstance(i, ast.Constant) and i.value == name for i in ast.walk(value)):
                 self._note(target, name, _Reason.KEY)
         elif name == "ALLOWED_NO_SESSION" and not self._uses["DEPLOYUTILS"]:

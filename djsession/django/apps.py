@@ -20,7 +20,7 @@ class DjsessionConfig(AppConfig):  # type: ignore[misc]
 
         from . import checks, error_reports, messages, page_cache, roles
 
-        # The middleware installs these, too, but a project may use only the WSGI middleware.
+        # SessionMiddleware installs most of these, but a project may use only the one for WSGI.
         for module in (error_reports, messages, page_cache, roles):
             module.install()
         if self.apps.is_installed("rest_framework"):

@@ -374,7 +374,7 @@ def _log_spelling() -> Any:
 def _log_taken() -> Any:
     logger.warning(
         "another user in the database already has a unique value of the session, such as its email:"
-        " the value was not stored"
+        " the session's values were not stored"
     )
     return None
 
