@@ -45,7 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with its arguments (default: ``sys.argv``) and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        arguments = _parser().parse_args(argv)
+        parser = _parser()
+        if not argv:
+            parser.print_help(sys.stderr)
+            return 2
+        arguments = parser.parse_args(argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code

@@ -221,6 +221,23 @@ class TestInspector:
         recent.add("GET", "/app/cowork/", 403, "refused", user="xia", decision=decision)
         assert '<li class="decided">' in inspector(recent=recent.latest())
 
+    @pytest.mark.parametrize(
+        ("status", "mark", "said"),
+        [
+            (200, "icon check", ""),
+            (403, "icon dash", "The application itself answered with 403."),
+            (0, "icon dash", "The application itself answered with an exception."),
+        ],
+    )
+    def test_a_request_that_the_application_refuses_has_no_green_mark(
+        self, status: int, mark: str, said: str
+    ) -> None:
+        recent = RecentRequests()
+        recent.add("GET", "/app/", status, "passed", user="xia")
+        listed = inspector(recent=recent.latest()).partition("Last requests")[2]
+        assert mark in listed.partition("</li>")[0]
+        assert said in listed
+
     def test_curl_has_a_token_of_the_mockup_session_only_when_signed_in(self) -> None:
         app = MockupApp(Recorder(), SESSIONS, secret_key=KEY)
         cookie = dumps({**XIA, "exp": int(time.time()) + 60}, KEY)

@@ -213,14 +213,22 @@ def _recent(recent: Sequence[RecentRequest]) -> str:
 
 
 def _request(request: RecentRequest) -> str:
+    mark, label = _VERDICTS[request.verdict], str(request.verdict)
+    failed = request.verdict == "passed" and not 0 < request.status < 400
+    if failed:
+        # A green mark would say that the session is all right for the application.
+        mark, label = "dash", "passed, but the application did not accept it"
     row = (
-        f"{icon(_VERDICTS[request.verdict], request.verdict + ': ')}"
+        f"{icon(mark, label + ': ')}"
         f"<span>{escape(request.method)}</span><code>{escape(request.path)}</code>"
         f'<span class="who">{escape(request.user or "")}</span>'
         f"<span>{request.status or 'error'}</span>"
         f'<time datetime="{request.at:%Y-%m-%dT%H:%M:%SZ}">{_ago(request.at)}</time>'
     )
     reason = request.decision.reason if request.decision else request.reason
+    if failed:
+        answer = f"with {request.status}" if request.status else "with an exception"
+        reason = f"{reason} The application itself answered {answer}.".strip()
     why = f"<p>{escape(reason)}</p>" if reason else ""
     if request.decision:
         why += rule_trace(request.decision)
