@@ -20,11 +20,20 @@ from hypothesis import strategies as st
 from djsession import ConfigurationError, SessionError, SessionMiddleware, dumps, loads
 from djsession.errors import MockupError
 from djsession.mockup import MockupApp
+from tests.helpers.mockup_client import (
+    HTML,
+    LOCAL,
+    SESSIONS,
+    cookie_of,
+    get,
+    post,
+    post_json,
+    request,
+)
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.strategies import ANY_SESSIONS
 from tests.helpers.tokens import token_of
 from tests.helpers.wsgi import Answer, Recorder, call
-from tests.mockup.client import HTML, LOCAL, SESSIONS, cookie_of, get, post, post_json, request
 
 DAY = 86_400
 SIGNED_IN = {"HTTP_COOKIE": f'sessionid="{dumps(XIA, KEY)}"'}

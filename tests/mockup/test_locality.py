@@ -19,9 +19,9 @@ from djsession.mockup.locality import (
     normalize_hosts,
     why_not_local,
 )
+from tests.helpers.mockup_client import HTML, LOCAL, SESSIONS, get, post, post_json
 from tests.helpers.sessions import KEY, XIA
 from tests.helpers.wsgi import Recorder
-from tests.mockup.client import HTML, LOCAL, SESSIONS, get, post, post_json
 
 HOSTS = normalize_hosts(["Dev.example.com", "192.168.1.5", "[fd00::5]"])
 

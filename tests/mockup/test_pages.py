@@ -18,9 +18,9 @@ from djsession.mockup import MockupApp, MockupSessions, pages
 from djsession.mockup.recent import RecentRequests
 from djsession.mockup.rules import Rule, Rules
 from djsession.settings import Settings
+from tests.helpers.mockup_client import SESSIONS, get
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.wsgi import Recorder
-from tests.mockup.client import SESSIONS, get
 
 EVIL = "\"'><script>alert(1)</script>&"
 URLS = {"login_url": "/login/", "inspector_url": "/djsession/"}

@@ -11,9 +11,9 @@ import pytest
 from djsession import dumps
 from djsession.mockup import MockupApp
 from djsession.mockup.recent import RecentRequests
+from tests.helpers.mockup_client import HTML, LOCAL, SESSIONS, get, post
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.wsgi import Recorder
-from tests.mockup.client import HTML, LOCAL, SESSIONS, get, post
 
 COOKIE = f"sessionid={dumps(XIA, KEY)}"
 

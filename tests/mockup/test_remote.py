@@ -14,9 +14,9 @@ import pytest
 from djsession import dumps, loads
 from djsession.mockup import MockupApp
 from djsession.mockup.login_key import COOKIE_NAME
+from tests.helpers.mockup_client import HTML, SESSIONS, cookie_of, get, post, post_json, request
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.wsgi import Answer, Recorder
-from tests.mockup.client import HTML, SESSIONS, cookie_of, get, post, post_json, request
 
 FROM_AFAR = {
     "REMOTE_ADDR": "203.0.113.7",

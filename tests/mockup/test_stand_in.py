@@ -32,12 +32,12 @@ from djsession.gate import Gate
 from djsession.mockup import MockupApp
 from djsession.mockup.stand_in import METHODS, StandIn, normalize_path
 from djsession.settings import Settings
+from tests.helpers.mockup_client import HTML, get, post, post_json, request
 from tests.helpers.proxy import LARGE
 from tests.helpers.servers import exchange, running_app
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.tokens import OPAQUE
 from tests.helpers.wsgi import Recorder
-from tests.mockup.client import HTML, get, post, post_json, request
 
 SETTINGS = Settings(secret_key=KEY)
 SESSIONS: dict[str, Any] = {"xia": XIA, "alice": {}, "large": LARGE}

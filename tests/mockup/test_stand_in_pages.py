@@ -7,10 +7,10 @@ import pytest
 from djsession.mockup.forwarder import Forwarder
 from djsession.mockup.stand_in import StandIn
 from djsession.settings import Settings
+from tests.helpers.mockup_client import HTML, SESSIONS, cookie_of, get, post
 from tests.helpers.servers import free_port
 from tests.helpers.sessions import KEY
 from tests.helpers.wsgi import Recorder
-from tests.mockup.client import HTML, SESSIONS, cookie_of, get, post
 
 
 def signed_in(stand_in: StandIn) -> str:
