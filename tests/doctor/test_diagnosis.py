@@ -58,8 +58,8 @@ def sentence(name: str, text: str, *keys: str, **settings: Any) -> str:
     return f"{found.sentence} {found.remedy}"
 
 
-class TestKeys:
-    def test_a_wrong_key(self) -> None:
+class TestDiagnosisOfKeys:
+    def test_a_wrong_key_is_named_as_the_cause(self) -> None:
         assert ids(TOKEN, OTHER_KEY) == ["wrong-key"]
         found = sentence("wrong-key", TOKEN, OTHER_KEY)
         assert found.startswith("The token was not written with this key: most likely DJAODJIN_")
@@ -67,7 +67,7 @@ class TestKeys:
             "wrong-key", JWT, OTHER_KEY, "an0ther-key-of-16"[:16]
         )
 
-    def test_one_that_gives_a_padding_by_chance_is_wrong_all_the_same(self) -> None:
+    def test_a_wrong_key_that_yields_valid_padding_by_chance_is_still_wrong(self) -> None:
         assert {tuple(ids(dumps(XIA, KEY), OTHER_KEY)) for _ in range(600)} == {("wrong-key",)}
 
     @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ class TestKeys:
             (f'" {KEY}" ', "white space or a line end"),
         ],
     )
-    def test_a_key_with_more_around_it(self, key: str, what: str) -> None:
+    def test_quotes_or_white_space_around_a_key_are_named(self, key: str, what: str) -> None:
         for token in (TOKEN, JWT):
             report = examine(token, (key,))
             assert not report.decodes  # an application does not start with it
@@ -91,7 +91,7 @@ class TestKeys:
                 "key-quotes", token, key.replace(KEY, OTHER_KEY)
             )
 
-    def test_a_key_of_which_a_shell_has_eaten(self) -> None:
+    def test_a_short_key_suggests_that_a_shell_removed_characters(self) -> None:
         found = sentence("key-length", TOKEN, "k3y!@#ab")
         assert "is 8 characters long, and the proxy's keys are 16: a shell eats $, !, # and *" in (
             found
@@ -113,14 +113,16 @@ class TestKeys:
             ("key-escaped", KEY.replace("!", "\\!").replace("#", "\\#"), "a backslash before"),
         ],
     )
-    def test_a_key_that_was_encoded(self, name: str, key: str, what: str) -> None:
+    def test_a_key_that_was_encoded_once_too_often_is_recognized(
+        self, name: str, key: str, what: str
+    ) -> None:
         for token in (TOKEN, JWT):
             found = sentence(name, token, key)
             assert what in found
             assert "The key from before works." in found
             assert ids(token, key) == [name]
 
-    def test_a_key_that_was_decoded(self) -> None:
+    def test_a_key_that_was_decoded_by_mistake_is_recognized(self) -> None:
         base64_key = b64encode(b"twelve bytes").decode()  # itself of 16 characters
         assert "was base64-decoded" in sentence(
             "key-base64", dumps(XIA, base64_key), "twelve bytes"
@@ -128,7 +130,9 @@ class TestKeys:
         assert "was URL-decoded" in sentence("key-url-encoded", dumps(XIA, "a%40b"), "a@b")
 
     @pytest.mark.parametrize(("single", "double"), [("$", "$$"), ("%", "%%")])
-    def test_a_key_of_which_a_file_has_halved_a_sign(self, single: str, double: str) -> None:
+    def test_a_key_in_which_doubled_signs_became_single_is_recognized(
+        self, single: str, double: str
+    ) -> None:
         key = f"abc{double}defghijk{double}l"
         found = sentence("key-unescaped", dumps(XIA, key), key.replace(double, single))
         assert f"lacks every second {single}" in found
@@ -142,7 +146,9 @@ class TestKeys:
             ("abcdefghijklmno,", ["abcdefghijklmno", ""]),
         ],
     )
-    def test_a_key_that_contains_a_comma(self, key: str, keys: list[str]) -> None:
+    def test_a_key_that_was_split_at_its_comma_is_recognized(
+        self, key: str, keys: list[str]
+    ) -> None:
         for format in FORMATS:
             found = sentence("key-comma", dumps(XIA, key, format), *keys)
             assert "since commas separate keys there" in found
@@ -150,7 +156,7 @@ class TestKeys:
             assert ids(dumps(XIA, key, format), *keys) == ["key-comma"]
         assert "key-comma" not in ids(TOKEN, *keys)
 
-    def test_no_key_and_one_that_is_not_ascii(self) -> None:
+    def test_a_missing_key_and_one_outside_ascii_are_reported(self) -> None:
         assert "There is no secret key" in sentence("no-key", TOKEN, "")
         assert examine(TOKEN, ()).findings[0].id == "no-key"
         assert "outside ASCII" in sentence("key-not-ascii", TOKEN, "clé-de-16-lettres")
@@ -158,30 +164,30 @@ class TestKeys:
     def test_a_key_that_was_encoded_is_the_whole_reason(self) -> None:
         assert ids(TOKEN, b64encode(KEY.encode()).decode()) == ["key-base64"]
 
-    def test_a_longer_key_was_not_eaten(self) -> None:
+    def test_a_key_that_is_too_long_does_not_blame_the_shell(self) -> None:
         assert "eats" not in sentence("key-length", TOKEN, KEY + "x")
         assert "eats" in sentence("key-length", TOKEN, KEY[:5])
 
-    def test_the_verdict_on_a_key_with_more_around_it(self) -> None:
+    def test_a_quoted_key_is_explained_without_blaming_the_shell(self) -> None:
         report = examine(TOKEN, [f'"{KEY}"'])
         assert "an application does not start with this key" in report.as_text()
         assert "programs that read an env file keep them" in " ".join(report.as_text().split())
         assert "shell" not in examine(TOKEN, [f"{KEY}\n"]).as_text()
 
-    def test_no_key_is_made_up(self) -> None:
+    def test_without_a_key_the_trace_fails_at_the_key_and_tries_no_other(self) -> None:
         report = examine(TOKEN, [])
         assert report.traces[0].failed is not None
         assert report.traces[0].failed.name == "secret key"
         assert [finding.id for finding in report.findings] == ["no-key"]
 
 
-class TestBackends:
-    def test_the_proxys_own_cookie_is_no_token(self) -> None:
+class TestDiagnosisOfSessionBackends:
+    def test_the_proxys_own_session_id_is_recognized(self) -> None:
         own = "abcdefghijklmnopqrstuvwxyz012345"
         for text in (f"Cookie: sessionid={own}", f'Cookie: a=b; sessionid="{own}"', own):
             assert "proxy's own session id" in sentence("opaque-cookie", text)
 
-    def test_a_jwt_where_a_cookie_was_expected_and_the_other_way(self) -> None:
+    def test_a_jwt_in_the_cookie_and_a_cookie_token_in_the_header_are_named(self) -> None:
         assert "uses the JWT session backend" in sentence(
             "jwt-backend", f"Authorization: Bearer {JWT}"
         )
@@ -191,14 +197,14 @@ class TestBackends:
         )
         assert not examine(f"Authorization: Bearer {TOKEN}").decodes
 
-    def test_a_visitor_of_the_jwt_backend(self) -> None:
+    def test_an_empty_bearer_header_is_a_visitor_of_the_jwt_backend(self) -> None:
         assert "a visitor who is not signed in" in sentence("bearer-empty", "Authorization: Bearer")
 
-    def test_another_scheme(self) -> None:
+    def test_an_authorization_header_of_another_scheme_is_reported(self) -> None:
         text = "GET / HTTP/1.1\nAuthorization: Basic dXNlcjpwYXNz\n"
         assert ids(text) == ["no-token", "other-scheme"]
 
-    def test_no_token_at_all(self) -> None:
+    def test_without_a_token_a_cookie_with_a_similar_name_is_pointed_out(self) -> None:
         assert "Send the request through the proxy" in sentence(
             "no-token", "GET / HTTP/1.1\nHost: x\n"
         )
@@ -215,7 +221,9 @@ class TestBackends:
             "X-Forwarded-For: 10.0.0.1\nAuthorization: Basic dXNlcjpwYXNz",
         ],
     )
-    def test_the_backend_that_attaches_no_session(self, headers: str) -> None:
+    def test_a_proxied_request_without_a_token_suggests_the_no_session_backend(
+        self, headers: str
+    ) -> None:
         text = f"GET / HTTP/1.1\n{headers}\n"
         assert ids(text) == ["no-session-backend"]
         found = sentence("no-session-backend", text)
@@ -231,12 +239,12 @@ class TestBackends:
             f"Cookie: other={TOKEN}",
         ],
     )
-    def test_another_backend_attaches_something(self, headers: str) -> None:
+    def test_a_token_or_bearer_header_rules_out_the_no_session_backend(self, headers: str) -> None:
         text = f"GET / HTTP/1.1\nX-Forwarded-For: 10.0.0.1\n{headers}\n"
         assert "no-session-backend" not in ids(text)
 
     @pytest.mark.parametrize("name", ["bearer-anonymous", "cookie-anonymous"])
-    def test_the_requests_of_visitors(self, name: str) -> None:
+    def test_recorded_requests_of_visitors_are_recognized(self, name: str) -> None:
         environ = load_capture(ROOT / f"tests/captures/{name}.json").environ
         text = "GET / HTTP/1.1\n" + "".join(
             f"{key[5:].replace('_', '-')}: {value}\n"
@@ -248,7 +256,7 @@ class TestBackends:
         assert "no-session-backend" not in ids(text)
 
 
-class TestDevelopment:
+class TestDiagnosisInDevelopment:
     """The keys of mockup logins come and go, and the proxy has no part in them."""
 
     def examine(self, text: str, key: str = KEY) -> Report:
@@ -272,18 +280,18 @@ class TestDevelopment:
         assert (finding.id, finding.remedy) == ("no-token", "Sign in.")
 
 
-class TestExpiry:
-    def test_an_expired_jwt(self) -> None:
+class TestDiagnosisOfExpiry:
+    def test_an_expired_jwt_says_how_long_ago(self) -> None:
         old = forge({"alg": "HS256"}, json.dumps({**XIA, "exp": int(time.time()) - 7200}).encode())
         assert ids(old) == ["expired"]
         assert "The session expired 2 hours ago. Sign in again" in sentence("expired", old)
 
-    def test_a_clock_that_is_ahead(self) -> None:
+    def test_a_jwt_that_expired_a_minute_ago_suggests_a_fast_clock(self) -> None:
         new = forge({"alg": "HS256"}, json.dumps({**XIA, "exp": int(time.time()) - 60}).encode())
         assert ids(new) == ["expired", "clock"]
         assert "the clock of this machine is fast" in sentence("clock", new)
 
-    def test_a_clock_that_is_behind(self) -> None:
+    def test_a_jwt_that_expires_too_far_ahead_suggests_a_slow_clock(self) -> None:
         ahead = dumps({**XIA, "exp": int(time.time()) + 3 * 3600}, KEY, "jwt")
         assert "behind the proxy's" in sentence("clock", ahead)
         assert ids(JWT) == []
@@ -295,15 +303,15 @@ class TestExpiry:
         assert ids(f"Cookie: sessionid={dumps(session, KEY)}") == []
         assert ids(f"Cookie: sessionid={dumps(session, KEY, 'jwt')}") == ["jwt-in-cookie"]
 
-    def test_an_expired_jwt_under_one_of_two_keys(self) -> None:
+    def test_an_expired_jwt_is_recognized_under_either_of_two_keys(self) -> None:
         old = forge({"alg": "HS256"}, json.dumps({"exp": 1}).encode())
         assert ids(old, KEY, OTHER_KEY) == ids(old, OTHER_KEY, KEY) == ["expired"]
 
-    def test_an_expired_jwt_of_another_key_is_of_another_key(self) -> None:
+    def test_an_expired_jwt_of_another_key_reports_the_key_only(self) -> None:
         old = forge({"alg": "HS256"}, json.dumps({"exp": 1}).encode(), key=OTHER_KEY)
         assert ids(old) == ["wrong-key"]
 
-    def test_other_jwts(self) -> None:
+    def test_an_unsupported_algorithm_and_an_invalid_exp_are_named(self) -> None:
         assert ids(forge({"alg": "none"})) == ["jwt-algorithm"]
         assert ids(forge({"alg": "HS256"}, b'{"exp": "tomorrow"}')) == ["invalid-exp"]
         assert ids(forge({"alg": "HS256"}, b'{"username": "xia"}')) == ["invalid-exp"]
@@ -315,19 +323,19 @@ class TestExpiry:
         assert ids(forge({"alg": "HS256"}, payload)) == ["not-a-session"]
 
 
-class TestDamage:
+class TestDiagnosisOfDamagedTokens:
     @pytest.mark.parametrize("left", [100, 101, 102, 103, 104, 120, 200, 300])
-    def test_a_token_that_was_cut_off(self, left: int) -> None:
+    def test_a_token_that_was_cut_off_is_recognized(self, left: int) -> None:
         assert ids(TOKEN[:left]) == ["cut-off"]
         assert "a limit on the size of a header, a line wrap or a copy" in sentence(
             "cut-off", TOKEN[:left]
         )
 
-    def test_a_jwt_that_was_cut_off(self) -> None:
+    def test_a_jwt_that_was_cut_off_is_recognized(self) -> None:
         assert ids(JWT.rpartition(".")[0]) == ["cut-off"]
         assert ids(JWT.partition(".")[0]) == ["cut-off"]
 
-    def test_one_that_lost_its_padding(self) -> None:
+    def test_a_token_that_lost_its_base64_padding_is_recognized(self) -> None:
         token = next(token for n in range(9) if (token := dumps({"a": "x" * n}, KEY))[-1] == "=")
         assert "lost the = at its end" in sentence("cut-off", token.rstrip("="))
 
@@ -343,7 +351,7 @@ class TestDamage:
         ],
         ids=range(6),
     )
-    def test_one_that_something_on_the_way_has_changed(
+    def test_quoting_wrapping_or_url_encoding_on_the_way_is_undone_and_named(
         self, name: str, damaged: str, what: str
     ) -> None:
         found = sentence(name, damaged)
@@ -355,7 +363,7 @@ class TestDamage:
         if "\n" not in damaged:
             assert name in ids(f"Cookie: a=b; sessionid={damaged}")
 
-    def test_one_in_which_plus_became_a_space_and_the_url_safe_alphabet(self) -> None:
+    def test_plus_signs_turned_into_spaces_or_url_safe_signs_are_named(self) -> None:
         # Not at the end, where a space is lost.
         tokens = (dumps(XIA, KEY) for _ in iter(int, 1))
         token = next(token for token in tokens if "+" in token and token[-1] != "+")
@@ -364,16 +372,16 @@ class TestDamage:
             "url-encoded", token.replace("+", "-").replace("/", "_")
         )
 
-    def test_what_is_no_token_of_the_proxy(self) -> None:
+    def test_text_that_is_not_a_token_is_reported_as_such(self) -> None:
         for text in ("ghp_somebodys_token", "a.b.c", "Cookie: sessionid=hello"):
             assert "not-a-token" in ids(text)
 
-    def test_a_token_that_is_too_long(self) -> None:
+    def test_a_token_over_max_token_size_names_the_setting(self) -> None:
         assert "longer than max_token_size. Raise max_token_size" in sentence(
             "too-large", TOKEN, max_token_size=10
         )
 
-    def test_a_format_that_the_settings_exclude(self) -> None:
+    def test_a_format_that_the_settings_exclude_names_the_setting(self) -> None:
         for token, formats in ((TOKEN, ["jwt"]), (JWT, ["openssl"])):
             found = sentence("format-refused", token, formats=formats)
             assert "a format that the setting formats excludes. Set formats" in found
@@ -387,21 +395,23 @@ class TestDamage:
         ],
         ids=range(3),
     )
-    def test_a_token_that_somebody_altered(self, plaintext: bytes, what: str) -> None:
+    def test_a_plaintext_that_the_proxy_never_writes_is_reported_as_altered(
+        self, plaintext: bytes, what: str
+    ) -> None:
         found = sentence("altered", token_of(plaintext))
         assert what in found
         assert "set trusted_proxies" in found
         assert ids(token_of(plaintext), OTHER_KEY) == ["wrong-key"]
 
 
-class TestOpenssl:
+class TestDiagnosisOfOpensslOutput:
     """With the real command."""
 
-    def test_as_the_proxy_does(self) -> None:
+    def test_a_token_written_with_md5_decodes(self) -> None:
         assert examine(openssl("-md", "md5"), (KEY,)).decodes
 
     @pytest.mark.filterwarnings("ignore")
-    def test_other_derivations(self) -> None:
+    def test_tokens_written_with_sha256_or_pbkdf2_are_recognized(self) -> None:
         assert "-md sha256, its default" in sentence("sha256", openssl())
         assert "-md sha256, its default" in sentence("sha256", openssl("-md", "sha256"))
         assert "with -pbkdf2" in sentence("pbkdf2", openssl("-pbkdf2"))
@@ -410,7 +420,7 @@ class TestOpenssl:
             assert finding.is_cause
             assert ids(openssl(*options), OTHER_KEY) == ["wrong-key"]
 
-    def test_lines_as_it_writes_them_without_the_option_for_one(self) -> None:
+    def test_output_that_is_wrapped_into_lines_is_recognized(self) -> None:
         done = subprocess.run(
             [command("openssl"), "enc", "-aes-256-cbc", "-a", "-md", "md5", "-pass", f"pass:{KEY}"],
             input=json.dumps(XIA).encode(),
@@ -420,19 +430,19 @@ class TestOpenssl:
         assert "line-wrap" in ids(done.stdout.decode())
 
 
-class TestSessions:
-    def test_an_empty_session(self) -> None:
+class TestDiagnosisOfSessions:
+    def test_an_empty_session_decodes_and_is_explained(self) -> None:
         assert "lets anyone through here" in sentence("empty-session", dumps({}, KEY))
         assert examine(dumps({}, KEY), (KEY,)).decodes
 
-    def test_a_session_without_a_username(self) -> None:
+    def test_a_session_without_a_username_is_pointed_out(self) -> None:
         assert "has no username" in sentence("no-username", dumps({"last_visited": None}, KEY))
 
-    def test_what_is_no_session(self) -> None:
+    def test_plaintext_that_is_not_a_json_object_is_not_a_session(self) -> None:
         for plaintext in (b'[{"username": "xia"}]', b"{'a': 1}", b"hello, world"):
             assert ids(token_of(plaintext)) == ["not-a-session"]
 
-    def test_json_outside_ascii(self) -> None:
+    def test_json_with_characters_outside_ascii_is_reported(self) -> None:
         plaintext = '{"username": "xia", "site": {"printable_name": "Café"}}'.encode()
         assert "with this key, and its JSON contains characters outside ASCII" in sentence(
             "not-ascii", token_of(plaintext)
@@ -443,8 +453,8 @@ class TestSessions:
 DANA_JWT = dumps({"username": "dana"}, KEY, "jwt")
 
 
-class TestSeveralTokens:
-    def test_two_different_sessions_are_none(self) -> None:
+class TestDiagnosisOfSeveralTokens:
+    def test_two_different_sessions_give_no_session_and_show_neither_user(self) -> None:
         text = f"GET / HTTP/1.1\nCookie: sessionid={TOKEN}\nAuthorization: Bearer {DANA_JWT}\n"
         report = examine(text)
         assert not report.decodes
@@ -468,21 +478,21 @@ class TestSeveralTokens:
         assert examine(text).decodes
         assert ids(text) == ["jwt-backend"]
 
-    def test_too_many_cookies_and_too_many_characters(self) -> None:
+    def test_too_many_session_cookies_or_characters_are_reported(self) -> None:
         tokens = "; ".join(f"sessionid={dumps(XIA, KEY)}" for _ in range(5))
         assert "more than 4 session cookies" in sentence("no-token-counts", f"Cookie: {tokens}")
         text = f"GET / HTTP/1.1\nCookie: sessionid={TOKEN}\nAuthorization: Bearer {JWT}\n"
         size = max(len(TOKEN), len(JWT))
         assert "max_token_size" in sentence("no-token-counts", text, max_token_size=size)
 
-    def test_the_proxy_has_signed_the_user_out(self) -> None:
+    def test_an_empty_bearer_header_overrules_the_cookie(self) -> None:
         text = f"GET / HTTP/1.1\nCookie: sessionid={TOKEN}\nAuthorization: Bearer\n"
         assert not examine(text).decodes
         found = sentence("no-token-counts", text)
         assert "Authorization: Bearer is empty, so nobody is signed in at the proxy" in found
         assert examine(text, formats=["openssl"]).decodes
 
-    def test_a_token_that_is_ignored_beside_one_that_counts(self) -> None:
+    def test_a_token_that_is_ignored_beside_one_that_counts_is_no_cause(self) -> None:
         for cookie, bearer in ((TOKEN, "somebodys-api-key"), (TOKEN, TOKEN), (DANA_JWT, JWT)):
             text = f"GET / HTTP/1.1\nCookie: sessionid={cookie}\nAuthorization: Bearer {bearer}\n"
             report = examine(text)
@@ -493,7 +503,7 @@ class TestSeveralTokens:
             assert not finding.is_cause
             assert "somebodys-api-key" not in report.as_text()
 
-    def test_a_token_that_is_ignored_by_itself(self) -> None:
+    def test_a_jwt_cookie_ignored_beside_a_bearer_header_is_the_cause(self) -> None:
         text = f"GET / HTTP/1.1\nCookie: sessionid={JWT}\nAuthorization: Bearer api-key\n"
         report = examine(text)
         assert not report.decodes
@@ -504,7 +514,7 @@ class TestSeveralTokens:
         assert [step.name for step in steps] == ["transport"]
 
 
-class TestSettings:
+class TestDiagnosisOfSettings:
     @pytest.mark.parametrize(
         ("settings", "what"),
         [
@@ -539,8 +549,8 @@ class TestSettings:
         assert causes == ([] if report.decodes else ["trusted-proxies"])
 
 
-class TestRequests:
-    def test_a_header_over_the_limits_of_gunicorn_and_nginx(self) -> None:
+class TestDiagnosisOfRequests:
+    def test_a_header_over_the_limits_of_gunicorn_and_nginx_is_reported(self) -> None:
         token = dumps({**XIA, "bio": "x" * 6500}, KEY)
         found = sentence("header-limit", f"GET / HTTP/1.1\nCookie: sessionid={token}\n")
         assert "gunicorn refuses a header over 8190 bytes" in found
@@ -550,7 +560,7 @@ class TestRequests:
         assert ids(f"Cookie: sessionid={TOKEN}") == []
 
     @pytest.mark.server
-    def test_the_limit_of_nginx_is_what_it_takes(self, tmp_path: Path) -> None:
+    def test_nginx_accepts_a_header_of_exactly_the_documented_limit(self, tmp_path: Path) -> None:
         directives = "server { listen 127.0.0.1:{port}; location / { return 204; } }"
         with running_nginx(directives, tmp_path) as port:
             for size, status in ((NGINX_LIMIT, 204), (NGINX_LIMIT + 1, 400)):
@@ -561,12 +571,12 @@ class TestRequests:
         "path",
         ["/login-admin", "/Login/", "/login/../app", "/login//x", "/%2e/login", "/login/%252e"],
     )
-    def test_a_path_that_looks_open(self, path: str) -> None:
+    def test_a_path_that_only_resembles_an_open_one_is_reported(self, path: str) -> None:
         found = ids(f"GET {path} HTTP/1.1\n", allowed_no_session=["/login"])
         expected = [] if path == "/%2e/login" else ["path-not-open"]
         assert [item for item in found if item.startswith("path")] == expected
 
-    def test_a_path_that_is_open_and_one_that_is_not(self) -> None:
+    def test_open_and_closed_paths_are_told_apart(self) -> None:
         options = {"allowed_no_session": ["/login", "/"]}
         assert "path-open" in ids("GET /login/x HTTP/1.1\n", **options)
         assert "path-open" in ids("GET / HTTP/1.1\n", **options)
@@ -585,7 +595,7 @@ CREDENTIAL = "AKIA-of-somebody"
 
 
 @given(INPUTS, st.lists(st.sampled_from([KEY, OTHER_KEY, f'"{KEY}"', "", "é"]), max_size=3))
-def test_any_input_ends_with_a_report_and_shows_no_key(text: str, keys: list[str]) -> None:
+def test_the_doctor_reports_on_any_input_and_shows_no_key(text: str, keys: list[str]) -> None:
     try:
         report = examine(text, keys, allowed_no_session=["/login"])
     except InputError:
@@ -597,13 +607,13 @@ def test_any_input_ends_with_a_report_and_shows_no_key(text: str, keys: list[str
     json.loads(report.as_json())
 
 
-def test_infinity_is_no_json() -> None:
+def test_the_json_report_of_an_infinite_number_is_valid_json() -> None:
     token = token_of(b'{"a": 1e999}')
     assert json.loads(examine(token, (KEY,)).as_json(), parse_constant=pytest.fail)
 
 
 @given(ANY_SESSIONS)
-def test_any_session_ends_with_a_report(session: dict[str, Any]) -> None:
+def test_the_doctor_agrees_with_the_codec_on_any_session(session: dict[str, Any]) -> None:
     token = token_of(json.dumps(session).encode())
     report = examine(token)
     found = SessionCodec(KEY).try_loads(token)
@@ -620,7 +630,7 @@ def test_any_session_ends_with_a_report(session: dict[str, Any]) -> None:
     st.sampled_from([KEY, OTHER_KEY]),
     st.dictionaries(st.text(), st.text() | st.just(KEY), max_size=3),
 )
-def test_no_credential_and_no_key_is_ever_shown(
+def test_the_doctor_never_shows_a_credential_or_a_key(
     name: str, format: Any, key: str, more: dict[str, str]
 ) -> None:
     token = dumps({**more, name: CREDENTIAL, "nested": [{name: CREDENTIAL}]}, KEY, format)

@@ -42,7 +42,7 @@ def folded(line: str) -> str:
     ],
     ids=range(17),
 )
-def test_a_token_is_found_in_what_people_have_at_hand(text: str) -> None:
+def test_a_token_is_found_in_any_input_that_people_paste(text: str) -> None:
     report = examine(text, SETTINGS)
     assert report.decodes
     assert report.session is not None
@@ -60,7 +60,9 @@ def test_a_token_is_found_in_what_people_have_at_hand(text: str) -> None:
         ("Cookie: a=b", None),
     ],
 )
-def test_the_path_is_as_the_gate_sees_it(text: str, path: str | None) -> None:
+def test_the_path_of_a_pasted_request_is_decoded_as_the_gate_decodes_it(
+    text: str, path: str | None
+) -> None:
     assert read_request(text).path == path
 
 
@@ -68,7 +70,7 @@ def test_the_path_is_as_the_gate_sees_it(text: str, path: str | None) -> None:
     "text",
     ["", " \n", "\\\n", '{"log": {"entries": []}}', "curl 'https://example.com/'", "{" * 5000],
 )
-def test_what_cannot_be_read_is_said_in_one_line(text: str) -> None:
+def test_an_unreadable_input_raises_a_one_line_error(text: str) -> None:
     with pytest.raises(InputError) as caught:
         read_request(text)
     assert "\n" not in str(caught.value)

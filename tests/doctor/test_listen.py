@@ -51,7 +51,7 @@ class Client:
         return b"".join(self.app(environ, start_response)).decode()
 
 
-def test_a_client_gets_the_report_that_the_terminal_shows() -> None:
+def test_the_listener_sends_a_client_the_report_that_the_terminal_shows() -> None:
     client = Client()
     text = client.get("/app/", COOKIE=f'sessionid="{TOKEN}"')
     assert (client.status, client.headers["Cache-Control"]) == ("200 OK", "no-store")
@@ -61,7 +61,7 @@ def test_a_client_gets_the_report_that_the_terminal_shows() -> None:
     assert client.written == [text]
 
 
-def test_a_browser_gets_a_page() -> None:
+def test_the_listener_sends_a_browser_a_page() -> None:
     client = Client()
     page = client.get("/app/", COOKIE=f"sessionid={WRONG}", ACCEPT="text/html,*/*;q=0.1")
     assert client.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -73,7 +73,7 @@ def test_a_browser_gets_a_page() -> None:
     assert client.written[0].startswith("GET /app/\n")
 
 
-def test_nothing_of_the_request_becomes_markup() -> None:
+def test_the_listeners_page_escapes_every_part_of_the_request() -> None:
     evil = "<script>alert(1)</script>"
     token = dumps({"username": evil}, KEY)
     page = Client().get(
@@ -85,7 +85,7 @@ def test_nothing_of_the_request_becomes_markup() -> None:
 
 @pytest.mark.parametrize("accept", ["text/html", "*/*"])
 @pytest.mark.parametrize("token", [TOKEN, WRONG], ids=["ours", "wrong"])
-def test_no_credential_is_shown(accept: str, token: str) -> None:
+def test_the_listener_shows_no_credential_token_or_key(accept: str, token: str) -> None:
     client = Client()
     shown = client.get(
         f"/{KEY}",
@@ -105,7 +105,7 @@ def test_no_credential_is_shown(accept: str, token: str) -> None:
             assert secret not in text
 
 
-def test_without_a_key_it_says_so() -> None:
+def test_the_listener_reports_a_missing_or_quoted_key() -> None:
     for keys in (("",), (f'"{KEY}"',)):
         client = Client(*keys)
         text = client.get(COOKIE=f"sessionid={TOKEN}")
@@ -113,7 +113,7 @@ def test_without_a_key_it_says_so() -> None:
         assert client.status == "200 OK"
 
 
-def test_the_peer_is_checked_against_trusted_proxies() -> None:
+def test_the_listener_checks_the_peer_against_trusted_proxies() -> None:
     text = Client(trusted_proxies=["10.0.0.8"]).get(COOKIE=f"sessionid={TOKEN}")
     assert "The request came from 10.0.0.7, which trusted_proxies does not list" in text
     assert "There is no session." in text
@@ -122,16 +122,16 @@ def test_the_peer_is_checked_against_trusted_proxies() -> None:
     )
 
 
-def test_a_head_request_has_no_body_and_is_reported() -> None:
+def test_the_listener_answers_head_without_a_body_and_reports_it() -> None:
     client = Client()
     assert client.get(method="HEAD") == ""
     assert client.written[0].startswith("HEAD /\n")
 
 
-class TestPaddingOracle:
+class TestListenerAsPaddingOracle:
     """Whoever reaches the server may send any token and see how far it came."""
 
-    def test_it_examines_too_few_refused_tokens_for_that(self) -> None:
+    def test_it_stops_examining_after_a_number_of_refused_tokens(self) -> None:
         client = Client()
         for _ in range(MAX_REFUSED):
             assert "padding" in client.get(COOKIE=f"sessionid={WRONG}")
@@ -143,7 +143,7 @@ class TestPaddingOracle:
         assert len(client.written) == MAX_REFUSED + 1
         assert "Start it again to continue" in client.written[-1]
 
-    def test_tokens_beside_one_that_decodes_are_counted(self) -> None:
+    def test_refused_tokens_beside_one_that_decodes_are_counted(self) -> None:
         cookies = "; ".join(f"sessionid={token}" for token in (TOKEN, WRONG, WRONG, WRONG))
         client = Client()
         for _ in range(-(-MAX_REFUSED // 3)):
@@ -151,7 +151,7 @@ class TestPaddingOracle:
         client.get(COOKIE=cookies)
         assert client.status.startswith("503")
 
-    def test_what_no_key_was_tried_on_is_not_counted(self) -> None:
+    def test_text_that_no_key_was_tried_on_is_not_counted(self) -> None:
         client = Client()
         for _ in range(MAX_REFUSED + 1):
             client.get(COOKIE="sessionid=hello")
@@ -182,7 +182,7 @@ def listening(tmp_path: Path, *options: str, **variables: str) -> Iterator[tuple
 
 
 @pytest.mark.server
-class TestCommand:
+class TestDoctorListenCommand:
     def test_it_answers_and_prints_what_it_finds(self, tmp_path: Path) -> None:
         with listening(tmp_path, DJAODJIN_SECRET_KEY=KEY) as (port, log):
             status, _, body = http(port, f"/app/?token={CREDENTIAL}", Cookie=f"sessionid={TOKEN}")
@@ -205,7 +205,7 @@ class TestCommand:
         assert CREDENTIAL not in said
         assert "Traceback" not in said
 
-    def test_it_takes_the_key_from_where_the_doctor_does(self, tmp_path: Path) -> None:
+    def test_it_takes_the_options_of_the_doctor(self, tmp_path: Path) -> None:
         (tmp_path / "key").write_text(KEY)
         options = ("--key-file", f"{tmp_path}/key", "--cookie-name", "mine", "--json")
         with listening(tmp_path, *options, "--host", "0.0.0.0") as (port, log):
@@ -220,7 +220,7 @@ class TestCommand:
             assert b"There is no secret key." in http(port, Cookie=f"sessionid={TOKEN}")[2]
         assert "There is no usable secret key" in log.read_text()
 
-    def test_a_port_that_is_taken_is_one_line(self, tmp_path: Path) -> None:
+    def test_a_port_in_use_is_a_one_line_error(self, tmp_path: Path) -> None:
         with listening(tmp_path) as (port, _):
             done = subprocess.run(
                 [sys.executable, "-m", "djsession", "doctor", "--listen", str(port)],
@@ -236,7 +236,7 @@ class TestCommand:
         )
 
 
-def test_the_report_of_another_kind_goes_to_the_terminal() -> None:
+def test_the_listener_writes_json_to_the_terminal_when_asked_to() -> None:
     client = Client()
     client.app = Listener(Configuration.of([KEY], {}), client.written.append, Report.as_json)
     assert client.get(COOKIE=f"sessionid={TOKEN}").startswith("GET /\n")

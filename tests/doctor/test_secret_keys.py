@@ -31,13 +31,13 @@ SITE = "aB3$eF6%iJ9!mN2#"
         ("", "lacks 16 characters, from character 1 of 16 on"),
     ],
 )
-def test_the_first_difference_is_named(key: str, said: str) -> None:
+def test_the_first_difference_between_two_keys_is_named(key: str, said: str) -> None:
     [sentence] = differences(Keys((key,)), SITE)
     assert sentence.startswith(f"The secret key {said}")
     assert sentence.endswith(".")
 
 
-def test_a_key_with_a_comma_was_taken_apart() -> None:
+def test_comparing_keys_recognizes_one_that_was_split_at_its_comma() -> None:
     [sentence] = differences(Keys(("ab", "cd")), "ab,cd")
     assert sentence == (
         "The proxy's key contains 1 comma: the environment variable was read as 2 keys, since"
@@ -45,7 +45,7 @@ def test_a_key_with_a_comma_was_taken_apart() -> None:
     )
 
 
-def test_the_same_key_does_not_differ_and_of_several_each_is_compared() -> None:
+def test_every_key_is_compared_unless_one_equals_the_site_key() -> None:
     assert differences(Keys((SITE,)), SITE) == []
     assert differences(Keys(("x", SITE)), SITE) == []
     first, second = differences(Keys((SITE[1:], SITE.lower())), SITE)
@@ -55,7 +55,7 @@ def test_the_same_key_does_not_differ_and_of_several_each_is_compared() -> None:
 
 # Capitals and signs that no sentence contains.
 @given(st.text("XYZ@^*+=", max_size=20), st.text("XYZ@^*+=", min_size=1, max_size=20))
-def test_no_character_of_a_key_is_shown(key: str, site_key: str) -> None:
+def test_comparing_keys_shows_no_character_of_either(key: str, site_key: str) -> None:
     said = " ".join(differences(Keys((key,)), site_key))
     assert (said == "") == (key == site_key)
     assert not set(said) & set("XYZ@^*+=")
