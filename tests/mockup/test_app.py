@@ -44,7 +44,7 @@ def document(answer: Answer) -> Any:
     return json.loads(answer.body)
 
 
-class TestDocuments:
+class TestProfileAndUserDocuments:
     """What an adapter whose framework routes them asks for."""
 
     ASKED: tuple[tuple[Any, str], ...] = (
@@ -71,7 +71,9 @@ class TestDocuments:
         assert answer.headers["Cache-Control"] == "no-store"
         assert ask(MockupApp.respond_profile, "alice", **SIGNED_IN).code == 404
 
-    def test_that_of_the_request_comes_first(self, ask: Callable[..., Answer]) -> None:
+    def test_the_organization_in_the_requests_session_comes_first(
+        self, ask: Callable[..., Answer]
+    ) -> None:
         sessions = {
             "alice": {"roles": {"manager": [{"slug": "xia", "printable_name": "Another"}]}},
             "xia": XIA,
@@ -108,13 +110,13 @@ class TestDocuments:
         }
         assert ask(MockupApp.respond_user, "xia", sessions, **SIGNED_IN).code == 404
 
-    def test_head_and_get_only(self, ask: Callable[..., Answer]) -> None:
+    def test_only_head_and_get_are_allowed(self, ask: Callable[..., Answer]) -> None:
         for method, name in self.ASKED:
             assert ask(method, name, REQUEST_METHOD="HEAD", **SIGNED_IN)[::2] == ("200 OK", b"")
             answer = ask(method, name, REQUEST_METHOD="POST", **SIGNED_IN)
             assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
-    def test_who_is_not_signed_in_gets_neither(self, ask: Callable[..., Answer]) -> None:
+    def test_a_client_that_is_not_signed_in_gets_401(self, ask: Callable[..., Answer]) -> None:
         visitor = f'sessionid="{dumps({}, KEY)}"'
         for method, name in self.ASKED:
             for cookie in (None, visitor, f'sessionid="{dumps(XIA, OTHER_KEY)}"'):
@@ -122,7 +124,7 @@ class TestDocuments:
                 assert answer.code == 401
                 assert document(answer) == {"detail": "Not signed in."}
 
-    def test_another_machine_gets_neither(self, ask: Callable[..., Answer]) -> None:
+    def test_a_client_on_another_machine_gets_403(self, ask: Callable[..., Answer]) -> None:
         for method, name in self.ASKED:
             answer = ask(method, name, **SIGNED_IN, REMOTE_ADDR="203.0.113.7")
             assert answer.code == 403
@@ -230,7 +232,7 @@ class TestLoginPage:
 
 class TestSigningIn:
     @pytest.mark.parametrize("fields", [{"user": "xia"}, {"username": "xia", "password": "any"}])
-    def test_by_click_and_by_form(
+    def test_a_click_and_the_form_both_sign_in(
         self, fields: dict[str, str], app: MockupApp, inside: Recorder
     ) -> None:
         answer = post(app, "/login/", {**fields, "next": "/app/?a=b"})
@@ -243,7 +245,7 @@ class TestSigningIn:
         assert get(app, "/app/", HTTP_COOKIE=f"sessionid={cookie.value}").body == b"inside"
         assert inside.environs[0]["REMOTE_USER"] == "xia"
 
-    def test_by_username_where_it_differs_from_the_name(self, app: MockupApp) -> None:
+    def test_a_username_that_differs_from_the_entrys_name_signs_in(self, app: MockupApp) -> None:
         answer = post(app, "/login/", {"username": "x<y>", "password": ""})
         assert loads(cookie_of(answer).value, KEY).username == "x<y>"
 
@@ -258,7 +260,7 @@ class TestSigningIn:
         assert secure["secure"]
 
     @pytest.mark.parametrize("name", ["root", "", "<b>root</b>", "XIA", "xia "])
-    def test_an_unknown_user_sees_the_page_again(self, name: str, app: MockupApp) -> None:
+    def test_an_unknown_user_sees_the_login_page_again(self, name: str, app: MockupApp) -> None:
         answer = post(app, "/login/", {"username": name, "next": "/app/"})
         assert answer.code == 401
         page = answer.body.decode()
@@ -311,7 +313,7 @@ class TestSigningIn:
             assert answer.code == 403
             assert "Set-Cookie" not in answer.headers
 
-    def test_the_same_site_can(self, app: MockupApp) -> None:
+    def test_the_same_site_can_sign_in(self, app: MockupApp) -> None:
         for headers in (
             {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_ORIGIN": "http://localhost:5173"},
             {"HTTP_ORIGIN": "http://localhost:8000"},
@@ -368,7 +370,7 @@ class TestSigningOut:
         assert get(app, "/logout/?next=//evil.example").headers["Location"] == "/login/"
 
 
-class TestApi:
+class TestAuthApi:
     def test_a_login_gives_a_jwt_and_the_cookie(self, app: MockupApp) -> None:
         answer = post_json(app, {"username": "xia", "password": "any"})
         assert answer.code == 201
@@ -391,7 +393,7 @@ class TestApi:
         assert session == XIA
 
     @pytest.mark.parametrize("session", [None, {}, {"username": "root"}])
-    def test_without_a_session_of_a_mockup_user_there_is_none(
+    def test_without_a_session_of_a_mockup_user_there_is_no_token(
         self, session: Any, app: MockupApp
     ) -> None:
         headers = {} if session is None else {"HTTP_COOKIE": f"sessionid={dumps(session, KEY)}"}
@@ -434,7 +436,7 @@ class TestApi:
         assert post_json(app, {"username": "xia"}, CONTENT_TYPE=charset).code == 201
 
 
-class TestExpiry:
+class TestMockupTokenExpiry:
     @pytest.mark.parametrize("formats", [["openssl", "jwt"], ["jwt"]])
     def test_a_token_expires_after_a_day(self, formats: list[str], inside: Recorder) -> None:
         app = MockupApp(inside, SESSIONS, secret_key=KEY, formats=formats)
@@ -448,7 +450,7 @@ class TestExpiry:
 
     @pytest.mark.parametrize("exp", [1, 4_000_000_000, "never", None])
     @pytest.mark.parametrize("formats", [["openssl", "jwt"], ["jwt"]])
-    def test_a_mockup_session_cannot_choose_when(
+    def test_exp_in_a_mockup_session_does_not_change_the_expiry(
         self, exp: Any, formats: list[str], inside: Recorder
     ) -> None:
         sessions = {"xia": {**XIA, "exp": exp}}
@@ -457,7 +459,7 @@ class TestExpiry:
         assert 0 <= time.time() + DAY - loads(cookie.value, KEY)["exp"] < 60
 
 
-class TestWrapping:
+class TestMockupAppAroundAnApplication:
     def test_a_browser_without_a_session_is_sent_to_the_login_page(
         self, app: MockupApp, inside: Recorder
     ) -> None:
@@ -474,14 +476,16 @@ class TestWrapping:
     def test_a_post_of_a_browser_is_not_repeated_after_the_login(self, app: MockupApp) -> None:
         assert request(app, "POST", "/app/", **HTML).headers["Location"] == "/login/"
 
-    def test_any_other_client_is_refused(self, app: MockupApp, inside: Recorder) -> None:
+    def test_a_client_without_a_session_that_is_not_a_browser_is_refused(
+        self, app: MockupApp, inside: Recorder
+    ) -> None:
         assert get(app, "/app/").code == 403
         answer = get(app, "/app/", HTTP_ACCEPT="application/json")
         assert answer.code == 403
         assert answer.headers["Content-Type"] == "application/json"
         assert inside.environs == []
 
-    def test_a_broken_session_is_no_session_and_a_browser_is_told_why(
+    def test_a_token_that_does_not_decode_is_refused_and_a_browser_is_told_why(
         self, app: MockupApp, inside: Recorder
     ) -> None:
         cookie = f"sessionid={dumps(XIA, OTHER_KEY)}"
@@ -505,7 +509,7 @@ class TestWrapping:
         assert get(app, "/static/a.css", **HTML).body == b"inside"
         assert get(app, "/static/../app", **HTML).code == 303
 
-    def test_alone_it_answers_404_elsewhere(self) -> None:
+    def test_without_an_application_other_paths_are_404(self) -> None:
         app = MockupApp(sessions=SESSIONS, secret_key=KEY)
         assert get(app, "/").code == 404
         assert get(app, "/login/").code == 200
@@ -537,7 +541,7 @@ class TestWrapping:
         assert get(app, "/login/").code == 403
 
     @pytest.mark.parametrize("path", ["", "login", "/", "//", "/é"])
-    def test_a_path_that_cannot_be_is_an_error(self, path: str) -> None:
+    def test_an_impossible_login_path_is_an_error(self, path: str) -> None:
         with pytest.raises(ConfigurationError, match="login_path"):
             MockupApp(None, SESSIONS, secret_key=KEY, login_path=path)
 
@@ -581,7 +585,7 @@ class TestWrapping:
             MockupApp(None, SESSIONS)
 
 
-class TestStarting:
+class TestMockupAppStart:
     def test_hosts_must_be_a_list(self) -> None:
         with pytest.raises(ConfigurationError, match="hosts"):
             MockupApp(None, SESSIONS, secret_key=KEY, hosts="localhost")
@@ -608,7 +612,7 @@ class TestStarting:
         assert problem.startswith(f"{path}:2: big: its cookie would be ")
         assert "bytes and browsers drop those over 4096" in problem
 
-    def test_the_size_is_that_of_the_whole_cookie(self) -> None:
+    def test_the_size_limit_counts_the_whole_cookie_with_its_attributes(self) -> None:
         # Name, value and attributes: what RFC 6265 section 6.1 counts.
         for size in range(2900, 3100):
             try:
@@ -635,7 +639,7 @@ class TestStarting:
             MockupApp(None, {"xia": {"last_visited": "2030-01-01 09:00:00"}}, secret_key=KEY)
 
 
-class TestEditing:
+class TestMockupAppWithAnEditedFile:
     def test_an_edited_file_shows_at_once(self, tmp_path: Path) -> None:
         path = tmp_path / "sessions.yaml"
         path.write_text("alice: {}\n")
@@ -690,7 +694,7 @@ TEXT = st.text() | st.sampled_from(["localhost", "/login/", "/api/auth", "/logou
     st.binary(),
     st.booleans(),
 )
-def test_no_request_makes_it_raise(
+def test_no_request_makes_the_mockup_app_raise(
     environ: dict[str, str], method: str, path: str, body: bytes, allow_remote: bool
 ) -> None:
     app = MockupApp(Recorder(), SESSIONS, secret_key=KEY, allow_remote=allow_remote)
@@ -710,7 +714,7 @@ def test_no_request_makes_it_raise(
 
 
 @given(ANY_SESSIONS, st.sampled_from([KEY, OTHER_KEY]))
-def test_any_session_can_be_inspected(session: dict[str, Any], key: str) -> None:
+def test_the_inspector_renders_any_session(session: dict[str, Any], key: str) -> None:
     app = MockupApp(Recorder(), SESSIONS, secret_key=key)
     token = token_of(json.dumps(session).encode(), KEY)
     cookie = f"sessionid={token}"
@@ -727,7 +731,7 @@ def test_any_session_can_be_inspected(session: dict[str, Any], key: str) -> None
 CREDENTIALS = {"secret_key": "AKIA-one", "nested": {"password": "AKIA-two"}}
 
 
-class TestInspector:
+class TestInspectorOfMockupApp:
     def inspect(self, app: MockupApp, session: dict[str, Any] | None, **environ: str) -> str:
         if session is not None:
             environ["HTTP_COOKIE"] = f'a=b; sessionid="{dumps(session, KEY)}"'
@@ -750,7 +754,7 @@ class TestInspector:
             assert said in page
         assert "adapter" not in page
 
-    def test_a_visitor_and_nobody_at_all(self, app: MockupApp) -> None:
+    def test_a_visitor_and_a_missing_token_are_shown_as_normal(self, app: MockupApp) -> None:
         assert "<h1>Nobody is signed in</h1>" in self.inspect(app, {})
         page = self.inspect(app, None)
         assert "<h1>Nobody is signed in</h1>" in page
@@ -758,14 +762,14 @@ class TestInspector:
         assert 'class="hero bad"' not in page
         assert 'class="panel bad"' not in page
 
-    def test_a_jwt_in_the_header(self, app: MockupApp) -> None:
+    def test_a_jwt_in_the_header_is_shown_with_its_expiry(self, app: MockupApp) -> None:
         token = dumps(XIA, KEY, "jwt")
         page = self.inspect(app, None, HTTP_AUTHORIZATION=f"Bearer {token}")
         assert "<code>Authorization: Bearer</code>" in page
         assert '<span class="unseen">passed: </span>signature' in page
         assert "<dt>Expires</dt><dd>in 2 hours" in page
 
-    def test_a_refused_token(self, app: MockupApp) -> None:
+    def test_a_refused_token_is_explained_and_its_user_not_shown(self, app: MockupApp) -> None:
         page = self.inspect(app, None, HTTP_COOKIE=f"sessionid={dumps(XIA, OTHER_KEY)}")
         assert "from an earlier run of the server" in page
         assert "xia" not in page
@@ -790,7 +794,7 @@ class TestInspector:
         assert key not in page
         assert escape(key) not in page
 
-    def test_a_session_nested_deeply(self, app: MockupApp) -> None:
+    def test_a_deeply_nested_session_is_abridged(self, app: MockupApp) -> None:
         deep: Any = 1
         for _ in range(50):
             deep = {"a": deep}
@@ -802,19 +806,19 @@ class TestInspector:
         cookie = f"sessionid={dumps({'n': int(key)}, key)}"
         assert key not in get(app, "/djsession/", HTTP_COOKIE=cookie).body.decode()
 
-    def test_half_a_surrogate_pair_and_a_huge_number(self, app: MockupApp) -> None:
+    def test_half_a_surrogate_pair_and_a_huge_number_are_shown(self, app: MockupApp) -> None:
         page = self.inspect(app, {"username": "x\ud800", "n": 10**400, "\udfff": ["\udfff"]})
         assert "<h1>x\\ud800</h1>" in page
 
-    def test_it_is_only_read(self, app: MockupApp) -> None:
+    def test_post_is_not_allowed(self, app: MockupApp) -> None:
         assert post(app, "/djsession/", {}).code == 405
 
-    def test_it_can_be_elsewhere(self, inside: Recorder) -> None:
+    def test_inspector_path_moves_it(self, inside: Recorder) -> None:
         app = MockupApp(inside, SESSIONS, secret_key=KEY, inspector_path="/why")
         assert get(app, "/why").code == 200
         assert get(app, "/djsession/").code == 403
 
-    def test_without_mockups_there_is_none(self, inside: Recorder) -> None:
+    def test_the_middleware_without_mockups_has_no_inspector(self, inside: Recorder) -> None:
         app = SessionMiddleware(inside, secret_key=KEY)
         cookie = f"sessionid={dumps(XIA, KEY)}"
         assert get(app, "/djsession/", HTTP_COOKIE=cookie).body == b"inside"

@@ -131,7 +131,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-class TestUrl:
+class TestForwarderUrl:
     @pytest.mark.parametrize(
         ("url", "said"),
         [
@@ -155,7 +155,9 @@ class TestUrl:
             ("http://127.0.0.1:8001/#a", "has a path"),
         ],
     )
-    def test_what_is_not_the_address_of_a_server(self, url: str, said: str) -> None:
+    def test_a_url_that_is_not_just_the_address_of_a_server_is_an_error(
+        self, url: str, said: str
+    ) -> None:
         with pytest.raises(ConfigurationError, match=re.escape(said)) as caught:
             Forwarder(url)
         assert "expected one such as http://127.0.0.1:8001" in str(caught.value)
@@ -169,11 +171,13 @@ class TestUrl:
             ("HTTP://[::1]:81/", ("::1", 81)),
         ],
     )
-    def test_addresses(self, url: str, address: tuple[str, int]) -> None:
+    def test_the_host_and_port_are_read_from_the_url(
+        self, url: str, address: tuple[str, int]
+    ) -> None:
         forwarder = Forwarder(url)
         assert (forwarder.host, forwarder.port) == address
 
-    def test_probe(self) -> None:
+    def test_probe_tells_whether_a_server_answers(self) -> None:
         assert Forwarder(f"http://127.0.0.1:{free_port()}").probe() is False
         malformed = b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"
         for answer in (OK, b"HTTP/1.0 404 Not Found\r\n\r\n", malformed):
@@ -203,14 +207,14 @@ class TestUrl:
         assert b"closed the connection or did not speak HTTP" in answer
 
 
-class TestRequests:
+class TestForwardedRequests:
     def sent(self, message: bytes, answer: bytes = OK) -> bytes:
         with upstream(answer) as server, forwarding(server.url) as port:
             exchange(port, message)
             [found] = server.requests
             return found
 
-    def test_what_the_server_receives(self) -> None:
+    def test_the_server_receives_the_clients_method_headers_and_body(self) -> None:
         lines = ("X-Y: \xe9", "Cookie: a=b; c", "X-Y: 2", "Content-Type: a/b", "Content-Length: 3")
         head = self.sent(request("PUT", "/a?b", *lines, CLOSE, body=b"xyz"))
         start, *found = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
@@ -221,7 +225,7 @@ class TestRequests:
         )
         assert head.endswith(b"\r\n\r\nxyz")
 
-    def test_a_client_that_sends_no_host(self) -> None:
+    def test_a_request_without_a_host_gets_the_servers_address(self) -> None:
         message = self.sent(b"GET / HTTP/1.0\r\n\r\n")
         assert re.match(rb"GET / HTTP/1.1\r\nHost: 127\.0\.0\.1:\d+\r\n", message)
 
@@ -277,7 +281,7 @@ class TestRequests:
             assert proxy.requests == []
         assert b"Authorization" not in message
 
-    def test_continue(self) -> None:
+    def test_the_client_gets_100_continue_once(self) -> None:
         """The client gets it from the stand-in, and that of the server is dropped."""
         with (
             upstream(b"HTTP/1.1 100 Continue\r\n\r\n" + OK) as server,
@@ -331,13 +335,13 @@ class TestRequests:
         assert b"abc" in received
         assert not received.endswith(b"0\r\n\r\n")
 
-    def test_a_body_that_is_shorter_than_its_length(self) -> None:
+    def test_a_body_that_is_shorter_than_its_length_aborts_the_request(self) -> None:
         """The development server raises an error then, but a middleware may have read a part."""
         environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "CONTENT_LENGTH": "5"}
         with upstream(OK) as server, pytest.raises(ConnectionAbortedError):
             Forwarder(server.url)({**environ, "wsgi.input": BytesIO(b"abc")}, lambda *args: print)
 
-    def test_an_answer_before_the_end_of_the_body(self) -> None:
+    def test_a_response_before_the_end_of_the_body_reaches_the_client(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
 
             def refuse() -> None:
@@ -356,7 +360,7 @@ class TestRequests:
                 assert status_of(receive_all(client)) == 413
 
 
-class TestResponses:
+class TestForwardedResponses:
     @pytest.mark.parametrize(
         ("method", "head", "expected"),
         [
@@ -520,7 +524,7 @@ class TestResponses:
         assert b"Evil" not in received
         assert received.count(b"ok") == 2
 
-    def test_a_switch_of_protocols_nobody_asked_for(self) -> None:
+    def test_an_unrequested_switch_of_protocols_is_refused(self) -> None:
         answer = through(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nraw")
         assert status_of(answer) == 502
         assert b"switched to another protocol without being asked" in answer
@@ -533,17 +537,17 @@ class TestResponses:
         assert answer.count(b"Server:") == answer.count(b"Date:") == 1
 
 
-class TestConnections:
+class TestForwarderConnections:
     def ask(self, port: int, *messages: bytes) -> list[int]:
         return [status_of(exchange(port, message)) for message in messages]
 
-    def test_they_are_used_again(self) -> None:
+    def test_a_connection_to_the_server_is_reused(self) -> None:
         with upstream(OK) as server, forwarding(server.url) as port:
             post = request("POST", "/", CLOSE, "Content-Length: 1", body=b"x")
             assert self.ask(port, request("GET", "/", CLOSE), post, post) == [200] * 3
             assert len(server.connections) == 1
 
-    def test_one_that_the_server_has_closed_is_replaced(self) -> None:
+    def test_a_connection_that_the_server_has_closed_is_replaced(self) -> None:
         with upstream(OK, reads=1) as server, forwarding(server.url) as port:
             post = request("POST", "/", CLOSE, "Content-Length: 1", body=b"x")
             for number in range(1, 4):
@@ -551,7 +555,7 @@ class TestConnections:
                 assert len(server.connections) == number
                 time.sleep(0.05)
 
-    def test_one_that_closes_while_it_is_used_is_replaced_for_safe_methods_only(self) -> None:
+    def test_a_request_is_repeated_on_a_new_connection_for_safe_methods_only(self) -> None:
         for message, status, count in (
             (request("GET", "/2", CLOSE), 200, 3),
             (request("POST", "/2", CLOSE, "Content-Length: 0"), 502, 2),
@@ -579,7 +583,7 @@ class TestConnections:
                 listener.shutdown(socket.SHUT_RDWR)
                 thread.join(10)
 
-    def test_one_with_bytes_that_nobody_asked_for_is_dropped(self) -> None:
+    def test_a_connection_with_unrequested_bytes_is_dropped(self) -> None:
         with upstream(OK) as server, forwarding(server.url) as port:
             assert self.ask(port, request("GET", "/", CLOSE)) == [200]
             server.connections[0].sendall(b"HTTP/1.1 200 Evil\r\nContent-Length: 0\r\n\r\n")
@@ -627,14 +631,14 @@ class TestConnections:
             assert server.connections[0].recv(1) == b""
             del caught  # until here its frames keep what was not closed
 
-    def test_nothing_listens(self) -> None:
+    def test_a_server_that_is_down_is_answered_with_502(self) -> None:
         with forwarding(f"http://127.0.0.1:{free_port()}") as port:
             answer = exchange(port, request("GET", "/", CLOSE))
         assert status_of(answer) == 502
         assert b"Start your application there." in answer
         assert b"no-store" in answer
 
-    def test_a_server_that_does_not_answer_in_time(self) -> None:
+    def test_a_server_that_does_not_answer_in_time_is_answered_with_503(self) -> None:
         with upstream(b"") as server, forwarding(server.url, timeout=0.2) as port:
             started = time.monotonic()
             answer = exchange(port, request("GET", "/", CLOSE))
@@ -642,14 +646,14 @@ class TestConnections:
         assert status_of(answer) == 503
         assert b"did not answer within 0.2 seconds." in answer
 
-    def test_a_body_that_stops_in_the_middle_breaks_off(self) -> None:
+    def test_a_response_body_that_stalls_is_cut_off_after_the_timeout(self) -> None:
         slow = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart"
         with upstream(slow) as server, forwarding(server.url, timeout=0.2) as port:
             answer = exchange(port, request("GET", "/", CLOSE))
         assert answer.endswith(b"\r\n\r\npart")
 
 
-class TestLargeBodies:
+class TestForwardedLargeBodies:
     """200 MB in each direction, with the memory of this process, where everything runs."""
 
     BLOCK = b"x" * 1_000_000
@@ -692,13 +696,13 @@ class TestLargeBodies:
         return size
 
     @pytest.mark.parametrize("is_chunked", [False, True])
-    def test_upload(self, is_chunked: bool, port: int) -> None:
+    def test_a_large_upload_takes_little_memory(self, is_chunked: bool, port: int) -> None:
         self.upload(port, 5, is_chunked)
         before = self.memory()
         assert self.upload(port, 200, is_chunked) == 200_000_000
         assert self.memory() - before < 30_000  # kilobytes
 
-    def test_download(self, port: int) -> None:
+    def test_a_large_download_takes_little_memory(self, port: int) -> None:
         def download(count: int) -> int:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             connection.request("GET", f"/?{count}")
@@ -725,7 +729,7 @@ def standing_in(
             yield found
 
 
-class TestWebSockets:
+class TestForwardedWebSockets:
     @pytest.fixture
     def inner(self) -> Iterator[int]:
         def answer(connection: ServerConnection) -> None:
@@ -768,19 +772,21 @@ class TestWebSockets:
             {"Sec-Fetch-Site": "same-site"},
         ],
     )
-    def test_those_of_another_site_are_refused(self, headers: dict[str, str], inner: int) -> None:
+    def test_a_websocket_from_another_site_is_refused(
+        self, headers: dict[str, str], inner: int
+    ) -> None:
         with standing_in(f"http://127.0.0.1:{inner}", True) as port:
             with pytest.raises(InvalidStatus) as caught:
                 open_websocket(f"ws://127.0.0.1:{port}/", additional_headers=headers, proxy=None)
             assert caught.value.response.status_code == 403
 
-    def test_the_rules_hold(self, inner: int) -> None:
+    def test_the_rules_apply_to_websockets(self, inner: int) -> None:
         app = standing_in(f"http://127.0.0.1:{inner}", True, rules="authenticated")
         with app as port, pytest.raises(InvalidStatus) as caught:
             open_websocket(f"ws://127.0.0.1:{port}/", proxy=None)
         assert caught.value.response.status_code == 403
 
-    def test_either_side_ends_it(self, inner: int) -> None:
+    def test_the_connection_ends_when_either_side_closes_it(self, inner: int) -> None:
         with standing_in(f"http://127.0.0.1:{inner}", True) as port:
             before = threading.active_count()
             with open_websocket(f"ws://127.0.0.1:{port}/", proxy=None) as client:
@@ -793,15 +799,15 @@ class TestWebSockets:
             assert threading.active_count() <= before
 
 
-class TestLoops:
-    def test_a_stand_in_in_front_of_itself(self) -> None:
+class TestForwardingLoops:
+    def test_a_stand_in_in_front_of_itself_answers_508(self) -> None:
         port = free_port()
         with standing_in(f"http://127.0.0.1:{port}", port=port):
             answer = exchange(port, local())
         assert status_of(answer) == 508
         assert b"forwards requests to itself" in answer
 
-    def test_two_stand_ins_in_front_of_each_other(self) -> None:
+    def test_two_stand_ins_in_front_of_each_other_answer_508(self) -> None:
         first, second = free_port(), free_port()
         with (
             standing_in(f"http://127.0.0.1:{second}", port=first),

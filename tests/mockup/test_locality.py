@@ -86,14 +86,14 @@ NOT_LOOPBACK = [
 ]
 
 
-class TestPeer:
+class TestLocalPeer:
     @pytest.mark.parametrize("address", LOOPBACK + MAPPED)
     def test_a_loopback_address_is_local(self, address: str) -> None:
         assert is_loopback(address)
         assert reason(REMOTE_ADDR=address) is None
 
     @pytest.mark.parametrize("address", [*NOT_LOOPBACK, None, 2130706433, 1, b"127.0.0.1"])
-    def test_anything_else_is_not(self, address: object) -> None:
+    def test_any_other_peer_is_not_local(self, address: object) -> None:
         assert not is_loopback(address)
         assert reason(REMOTE_ADDR=address) == "it did not come from a loopback address"
 
@@ -101,7 +101,7 @@ class TestPeer:
         assert reason(REMOTE_ADDR="192.168.1.5") is not None
 
 
-class TestHost:
+class TestLocalHost:
     @pytest.mark.parametrize(
         "host",
         [
@@ -183,7 +183,7 @@ class TestHost:
             "http://localhost",
         ],
     )
-    def test_all_others_are_not(self, host: str | None) -> None:
+    def test_any_other_host_is_not_local(self, host: str | None) -> None:
         assert not is_local_host(host, HOSTS)
         assert reason(HTTP_HOST=host) == "its Host is not a name of this machine"
 
@@ -192,7 +192,7 @@ class TestHost:
         assert not is_local_host("dev.example.com", ())
 
 
-class TestProtocol:
+class TestLocalProtocol:
     @pytest.mark.parametrize("protocol", ["HTTP/1.1", "http/1.1", "HTTP/2", "HTTP/2.0", "HTTP/3"])
     def test_http_1_1_and_later_is_local(self, protocol: str) -> None:
         assert reason(SERVER_PROTOCOL=protocol) is None
@@ -217,13 +217,13 @@ class TestProtocol:
             1.1,
         ],
     )
-    def test_older_or_unknown_protocols_are_not(self, protocol: object) -> None:
+    def test_an_older_or_unknown_protocol_is_not_local(self, protocol: object) -> None:
         found = reason(SERVER_PROTOCOL=protocol)
         assert found is not None
         assert found.startswith("it was not sent with HTTP/1.1 or later")
 
 
-class TestOrigin:
+class TestLocalOrigin:
     @pytest.mark.parametrize(
         "origin",
         [
@@ -263,7 +263,7 @@ class TestOrigin:
             "http://2130706433",
         ],
     )
-    def test_all_others_are_not(self, origin: str) -> None:
+    def test_any_other_origin_is_not_local(self, origin: str) -> None:
         assert reason(HTTP_ORIGIN=origin) == "its Origin is not on this machine"
 
 
@@ -321,18 +321,22 @@ REMOTE_LISTS = [
         ("HTTP_X_FORWARDED_<B>", "X-Forwarded-*"),
     ],
 )
-class TestListsOfAddresses:
+class TestForwardingHeadersWithAddresses:
     @pytest.mark.parametrize("value", LOCAL_LISTS)
-    def test_all_of_this_machine_are_local(self, variable: str, name: str, value: str) -> None:
+    def test_a_header_that_names_only_this_machine_is_local(
+        self, variable: str, name: str, value: str
+    ) -> None:
         assert reason(**{variable: value}) is None
 
     @pytest.mark.parametrize("value", [*REMOTE_LISTS, 2130706433])
-    def test_a_single_other_one_is_not(self, variable: str, name: str, value: object) -> None:
+    def test_a_header_that_names_one_other_machine_is_not_local(
+        self, variable: str, name: str, value: object
+    ) -> None:
         expected = f"its {name} header does not name only this machine"
         assert reason(**{variable: value}) == expected
 
 
-class TestHeadersWithoutAddresses:
+class TestForwardingHeadersWithoutAddresses:
     @pytest.mark.parametrize(
         ("name", "values"),
         [
@@ -343,7 +347,7 @@ class TestHeadersWithoutAddresses:
             ("SSL", ["on", "off", "On"]),
         ],
     )
-    def test_they_pass_if_they_look_like_what_they_are(self, name: str, values: list[str]) -> None:
+    def test_a_well_formed_value_is_local(self, name: str, values: list[str]) -> None:
         for value in values:
             assert reason(**{f"HTTP_X_FORWARDED_{name}": value}) is None
 
@@ -368,12 +372,12 @@ class TestHeadersWithoutAddresses:
             ("SSL", ["", "evil.example", "10.0.0.1", "on, 10.0.0.1"]),
         ],
     )
-    def test_they_do_not_pass_otherwise(self, name: str, values: list[str]) -> None:
+    def test_any_other_value_is_not_local(self, name: str, values: list[str]) -> None:
         for value in values:
             assert reason(**{f"HTTP_X_FORWARDED_{name}": value}) is not None
 
 
-class TestForwarded:
+class TestLocalForwardedHeader:
     @pytest.mark.parametrize(
         "value",
         [
@@ -438,13 +442,13 @@ class TestForwarded:
             "for=127.0.0.1\nfor=10.0.0.1",
         ],
     )
-    def test_all_else_is_not(self, value: str) -> None:
+    def test_any_other_value_is_not_local(self, value: str) -> None:
         assert reason(HTTP_FORWARDED=value) == (
             "its Forwarded header does not name only this machine"
         )
 
 
-class TestVia:
+class TestLocalViaHeader:
     @pytest.mark.parametrize(
         "value",
         [
@@ -482,7 +486,7 @@ class TestVia:
             "1.1 ::ffff:10.0.0.1",
         ],
     )
-    def test_all_others_are_not(self, value: str) -> None:
+    def test_any_other_proxy_is_not_local(self, value: str) -> None:
         assert reason(HTTP_VIA=value) == "its Via header does not name only this machine"
 
 
@@ -503,11 +507,11 @@ def test_the_headers_of_development_proxies_are_local() -> None:
     assert reason(**apache) is None
 
 
-def test_headers_that_only_look_similar_do_not_matter() -> None:
+def test_headers_with_names_similar_to_forwarding_headers_do_not_matter() -> None:
     assert reason(HTTP_X_FORWARD="10.0.0.1", HTTP_X_VIA="1.1 evil.example") is None
 
 
-class TestProxyFix:
+class TestLocalityBehindProxyFix:
     """ProxyFix replaces the peer and the Host by headers that any client can send."""
 
     HEADERS = {  # noqa: RUF012
@@ -520,7 +524,7 @@ class TestProxyFix:
         app = MockupApp(inside, SESSIONS, secret_key=KEY)
         return ProxyFix(app, x_for=1, x_host=1)
 
-    def test_it_may_stand_behind_a_proxy_on_this_machine(self, inside: Recorder) -> None:
+    def test_a_request_through_a_proxy_on_this_machine_is_local(self, inside: Recorder) -> None:
         assert get(self.fixed(inside), "/login/", **self.HEADERS).code == 200
 
     @pytest.mark.parametrize(
@@ -540,7 +544,9 @@ class TestProxyFix:
         assert said in answer.body.decode()
 
     @pytest.mark.parametrize("replaced", [{"REMOTE_ADDR": "10.0.0.1"}, {"HTTP_HOST": "evil"}])
-    def test_what_it_put_there_must_be_local_too(self, replaced: dict[str, Any]) -> None:
+    def test_the_peer_and_host_from_proxy_fix_must_be_local_too(
+        self, replaced: dict[str, Any]
+    ) -> None:
         assert reason(**{"werkzeug.proxy_fix.orig": LOCAL}) is None
         assert reason(**{"werkzeug.proxy_fix.orig": LOCAL}, **replaced) is not None
 
@@ -548,7 +554,7 @@ class TestProxyFix:
         "original",
         [{}, {"REMOTE_ADDR": "127.0.0.1"}, {"HTTP_HOST": "localhost"}],
     )
-    def test_what_is_missing_there_is_not_local(self, original: dict[str, Any]) -> None:
+    def test_a_missing_original_peer_or_host_is_not_local(self, original: dict[str, Any]) -> None:
         assert reason(**{"werkzeug.proxy_fix.orig": original}) is not None
 
 
@@ -566,7 +572,7 @@ REMOTE: list[dict[str, Any]] = [
 ]
 
 
-class TestRefusal:
+class TestRefusalOfRemoteRequests:
     @pytest.mark.parametrize("environ", REMOTE, ids=lambda environ: next(iter(environ)))
     @pytest.mark.parametrize("path", ["/login/", "/logout/", "/api/auth", "/djsession/", "/app/"])
     def test_a_request_that_is_not_local_gets_nothing(
@@ -587,7 +593,9 @@ class TestRefusal:
         assert inside.environs == []
 
     @pytest.mark.parametrize("environ", REMOTE, ids=lambda environ: next(iter(environ)))
-    def test_refuse_leaves_it_to_the_application(self, environ: dict[str, Any]) -> None:
+    def test_refuse_leaves_a_remote_request_to_the_application(
+        self, environ: dict[str, Any]
+    ) -> None:
         app = MockupApp(None, SESSIONS, secret_key=KEY)
         local = {**LOCAL, **HTML, "REQUEST_METHOD": "GET", "PATH_INFO": "/app/"}
         assert app.refuse(dict(local)) is not None
@@ -610,7 +618,7 @@ class TestRefusal:
             code = f"<code>{name}</code>" + (f" ({where}" if where else "")
             assert (code in shown) or f"<code>{option}</code>" in shown
 
-    def test_for_a_host_it_names_that_option_too(self) -> None:
+    def test_for_a_host_or_origin_it_also_names_allow_host(self) -> None:
         app = MockupApp(None, SESSIONS, secret_key=KEY)
         for environ in ({"HTTP_HOST": "dev.example.com"}, {"HTTP_ORIGIN": "http://dev.example"}):
             text = get(app, "/login/", **environ).body.decode()
@@ -674,12 +682,12 @@ def test_what_names_another_machine_is_never_local(environ: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("hostile", ['for="' + "\\a" * 30_000, "1.1 a (" * 9_000, "a=b;" * 15_000])
-def test_a_long_header_takes_no_long_time(hostile: str) -> None:
+def test_a_long_hostile_header_is_checked_quickly(hostile: str) -> None:
     # A quadratic pattern would take minutes.
     for name in ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_ORIGIN"):
         assert reason(**{name: hostile}) is not None
 
 
-def test_an_address_may_stand_without_brackets_except_in_a_host() -> None:
+def test_an_ipv6_address_needs_brackets_only_in_a_host() -> None:
     assert is_this_machine("::1", ())
     assert not is_local_host("::1", ())

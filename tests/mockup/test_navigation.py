@@ -20,7 +20,7 @@ from djsession.mockup.navigation import is_browser, is_cross_site, request_url, 
         ("", False),
     ],
 )
-def test_a_browser_is_known_as_the_proxy_knows_it(accept: str, expected: bool) -> None:
+def test_a_browser_is_recognized_by_accept_as_at_the_proxy(accept: str, expected: bool) -> None:
     assert is_browser({"HTTP_ACCEPT": accept}) is expected
 
 
@@ -43,7 +43,7 @@ def test_a_browser_is_known_as_the_proxy_knows_it(accept: str, expected: bool) -
         ({"HTTP_ORIGIN": "https://evil.example", "HTTP_SEC_FETCH_SITE": "cross-site"}, True),
     ],
 )
-def test_cross_site_requests_are_told_apart(headers: dict[str, str], cross: bool) -> None:
+def test_cross_site_requests_are_recognized(headers: dict[str, str], cross: bool) -> None:
     environ = {"wsgi.url_scheme": "http", "HTTP_HOST": "localhost:8000", **headers}
     assert is_cross_site(environ) is cross
 
@@ -58,7 +58,7 @@ def test_cross_site_requests_are_told_apart(headers: dict[str, str], cross: bool
         ("/a/http://example.com", "/a/http://example.com"),
     ],
 )
-def test_a_path_of_this_site_is_gone_on_to(url: str, expected: str) -> None:
+def test_safe_next_keeps_a_path_of_this_site(url: str, expected: str) -> None:
     assert safe_next(url, "/default") == expected
 
 
@@ -94,12 +94,12 @@ def test_a_path_of_this_site_is_gone_on_to(url: str, expected: str) -> None:
         "#a",
     ],
 )
-def test_anything_that_could_leave_the_site_goes_to_the_default(url: str) -> None:
+def test_safe_next_replaces_a_url_that_could_leave_the_site(url: str) -> None:
     assert safe_next(url, "/default") == "/default"
 
 
 @given(st.text())
-def test_next_is_always_a_path_in_ascii(url: str) -> None:
+def test_safe_next_is_always_a_printable_ascii_path(url: str) -> None:
     safe = safe_next(url, "/default")
     assert safe.startswith("/")
     assert not safe.startswith(("//", "/\\"))
@@ -107,7 +107,7 @@ def test_next_is_always_a_path_in_ascii(url: str) -> None:
     assert safe.isprintable()
 
 
-def test_the_url_of_a_request_is_quoted() -> None:
+def test_request_url_is_quoted() -> None:
     environ: dict[str, Any] = {
         "SCRIPT_NAME": "/app",
         "PATH_INFO": "/café #?%".encode().decode("latin-1"),

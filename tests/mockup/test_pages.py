@@ -132,8 +132,8 @@ def test_every_page_is_escaped_and_well_formed(page: str) -> None:
     assert len(set(outline.ids)) == len(outline.ids)
 
 
-class TestLogin:
-    def test_it_tells_the_file_the_next_page_and_who_is_signed_in(self) -> None:
+class TestLoginPageTemplate:
+    def test_it_shows_the_file_the_next_page_and_who_is_signed_in(self) -> None:
         page = login({"xia": Session(XIA)}, source="a/sessions.yaml", signed_in="xia")
         assert "Users from <code>a/sessions.yaml</code>" in page
         assert "Opens <code>/app/</code>" in page
@@ -173,18 +173,18 @@ class TestLogin:
         assert {"xia", "x", "manager", "org-4", "plan-4"} <= {*words}
 
 
-class TestInspector:
+class TestInspectorPageTemplate:
     def test_long_lists_are_folded(self) -> None:
         organizations = [{"slug": f"org-{number}"} for number in range(40)]
         page = inspector({"username": "xia", "roles": {"manager": organizations}})
         assert "<summary>32 more</summary>" in page
         assert "<details><summary>manager <small>40" in page
 
-    def test_a_session_of_one_organization_is_unfolded(self) -> None:
+    def test_the_roles_of_one_organization_are_unfolded(self) -> None:
         assert "more</summary>" not in inspector()
         assert "<details open><summary>manager <small>1" in inspector()
 
-    def test_the_yaml_is_an_entry_for_a_file_of_mockup_sessions(self) -> None:
+    def test_the_copied_yaml_is_an_entry_for_a_mockup_file(self) -> None:
         session = {**XIA, "note": "no", "exp": int(time.time()) + 100}
         entry = yaml.safe_load(text_to_copy(inspector(session), "yaml"))
         assert MockupSessions(entry).by_name == {"xia": {**XIA, "note": "no"}}
@@ -194,7 +194,7 @@ class TestInspector:
         for name in ("json", "yaml"):
             assert "AKIA" not in text_to_copy(page, name)
 
-    def test_the_size_of_each_header(self) -> None:
+    def test_the_size_of_each_header_is_shown_without_its_value(self) -> None:
         page = inspector()
         assert f"{len('Cookie: ') + len(report(XIA).case.request.headers[0][1]) + 2} bytes" in page
         assert "8190" in page
@@ -208,10 +208,10 @@ class TestInspector:
         ("seconds", "said"),
         [(90, "in 90 seconds"), (3_600, "in 60 minutes"), (7_200, "in 2 hours")],
     )
-    def test_the_time_until_the_token_expires(self, seconds: int, said: str) -> None:
+    def test_the_time_until_the_token_expires_is_shown(self, seconds: int, said: str) -> None:
         assert f"<dt>Expires</dt><dd>{said}" in inspector({**XIA, "exp": time.time() + seconds})
 
-    def test_the_rules_and_what_they_decided(self) -> None:
+    def test_the_rules_and_their_decision_are_shown(self) -> None:
         assert "<small>line 4</small>" in inspector(rules=RULES)
         decision = RULES.decide("/app/cowork/", Session(XIA))
         page = inspector(rules=RULES, decision=decision)
@@ -266,8 +266,8 @@ class TestInspector:
         assert 'id="curl"' not in page
 
 
-class TestRefusal:
-    def test_everything_is_said_once(self) -> None:
+class TestRefusalPageTemplate:
+    def test_the_cause_and_the_remedy_are_shown_once(self) -> None:
         page = pages.refusal_page(report(XIA, OTHER_KEY), **URLS)
         shown = page.partition("<pre")[0]
         for said in ("not written with this key", "DJAODJIN_SECRET_KEY differs", "ompare the"):
@@ -296,7 +296,7 @@ class TestRefusal:
         assert "python manage.py runserver 8123" in page
 
     @pytest.mark.parametrize("key", [KEY, OTHER_KEY])
-    def test_the_doctor_leads_to_no_login(self, key: str) -> None:
+    def test_the_doctors_page_has_no_link_and_no_form(self, key: str) -> None:
         page = pages.diagnosis_page(report(XIA, key))
         assert "Diagnosis of GET /app/" in page
         assert "<a " not in page

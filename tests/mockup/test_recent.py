@@ -22,14 +22,14 @@ def paths(recent: RecentRequests) -> list[str]:
     return [request.path for request in recent.latest()]
 
 
-def test_the_last_twenty_are_kept_and_the_newest_comes_first() -> None:
+def test_the_last_twenty_requests_are_kept_newest_first() -> None:
     recent = RecentRequests()
     for number in range(30):
         recent.add("GET", f"/{number}", 200, "passed")
     assert paths(recent) == [f"/{number}" for number in range(29, 9, -1)]
 
 
-def test_neither_a_query_nor_a_long_path_is_kept() -> None:
+def test_recent_requests_keep_neither_a_query_nor_a_long_path() -> None:
     recent = RecentRequests()
     recent.add("GET", "/app/?token=secret", 200, "passed")
     recent.add("X" * 9999, "/" + "a" * 9999, 200, "passed")
@@ -39,7 +39,7 @@ def test_neither_a_query_nor_a_long_path_is_kept() -> None:
     assert len(long.method) < 30
 
 
-def test_threads_may_add_while_others_read() -> None:
+def test_threads_may_add_recent_requests_while_others_read() -> None:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     recent, failures = RecentRequests(), []
@@ -96,7 +96,7 @@ def test_each_request_to_the_application_is_kept_with_its_verdict(app: MockupApp
     assert OTHER_KEY not in str(app.recent.latest())
 
 
-def test_the_pages_of_the_mockups_are_not_kept(app: MockupApp) -> None:
+def test_requests_to_the_mockup_pages_are_not_kept_as_recent(app: MockupApp) -> None:
     for path in ("/login/", "/djsession/", "/api/auth"):
         get(app, path, HTTP_COOKIE=COOKIE)
     post(app, "/login/", {"user": "xia"})
@@ -104,7 +104,7 @@ def test_the_pages_of_the_mockups_are_not_kept(app: MockupApp) -> None:
     assert kept(app) == []
 
 
-def test_what_an_application_does_to_the_environ_and_to_itself_changes_nothing() -> None:
+def test_a_request_is_kept_even_if_the_application_changes_environ_or_fails() -> None:
     def fail(environ: dict[str, Any], start_response: Any) -> Any:
         environ["PATH_INFO"] = "/elsewhere"
         raise ZeroDivisionError
@@ -116,7 +116,7 @@ def test_what_an_application_does_to_the_environ_and_to_itself_changes_nothing()
     assert "<span>error</span>" in get(app, "/djsession/").body.decode()
 
 
-def test_a_response_that_is_replaced_is_kept_once() -> None:
+def test_a_request_whose_response_is_replaced_is_kept_once() -> None:
     def replace(environ: dict[str, Any], start_response: Any) -> Any:
         start_response("200 OK", [("Content-Type", "text/plain")])
         try:
@@ -137,13 +137,13 @@ def test_a_response_that_is_replaced_is_kept_once() -> None:
     assert len(kept(app)) == 1
 
 
-def test_two_applications_keep_their_own(app: MockupApp, inside: Recorder) -> None:
+def test_two_mockup_apps_keep_separate_recent_requests(app: MockupApp, inside: Recorder) -> None:
     other = MockupApp(inside, SESSIONS, secret_key=KEY)
     get(app, "/app/", HTTP_COOKIE=COOKIE)
     assert kept(other) == []
 
 
-def test_the_inspector_lists_them_escaped(app: MockupApp) -> None:
+def test_the_inspector_escapes_the_recent_requests(app: MockupApp) -> None:
     get(app, "/app/<script>", HTTP_COOKIE=COOKIE)
     page = get(app, "/djsession/").body.decode()
     assert "<code>/app/&lt;script&gt;</code>" in page

@@ -48,7 +48,7 @@ def assert_refused(answer: Answer) -> None:
     assert b"token" not in answer.body
 
 
-class TestKey:
+class TestRemoteLoginKey:
     def test_it_is_made_anew_for_each_start(self, app: MockupApp) -> None:
         other = MockupApp(None, SESSIONS, secret_key=KEY, allow_remote=True)
         assert app.login_path != other.login_path
@@ -66,11 +66,11 @@ class TestKey:
         assert app.login_path.partition("=")[2] not in caplog.text
         assert "anyone who has the login URL can sign in" in caplog.text
 
-    def test_it_can_be_printed_by_somebody_else(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_print_login_url_false_prints_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         MockupApp(None, SESSIONS, secret_key=KEY, allow_remote=True, print_login_url=False)
         assert capsys.readouterr().err == ""
 
-    def test_without_allow_remote_there_is_none(
+    def test_without_allow_remote_there_is_no_key(
         self, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         app = MockupApp(None, SESSIONS, secret_key=KEY)
@@ -94,7 +94,7 @@ class TestKey:
         assert compared == [(key.encode(), key.encode())] * 2
 
 
-class TestExplanations:
+class TestRemoteExplanations:
     """How far an altered token came is nobody's business without the key: it helps to forge one."""
 
     BROKEN = dumps(XIA, OTHER_KEY)
@@ -110,12 +110,14 @@ class TestExplanations:
             assert said not in answer.body
 
     @pytest.mark.parametrize("path", ["/djsession/", "/app/"])
-    def test_with_the_key_they_do(self, app: MockupApp, key: str, path: str) -> None:
+    def test_with_the_key_a_client_sees_why_a_token_is_refused(
+        self, app: MockupApp, key: str, path: str
+    ) -> None:
         headers = {"HTTP_COOKIE": f"{COOKIE_NAME}={key}; sessionid={self.BROKEN}"}
         assert b"key and IV" in get(app, path, **FROM_AFAR, **HTML, **headers).body
 
 
-class TestLoginPage:
+class TestRemoteLoginPage:
     def test_the_url_with_the_key_sets_a_cookie_and_loses_the_key(
         self, app: MockupApp, key: str
     ) -> None:
@@ -145,7 +147,7 @@ class TestLoginPage:
         answer = get(app, f"{app.login_path}&next=//evil.example")
         assert answer.headers["Location"] == "/login/?next=%2F"
 
-    def test_under_a_prefix(self, app: MockupApp) -> None:
+    def test_under_a_prefix_the_redirect_keeps_it(self, app: MockupApp) -> None:
         answer = get(app, app.login_path, SCRIPT_NAME="/prefix")
         assert answer.headers["Location"] == "/prefix/login/"
         assert cookie_of(answer, COOKIE_NAME)["path"] == "/"
@@ -165,7 +167,7 @@ class TestLoginPage:
         assert text.headers["Content-Type"].startswith("text/plain")
         assert b"login URL that the application printed" in text.body
 
-    def test_a_wrong_key_is_refused_as_an_absent_one(self, app: MockupApp) -> None:
+    def test_a_wrong_key_is_refused_exactly_like_a_missing_one(self, app: MockupApp) -> None:
         variants: tuple[dict[str, Any], ...] = ({}, HTML)
         for headers in variants:
             absent = get(app, "/login/", **headers)
@@ -180,8 +182,8 @@ class TestLoginPage:
         assert escape(evil) not in page
 
 
-class TestSigningIn:
-    def test_the_cookie_signs_in_as_any_user(
+class TestRemoteSigningIn:
+    def test_the_key_in_the_cookie_signs_in_as_any_user(
         self, app: MockupApp, key: str, inside: Recorder
     ) -> None:
         for name in ("xia", "alice"):
@@ -192,7 +194,7 @@ class TestSigningIn:
             assert get(app, "/app/", **headers).body == b"inside"
             assert inside.environs[-1]["REMOTE_USER"] == name
 
-    def test_so_does_the_key_in_the_url(self, app: MockupApp) -> None:
+    def test_the_key_in_the_url_signs_in(self, app: MockupApp) -> None:
         assert post(app, app.login_path, {"user": "xia"}, **FROM_AFAR).code == 303
 
     @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ class TestSigningIn:
         assert_refused(post(app, f"/login/?key={key[:-1]}", {"user": "xia"}))
         assert_refused(post(app, f"/login/?key={key.swapcase()}", {"user": "xia"}))
 
-    def test_a_wrong_key_in_the_url_counts_for_more_than_the_cookie(
+    def test_a_wrong_key_in_the_url_overrules_a_right_one_in_the_cookie(
         self, app: MockupApp, key: str
     ) -> None:
         assert_refused(post(app, "/login/?key=wrong", {"user": "xia"}, **in_cookie(key)))
@@ -245,7 +247,7 @@ class TestSigningIn:
         assert_refused(post_json(app, {"username": "xia"}, f"/api/auth?key={key}", **headers))
 
 
-class TestApi:
+class TestRemoteAuthApi:
     def test_the_key_may_be_in_the_url_or_the_cookie(self, app: MockupApp, key: str) -> None:
         for url, cookie in ((f"/api/auth?key={key}", {}), ("/api/auth", in_cookie(key))):
             answer = post_json(app, {"username": "xia"}, url, **FROM_AFAR, **cookie)
@@ -273,7 +275,7 @@ class TestApi:
         assert get(app, "/api/auth", **FROM_AFAR).code == 401
 
 
-class TestApplication:
+class TestRemoteClientsOfTheApplication:
     @pytest.mark.parametrize(
         "environ",
         [{}, FROM_AFAR, {"HTTP_ORIGIN": "https://evil.example"}, {"HTTP_VIA": "1.1 x"}],

@@ -29,7 +29,7 @@ def verdict(path: str, who: Session | None, *rules: Rule) -> str:
 NOBODY = [None, Session(), Session(roles=XIA["roles"])]
 
 
-class TestPaths:
+class TestRulePaths:
     @pytest.mark.parametrize(
         ("pattern", "path", "matches"),
         [
@@ -107,7 +107,7 @@ class TestPaths:
         assert {verdict("/any/where", who) for who in NOBODY} == {"sign in"}
 
 
-class TestRequirements:
+class TestRuleRequirements:
     @pytest.mark.parametrize("who", NOBODY)
     @pytest.mark.parametrize(
         "rule",
@@ -158,7 +158,7 @@ class TestRequirements:
             ([], "forbidden", "forbidden"),
         ],
     )
-    def test_a_plan_is_of_the_organization_in_the_path_or_of_any(
+    def test_a_plan_must_be_of_the_organization_in_the_path_or_else_of_any(
         self, organizations: list[dict[str, Any]], of_xia: str, of_any: str
     ) -> None:
         who = session(*organizations)
@@ -187,7 +187,7 @@ class TestRequirements:
         assert verdict("/xia/", who, rule) == "forbidden"
 
 
-class TestReasons:
+class TestRuleReasons:
     MANAGERS = Rule("/app/{profile}/", roles=("manager", "owner"))
     BOTH = Rule("/{profile}/", roles=("manager",), plans=("basic",))
 
@@ -247,7 +247,7 @@ class TestReasons:
         assert decision.reason == f"The rule for {rule.path} {outcome}."
         assert decision.steps[-1].outcome == f"matches; {outcome}"
 
-    def test_the_steps_are_the_rules_that_were_looked_at(self) -> None:
+    def test_the_steps_list_the_rules_up_to_the_match(self) -> None:
         rules = [Rule("/a/", "any", line=3), Rule("/b/", "any", line=4), Rule("/", "any", line=5)]
         decision = Rules(rules).decide("/b/c", None)
         assert [(step.rule.line, step.outcome) for step in decision.steps] == [
@@ -257,7 +257,7 @@ class TestReasons:
         steps = Rules(rules[:2]).decide("/c", None).steps
         assert [step.outcome for step in steps] == ["does not match the path"] * 2
 
-    def test_what_a_client_put_into_the_path_is_printable(self) -> None:
+    def test_control_characters_in_a_path_are_escaped(self) -> None:
         reason = Rules([self.MANAGERS]).decide("/app/x\n\x1b[31m\ud800/", Session(XIA)).reason
         assert "the role manager or owner for 'x\\n\\x1b[31m\\ud800'" in reason
         assert reason.isprintable()
@@ -282,7 +282,7 @@ class TestRule:
             ),
         ],
     )
-    def test_as_text_it_is_yaml(self, rule: Rule, text: str) -> None:
+    def test_str_is_one_line_of_yaml(self, rule: Rule, text: str) -> None:
         assert yaml.safe_load(str(rule)) == yaml.safe_load(text)
         assert "\n" not in str(rule)
 
@@ -316,7 +316,7 @@ class TestRule:
             ({"path": "/", "allow": "any", "engaged": ("",)}, "in engaged"),
         ],
     )
-    def test_one_that_is_not_clear_is_an_error(self, values: dict[str, Any], problem: str) -> None:
+    def test_an_ambiguous_rule_is_an_error(self, values: dict[str, Any], problem: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
             Rule(**values)
         assert problem in str(caught.value)
@@ -347,7 +347,7 @@ def is_normalized(path: str) -> bool:
 
 
 @given(rule_lists.filter(bool), paths)
-def test_the_first_rule_that_matches_a_normalized_path_decides(
+def test_the_first_rule_that_matches_decides_any_normalized_path(
     rules: list[Rule], path: str
 ) -> None:
     decision = Rules(rules).decide(path, None)
@@ -380,7 +380,7 @@ sessions = st.dictionaries(
 
 
 @given(sessions, slugs, st.booleans(), st.booleans())
-def test_only_the_organization_in_the_path_opens_it(
+def test_only_a_role_or_plan_of_the_organization_in_the_path_opens_it(
     who: Session, slug: str, needs_role: bool, needs_plan: bool
 ) -> None:
     if not (needs_role or needs_plan):

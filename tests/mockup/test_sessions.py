@@ -64,7 +64,7 @@ def problems_of(path: Path) -> list[str]:
     return [problem.removeprefix(prefix).lstrip() for problem in caught.value.problems]
 
 
-def test_a_file_maps_names_to_sessions(write: Callable[[str], Path]) -> None:
+def test_a_mockup_file_maps_names_to_sessions(write: Callable[[str], Path]) -> None:
     sessions = MockupSessions(write(GOOD), accept)
     assert list(sessions.by_name) == ["alice", "xia"]
     assert sessions.problems == []
@@ -74,19 +74,21 @@ def test_a_file_maps_names_to_sessions(write: Callable[[str], Path]) -> None:
     assert xia["site"] == alice["site"] == XIA["site"]
 
 
-def test_dates_stay_the_text_that_the_proxy_would_send(write: Callable[[str], Path]) -> None:
+def test_dates_in_a_mockup_file_stay_the_text_that_the_proxy_would_send(
+    write: Callable[[str], Path],
+) -> None:
     alice = MockupSessions(write(GOOD), accept).by_name["alice"]
     assert alice["roles"]["manager"][0]["created_at"] == "2017-09-14T23:16:55Z"
 
 
-def test_a_session_is_found_by_its_username(write: Callable[[str], Path]) -> None:
+def test_a_mockup_session_is_found_by_its_username(write: Callable[[str], Path]) -> None:
     sessions = MockupSessions(write(GOOD), accept)
     assert sessions.by_username("xia.lee") is sessions.by_name["xia"]
     assert sessions.by_username("xia") is None
     assert sessions.by_username(None) is None
 
 
-def test_merge_keys_bring_in_what_is_not_there(write: Callable[[str], Path]) -> None:
+def test_yaml_merge_keys_only_add_missing_keys(write: Callable[[str], Path]) -> None:
     text = GOOD + "bob:\n  <<: *alice\n  site: {email: bob@example.com}\n"
     bob = MockupSessions(write(text), accept).by_name["bob"]
     assert bob.username == "bob"
@@ -94,7 +96,7 @@ def test_merge_keys_bring_in_what_is_not_there(write: Callable[[str], Path]) -> 
     assert bob["site"] == {"email": "bob@example.com"}
 
 
-def test_unknown_keys_are_kept(write: Callable[[str], Path]) -> None:
+def test_unknown_keys_of_a_mockup_session_are_kept(write: Callable[[str], Path]) -> None:
     text = "a: {invoice_keys: [], email: a@b.c, age: 7, ratio: 0.5, yes: true, none: ~}"
     session = MockupSessions(write(text.replace("yes", '"yes"')), accept).by_name["a"]
     assert session == {
@@ -113,7 +115,9 @@ def test_last_visited_is_a_date_or_tags_or_null(visited: str, write: Callable[[s
     MockupSessions(write(f"a: {{last_visited: {visited!r}}}".replace("'null'", "null")), accept)
 
 
-def test_every_mistake_is_reported_at_once_with_its_line(write: Callable[[str], Path]) -> None:
+def test_every_mistake_in_a_mockup_file_is_reported_with_its_line(
+    write: Callable[[str], Path],
+) -> None:
     path = write(
         """\
 alice:
@@ -199,13 +203,15 @@ dana:
         ("a: " + "[" * 5000 + "]" * 5000, "1: nested too deeply"),
     ],
 )
-def test_a_broken_file_is_explained(text: str, problem: str, write: Callable[[str], Path]) -> None:
+def test_a_broken_mockup_file_is_explained(
+    text: str, problem: str, write: Callable[[str], Path]
+) -> None:
     problems = problems_of(write(text))
     assert problems[0].startswith(problem), problems
     assert "expected" in problems[0]
 
 
-def test_a_billion_laughs_are_cut_short(write: Callable[[str], Path]) -> None:
+def test_a_billion_laughs_attack_in_yaml_is_stopped(write: Callable[[str], Path]) -> None:
     lines = ["a0: &a0 {x: lol}"]
     lines += [f"a{n}: &a{n} {{l: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)]
     started = time.monotonic()
@@ -214,7 +220,7 @@ def test_a_billion_laughs_are_cut_short(write: Callable[[str], Path]) -> None:
     assert time.monotonic() - started < 20
 
 
-def test_nothing_but_a_small_regular_file_is_read(tmp_path: Path) -> None:
+def test_only_a_small_regular_file_is_read_as_a_mockup_file(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo.yaml"
     os.mkfifo(fifo)
     assert problems_of(fifo) == ["not a regular file, expected a YAML file"]
@@ -228,7 +234,7 @@ def test_nothing_but_a_small_regular_file_is_read(tmp_path: Path) -> None:
     assert problems_of(binary) == ["not UTF-8, expected a YAML file in UTF-8"]
 
 
-def test_a_mapping_is_checked_too() -> None:
+def test_a_mapping_of_mockup_sessions_is_checked_like_a_file() -> None:
     with pytest.raises(MockupError) as caught:
         MockupSessions({"a": {"roles": {"manager": [{}]}, "site": 1}, "b": None}, accept)
     assert caught.value.problems == [
@@ -242,13 +248,13 @@ def test_a_mapping_is_checked_too() -> None:
         MockupSessions({}, accept)
 
 
-def test_a_mapping_may_hold_dates() -> None:
+def test_a_mapping_of_mockup_sessions_may_hold_dates() -> None:
     visited = datetime(2030, 1, 1, tzinfo=UTC)
     session = MockupSessions({"a": {"last_visited": visited}}, accept).by_name["a"]
     assert session.last_visited == visited
 
 
-def test_the_check_is_asked_about_each_session(write: Callable[[str], Path]) -> None:
+def test_the_given_check_is_applied_to_each_mockup_session(write: Callable[[str], Path]) -> None:
     with pytest.raises(MockupError) as caught:
         MockupSessions(write(GOOD), lambda session: f"{session.username} is too large")
     assert [problem.rpartition("yaml:")[2] for problem in caught.value.problems] == [
@@ -271,7 +277,7 @@ rules:
 """
 
 
-class TestRules:
+class TestRulesInAMockupFile:
     def test_a_file_may_hold_rules_beside_sessions(self, write: Callable[[str], Path]) -> None:
         sessions = MockupSessions(write(RULES), accept)
         assert list(sessions.by_name) == ["xia"]
@@ -308,7 +314,7 @@ class TestRules:
             ("sessions: {roles: {}}\nrules: [{path: /, allow: any}]", ["roles"]),
         ],
     )
-    def test_a_user_named_sessions_looks_like_a_session(
+    def test_a_user_may_be_named_sessions_or_rules(
         self, text: str, names: list[str], write: Callable[[str], Path]
     ) -> None:
         assert list(MockupSessions(write(text), accept).by_name) == names
@@ -345,7 +351,7 @@ class TestRules:
             ),
         ],
     )
-    def test_rules_are_never_taken_for_something_else(
+    def test_misplaced_or_malformed_rules_are_a_mistake(
         self, text: str, problem: str, write: Callable[[str], Path]
     ) -> None:
         [found] = problems_of(write(text))
@@ -467,7 +473,7 @@ rules:
         assert list(sessions.rules) == []
 
 
-class TestWarnings:
+class TestWarningsAboutAMockupFile:
     TEXT = """\
 xia:
   role: {manager: []}
@@ -531,7 +537,9 @@ xia:
         sessions = MockupSessions({"xia": {"role": {}, 1: 2}}, accept)
         assert sessions.warnings == ["xia.role: unknown key 'role', did you mean 'roles'?"]
 
-    def test_below_the_key_sessions(self, write: Callable[[str], Path]) -> None:
+    def test_an_unknown_key_below_the_key_sessions_is_a_warning(
+        self, write: Callable[[str], Path]
+    ) -> None:
         [warning] = MockupSessions(write("sessions:\n  xia:\n    role: {}\n"), accept).warnings
         assert warning.endswith("yaml:3: unknown key 'role', did you mean 'roles'?")
 
@@ -540,7 +548,7 @@ xia:
         session = load_capture(path).session
         assert MockupSessions({"xia": session or {}}, accept).warnings == []
 
-    def test_unknown_keys_that_mean_something_else_are_silent(self) -> None:
+    def test_unknown_keys_with_a_meaning_of_their_own_cause_no_warning(self) -> None:
         organization = {"slug": "a", "picture": 1, "created_by": 1, "type": 1, "phone": 1}
         session = {
             "roles": {"manager": [organization]},
@@ -551,7 +559,7 @@ xia:
         assert MockupSessions({"xia": session}, accept).warnings == []
 
 
-class TestEditing:
+class TestEditedMockupFile:
     def test_an_edited_file_is_read_again(self, write: Callable[[str], Path]) -> None:
         path = write(GOOD)
         sessions = MockupSessions(path, accept)
@@ -596,25 +604,27 @@ ODD = [
 
 
 @pytest.mark.parametrize("value", ODD)
-def test_a_value_that_yaml_itself_trips_over_is_explained(
+def test_a_value_that_the_yaml_library_fails_on_is_a_mockup_error(
     value: str, write: Callable[[str], Path]
 ) -> None:
     with pytest.raises(MockupError):
         MockupSessions(write(f"a: {{b: {value}}}\n"), accept)
 
 
-def test_a_version_of_too_many_digits(write: Callable[[str], Path]) -> None:
+def test_a_yaml_version_with_too_many_digits_is_a_mockup_error(
+    write: Callable[[str], Path],
+) -> None:
     with pytest.raises(MockupError):
         MockupSessions(write(f"%YAML {'9' * 5000}.1\n---\na: {{}}\n"), accept)
 
 
-def test_a_role_is_named_by_a_string() -> None:
+def test_the_name_of_a_role_must_be_a_string() -> None:
     with pytest.raises(MockupError, match="a role is a number"):
         MockupSessions({"xia": {"roles": {1: [{"slug": "a"}]}}}, accept)
 
 
 @given(st.text() | st.lists(st.sampled_from([*ODD, "a: ", "\n", "- ", "  "])).map("".join))
-def test_any_text_is_sessions_or_explained(
+def test_any_text_is_read_as_mockup_sessions_or_is_a_mockup_error(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "sessions.yaml"
@@ -663,7 +673,7 @@ PATH_PARTS = [
 ]
 
 
-class TestSchema:
+class TestMockupSchema:
     validator = jsonschema.Draft7Validator(SCHEMA)
 
     def test_it_is_a_json_schema(self) -> None:

@@ -81,7 +81,7 @@ POST_LOGIN = (
 )
 
 
-class TestServe:
+class TestServeRefusesOtherMachines:
     def test_on_all_interfaces_it_answers_only_this_machine(self, mockups: Serve) -> None:
         port = mockups("--host=0.0.0.0")
         assert ask("127.0.0.1", port, GET_LOGIN)[0] == 200
@@ -94,7 +94,7 @@ class TestServe:
             assert "djsession serve --allow-remote" in answer
             assert "set-cookie" not in answer.lower()
 
-    def test_an_ipv4_client_of_an_ipv6_socket_is_this_machine(self, mockups: Serve) -> None:
+    def test_a_loopback_ipv4_client_of_an_ipv6_socket_is_accepted(self, mockups: Serve) -> None:
         if not socket.has_dualstack_ipv6():
             pytest.skip("this machine has no dual-stack IPv6")
         port = mockups("--host=::")  # the peer is ::ffff:127.0.0.1
@@ -113,17 +113,19 @@ class TestServe:
             "Host: localhost\nx-real-ip: 10.0.0.1",
         ],
     )
-    def test_headers_that_name_other_machines(self, headers: str, mockups: Serve) -> None:
+    def test_headers_that_name_other_machines_are_refused(
+        self, headers: str, mockups: Serve
+    ) -> None:
         port = mockups()
         request = f"GET /login/ HTTP/1.1\n{headers}\nConnection: close\n\n"
         assert raw_http(port, request)[0] == 403
         assert http(port, "/login/")[0] == 200
 
-    def test_two_host_headers_are_malformed(self, mockups: Serve) -> None:
+    def test_two_host_headers_are_a_bad_request(self, mockups: Serve) -> None:
         request = "GET /login/ HTTP/1.1\nHost: localhost\nHost: evil.example\n\n"
         assert raw_http(mockups(), request)[0] == 400
 
-    def test_http_1_0(self, mockups: Serve) -> None:
+    def test_an_http_1_0_request_is_refused(self, mockups: Serve) -> None:
         request = "GET /login/ HTTP/1.0\nHost: localhost\n\n"
         status, answer = ask("127.0.0.1", mockups(), request)
         assert status == 403
@@ -171,7 +173,7 @@ server {
 """
 
 
-class TestNginx:
+class TestServeBehindNginx:
     """A reverse proxy on this machine: its peer is a loopback address, whoever its client is."""
 
     @pytest.mark.parametrize(
@@ -195,7 +197,9 @@ class TestNginx:
             ("proxy_http_version 1.1; proxy_set_header Host $host;", "its Host"),
         ],
     )
-    def test_it_is_refused(self, directives: str, said: str, folder: Path, mockups: Serve) -> None:
+    def test_requests_through_nginx_are_refused_under_common_configurations(
+        self, directives: str, said: str, folder: Path, mockups: Serve
+    ) -> None:
         upstream = mockups()
         server = NGINX.replace("{upstream}", str(upstream)).replace("{directives}", directives)
         request = GET_LOGIN.replace("localhost", "dev.example.com")

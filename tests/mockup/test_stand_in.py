@@ -114,7 +114,9 @@ def without(session: Session, *keys: str) -> dict[str, Any]:
 
 
 class TestWhatTheApplicationReceives:
-    def test_the_session_of_the_user(self, inside: Recorder, format: str) -> None:
+    def test_a_token_with_the_session_of_the_user_is_attached(
+        self, inside: Recorder, format: str
+    ) -> None:
         app = stand_in(inside, format=format)
         assert get(app, "/a", HTTP_COOKIE=sign_in(app)).body == b"inside"
         [environ] = inside.environs
@@ -139,7 +141,9 @@ class TestWhatTheApplicationReceives:
             get(app, "/a", HTTP_COOKIE=cookie)
         assert len({environ["HTTP_COOKIE"] for environ in inside.environs}) == 3
 
-    def test_visitors(self, inside: Recorder, app: StandIn, jwt_app: StandIn) -> None:
+    def test_a_visitor_has_an_empty_session_or_an_empty_bearer_header(
+        self, inside: Recorder, app: StandIn, jwt_app: StandIn
+    ) -> None:
         get(app, "/static/a")
         get(
             jwt_app, "/static/a", HTTP_COOKIE=f"sessionid={OPAQUE}", HTTP_AUTHORIZATION="Basic eA=="
@@ -180,7 +184,7 @@ class TestWhatTheApplicationReceives:
         get(app, "/a", HTTP_COOKIE=f"{sent}; {sign_in(app)}")
         assert inside.environs[0]["HTTP_COOKIE"].startswith(f"{sent}; sessionid=")
 
-    def test_a_cookie_of_another_name(self, inside: Recorder) -> None:
+    def test_cookie_name_changes_the_cookie_that_is_replaced(self, inside: Recorder) -> None:
         app = stand_in(inside, settings=Settings(secret_key=KEY, cookie_name="sid"))
         get(app, "/a", HTTP_COOKIE=f"sessionid=x; sid=y; {sign_in(app)}")
         assert [name for name, _ in cookies_of(inside.environs[0])] == ["sessionid", "sid"]
@@ -195,7 +199,7 @@ class TestWhatTheApplicationReceives:
             assert "djsession" not in environ["HTTP_COOKIE"]
             assert "a=1" in environ["HTTP_COOKIE"]
 
-    def test_an_authorization_header_of_the_client(
+    def test_the_clients_authorization_header_is_kept_or_replaced_by_the_jwt(
         self, inside: Recorder, app: StandIn, jwt_app: StandIn
     ) -> None:
         for value in ("Basic eA==", "Bearer own-api-key", "Bearer a.b.c", "Bearer"):
@@ -228,7 +232,9 @@ class TestWhatTheApplicationReceives:
         assert request(app, "OPTIONS", "/other/").code == 403
         assert request(stand_in(inside, sessions=SESSIONS), "OPTIONS", "/x").body == b"inside"
 
-    def test_addresses_and_host(self, inside: Recorder, app: StandIn) -> None:
+    def test_the_host_is_kept_and_the_clients_address_is_added(
+        self, inside: Recorder, app: StandIn
+    ) -> None:
         get(app, "/static/")
         get(app, "/static/", HTTP_HOST="dev.localhost:8000", HTTP_X_FORWARDED_FOR="127.0.0.9")
         first, second = inside.environs
@@ -287,7 +293,9 @@ class TestWhatTheApplicationReceives:
         assert environ["HTTP_X_FORWARDED_FOR"] == environ["HTTP_X_REAL_IP"] == "127.0.0.1"
         assert not any("192.0.2.1" in str(value) for value in environ.values())
 
-    def test_sessions_that_no_cookie_could_hold(self, inside: Recorder, format: str) -> None:
+    def test_a_session_too_large_for_a_browsers_cookie_is_attached(
+        self, inside: Recorder, format: str
+    ) -> None:
         sessions = {"huge": {**LARGE, "username": "huge", "note": "x" * 30_000}}
         app = stand_in(
             inside,
@@ -328,7 +336,9 @@ class TestLastVisited:
         get(app, path, HTTP_COOKIE=cookie)
         return session_of(inside.environs[-1])["last_visited"]
 
-    def test_null_at_first_then_the_date(self, inside: Recorder, app: StandIn) -> None:
+    def test_it_is_null_on_the_first_visit_and_then_the_date(
+        self, inside: Recorder, app: StandIn
+    ) -> None:
         cookie = sign_in(app, "alice")
         assert self.visit(app, inside, "/visits/", cookie) is None
         since = self.visit(app, inside, "/visits/", cookie)
@@ -336,7 +346,9 @@ class TestLastVisited:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", since)
         assert self.visit(app, inside, "/visits/", cookie) == since
 
-    def test_several_tags(self, inside: Recorder, app: StandIn) -> None:
+    def test_a_path_with_several_tags_names_the_visited_ones_until_all_are(
+        self, inside: Recorder, app: StandIn
+    ) -> None:
         cookie = sign_in(app, "alice")
         assert self.visit(app, inside, "/visits/", cookie) is None
         assert self.visit(app, inside, "/both/", cookie) == "app"
@@ -347,7 +359,7 @@ class TestLastVisited:
         for name in ("alice", "large"):
             assert self.visit(app, inside, "/visits/", sign_in(app, name)) is None
 
-    def test_without_a_tag_and_with_a_date_in_the_file(self, inside: Recorder) -> None:
+    def test_without_a_tag_it_is_null_and_a_date_in_the_file_wins(self, inside: Recorder) -> None:
         sessions = {"a": {}, "b": {"last_visited": "2020-01-01T00:00:00+00:00"}}
         app = stand_in(inside, sessions={"sessions": sessions, "rules": RULES})
         for _ in range(2):
@@ -356,7 +368,7 @@ class TestLastVisited:
 
 
 class TestSignInCookie:
-    def test_its_attributes(self, app: StandIn) -> None:
+    def test_it_is_http_only_and_lax_and_not_the_session_cookie(self, app: StandIn) -> None:
         answer = post(app, "/login/", {"user": "xia"})
         [morsel] = SimpleCookie(answer.headers["Set-Cookie"]).values()
         assert morsel.key == OWN
@@ -364,7 +376,7 @@ class TestSignInCookie:
         assert not morsel["domain"]
         assert "sessionid" not in answer.headers["Set-Cookie"]
 
-    def test_one_for_each_port(self, inside: Recorder) -> None:
+    def test_each_port_has_its_own_cookie(self, inside: Recorder) -> None:
         app = stand_in(inside)
         with running_app(app) as first, running_app(app) as second:
             cookies = {}
@@ -395,7 +407,7 @@ class TestSignInCookie:
         assert answer.code in (200, 302)
         return answer.code == 302
 
-    def test_forged_ones(self, app: StandIn, inside: Recorder) -> None:
+    def test_a_forged_cookie_does_not_sign_in(self, app: StandIn, inside: Recorder) -> None:
         value = sign_in(app).partition("=")[2]
         assert not self.refused(app, value)
         name, expires_at, signature = value.split("~")
@@ -420,7 +432,9 @@ class TestSignInCookie:
         ):
             assert self.refused(app, forged), forged
 
-    def test_one_that_has_expired(self, app: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_expired_cookie_does_not_sign_in(
+        self, app: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         value = sign_in(app).partition("=")[2]
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 86_395)
@@ -428,23 +442,29 @@ class TestSignInCookie:
         monkeypatch.setattr(time, "time", lambda: now + 86_401)
         assert self.refused(app, value)
 
-    def test_one_of_another_key(self, app: StandIn, inside: Recorder) -> None:
+    def test_a_cookie_signed_with_another_key_does_not_sign_in(
+        self, app: StandIn, inside: Recorder
+    ) -> None:
         other = stand_in(inside, settings=Settings(secret_key=OTHER_KEY))
         assert self.refused(app, sign_in(other).partition("=")[2])
 
-    def test_one_that_is_signed_with_the_key_itself(self, app: StandIn) -> None:
+    def test_a_cookie_signed_with_the_secret_key_itself_does_not_sign_in(
+        self, app: StandIn
+    ) -> None:
         """The key is derived, so that no signature made elsewhere with the secret key counts."""
         name, expires_at, _ = sign_in(app).partition("=")[2].split("~")
         text = f"{name}~{expires_at}".encode()
         signature = hmac.digest(KEY.encode(), text, "sha256").hex()
         assert self.refused(app, f"{name}~{expires_at}~{signature}")
 
-    def test_one_under_another_name(self, app: StandIn) -> None:
+    def test_a_cookie_under_another_name_does_not_sign_in(self, app: StandIn) -> None:
         value = sign_in(app).partition("=")[2]
         for name in ("sessionid", "djsession_stand_in_8001", OWN.upper(), f"x{OWN}"):
             assert get(app, "/a", HTTP_COOKIE=f"{name}={value}").code == 403
 
-    def test_one_of_a_user_that_the_file_no_longer_has(self, inside: Recorder) -> None:
+    def test_a_cookie_of_a_user_removed_from_the_file_does_not_sign_in(
+        self, inside: Recorder
+    ) -> None:
         value = sign_in(stand_in(inside)).partition("=")[2]
         assert self.refused(stand_in(inside, sessions={"alice": {}}), value)
 
@@ -468,14 +488,14 @@ class TestSignInCookie:
         assert get(app, "/a", HTTP_COOKIE=received).code == 403
         assert get(app, "/a", HTTP_COOKIE=received.replace("sessionid", OWN)).code == 403
 
-    def test_names_outside_ascii(self, inside: Recorder) -> None:
+    def test_users_with_names_outside_ascii_sign_in(self, inside: Recorder) -> None:
         app = stand_in(inside, sessions={"日本": {}, "a;b=c~d": {}})
         for name in ("日本", "a;b=c~d"):
             get(app, "/a", HTTP_COOKIE=sign_in(app, name))
             assert session_of(inside.environs[-1]).username == name
 
 
-class TestResponses:
+class TestStandInResponses:
     def answer(self, *headers: tuple[str, str], **environ: Any) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
 
@@ -498,7 +518,7 @@ class TestResponses:
         list(app({**variables, **environ}, start))
         return found
 
-    def test_the_cookies_of_the_stand_in_are_not_the_applications_to_set(self) -> None:
+    def test_the_application_cannot_set_the_cookies_of_the_stand_in(self) -> None:
         kept = [("Set-Cookie", "csrftoken=x; Path=/"), ("set-cookie", "sessionid2=y")]
         dropped = [
             *("sessionid=evil", " sessionid = evil", "sessionid"),
@@ -507,7 +527,7 @@ class TestResponses:
         headers = [(name, value) for value in dropped for name in ("Set-Cookie", "SET-COOKIE")]
         assert self.answer(*headers, *kept) == kept
 
-    def test_hop_by_hop_headers(self) -> None:
+    def test_hop_by_hop_headers_are_removed_from_the_response(self) -> None:
         names = [
             *("Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade"),
             *("Proxy-Authenticate", "Proxy-Connection", "X-Own", "x-other"),
@@ -516,7 +536,7 @@ class TestResponses:
         kept = [("Content-Length", "0"), ("ETag", "x"), ("Location", "//evil.example/")]
         assert self.answer(*headers, *kept) == kept
 
-    def test_exc_info_is_passed_on(self) -> None:
+    def test_a_response_replaced_with_exc_info_is_filtered_too(self) -> None:
         def broken(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             start_response("200 OK", [])
             try:
@@ -532,14 +552,14 @@ class TestResponses:
         assert b"sessionid" not in answer
 
 
-class TestAccess:
+class TestStandInAccess:
     def test_visitors_go_to_the_login_page(self, app: StandIn, inside: Recorder) -> None:
         answer = get(app, "/a?b=c", **HTML)
         assert (answer.code, answer.headers["Location"]) == (302, "/login/?next=%2Fa%3Fb%3Dc")
         assert get(app, "/a").code == 403
         assert not inside.environs
 
-    def test_users_without_the_role(self, app: StandIn, inside: Recorder) -> None:
+    def test_a_user_without_the_role_is_refused(self, app: StandIn, inside: Recorder) -> None:
         cookie = sign_in(app, "alice")
         answer = get(app, "/app/xia/", HTTP_COOKIE=cookie)
         assert answer.code == 403
@@ -550,7 +570,7 @@ class TestAccess:
         assert get(app, "/app/other/", HTTP_COOKIE=sign_in(app)).code == 403
 
     @pytest.mark.parametrize("method", ["CONNECT", "TRACE", "PROPFIND", "get", "PURGE", "QUERY"])
-    def test_methods_that_the_proxy_does_not_forward(
+    def test_a_method_that_the_proxy_does_not_forward_is_405(
         self, method: str, app: StandIn, inside: Recorder
     ) -> None:
         with running_app(app) as port:
@@ -584,7 +604,7 @@ class TestAccess:
         assert "Set-Cookie" not in answer.headers
         assert not inside.environs
 
-    def test_a_websocket_of_another_host(self, inside: Recorder) -> None:
+    def test_a_websocket_from_another_host_or_site_is_refused(self, inside: Recorder) -> None:
         app = stand_in(inside, websockets=True)
         upgrade = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade"}
         assert get(app, "/static/", HTTP_HOST="evil.example", **upgrade).code == 403
@@ -594,7 +614,9 @@ class TestAccess:
         assert inside.environs[0]["HTTP_UPGRADE"] == "websocket"
         assert inside.environs[0]["HTTP_CONNECTION"] == "Upgrade"
 
-    def test_websockets_are_refused(self, app: StandIn, inside: Recorder) -> None:
+    def test_a_websocket_is_refused_without_the_option(
+        self, app: StandIn, inside: Recorder
+    ) -> None:
         for value in ("websocket", "WebSocket", " websocket "):
             answer = get(app, "/static/", HTTP_UPGRADE=value, HTTP_CONNECTION="Upgrade")
             assert answer.code == 501
@@ -602,7 +624,7 @@ class TestAccess:
         assert not inside.environs
 
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-    def test_jwt_requests_that_another_site_makes(
+    def test_unsafe_requests_from_another_site_are_refused_with_jwt(
         self, site: str, jwt_app: StandIn, app: StandIn, inside: Recorder
     ) -> None:
         cookie = sign_in(jwt_app)
@@ -631,7 +653,7 @@ class TestAccess:
         assert post(app, app.login_path, {"user": "xia"}, **remote).code == 303
 
 
-class TestApi:
+class TestStandInAuthApi:
     def test_a_client_signs_in_with_a_token(self, inside: Recorder, format: str) -> None:
         app = stand_in(inside, format=format)
         answer = post_json(app, {"username": "alice", "password": "any"})
@@ -646,7 +668,7 @@ class TestApi:
         own = answer.headers["Set-Cookie"].partition(";")[0]
         assert get(app, "/a", HTTP_COOKIE=own).body == b"inside"
 
-    def test_the_browser_may_be_signed_in_as_another_user(
+    def test_the_cookie_overrules_a_bearer_token_of_another_user(
         self, inside: Recorder, format: str
     ) -> None:
         app = stand_in(SessionMiddleware(inside, secret_key=KEY), format=format)
@@ -654,7 +676,9 @@ class TestApi:
         get(app, "/a", HTTP_COOKIE=sign_in(app), HTTP_AUTHORIZATION=f"Bearer {token}")
         assert inside.environs[0]["djsession.session"].username == "xia"
 
-    def test_tokens_that_do_not_sign_in(self, app: StandIn, inside: Recorder) -> None:
+    def test_a_token_from_elsewhere_or_expired_or_damaged_does_not_sign_in(
+        self, app: StandIn, inside: Recorder
+    ) -> None:
         good = json.loads(post_json(app, {"username": "alice"}).body)["token"]
         other = stand_in(inside, settings=Settings(secret_key=OTHER_KEY))
         codec = SessionCodec(KEY)
@@ -671,7 +695,7 @@ class TestApi:
         assert not inside.environs
         assert get(app, "/a", HTTP_AUTHORIZATION=f"Basic {good}").code == 403
 
-    def test_it_works_where_the_application_takes_the_cookie_format_only(
+    def test_its_token_signs_in_even_if_the_application_excludes_jwt(
         self, inside: Recorder
     ) -> None:
         app = stand_in(inside, settings=Settings(secret_key=KEY, formats=("openssl",)))
@@ -680,7 +704,7 @@ class TestApi:
         assert "HTTP_AUTHORIZATION" not in inside.environs[0]
 
 
-class TestPaths:
+class TestStandInPaths:
     @pytest.mark.parametrize(
         ("target", "path"),
         [
@@ -709,7 +733,7 @@ class TestPaths:
             ("/static/%C3%A9", "/static/\xe9"),
         ],
     )
-    def test_what_is_matched_is_what_is_forwarded(
+    def test_the_path_that_the_rules_match_is_the_path_that_is_forwarded(
         self, target: str, path: str, inside: Recorder
     ) -> None:
         rules = [{"path": "/static/", "allow": "any"}, {"path": "/", "allow": "authenticated"}]
@@ -741,7 +765,9 @@ class TestPaths:
     @pytest.mark.parametrize(
         "target", ["/%00", "/a%0d%0ab", "/%7f", "/%E9", "/%C0%AE/", "/%ED%A0%80"]
     )
-    def test_paths_that_are_not_valid(self, target: str, app: StandIn, inside: Recorder) -> None:
+    def test_an_invalid_path_is_a_bad_request(
+        self, target: str, app: StandIn, inside: Recorder
+    ) -> None:
         with running_app(app) as port:
             sent = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
             assert exchange(port, sent.encode()).startswith(b"HTTP/1.1 400")
@@ -761,7 +787,7 @@ class TestPaths:
         assert {"", ".", ".."}.isdisjoint(inner)
 
     @given(st.text(st.characters(max_codepoint=255)))
-    def test_any_bytes(self, text: str) -> None:
+    def test_normalizing_any_bytes_is_idempotent_or_refused(self, text: str) -> None:
         path = normalize_path(text)
         if path is not None:
             assert text.startswith("/")
@@ -769,7 +795,7 @@ class TestPaths:
             assert normalize_path(path.encode().decode("latin-1")) == path
 
 
-class TestWarnings:
+class TestStandInWarnings:
     """What the stand-in forwards and the proxy does not is logged, once each."""
 
     @pytest.mark.parametrize(
@@ -779,7 +805,7 @@ class TestWarnings:
             ("PUT", "/static/", {"CONTENT_TYPE": "multipart/form-data; boundary=x"}, "has no body"),
         ],
     )
-    def test_requests(
+    def test_a_request_that_the_proxy_would_change_is_logged_once(
         self,
         method: str,
         target: str,
@@ -801,7 +827,7 @@ class TestWarnings:
             (("Content-Encoding", "br"), "leaves its body compressed"),
         ],
     )
-    def test_responses(
+    def test_a_response_that_the_proxy_would_change_is_logged_once(
         self, header: tuple[str, str], said: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         def application(environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -822,7 +848,7 @@ class TestWarnings:
         assert "the proxy" not in caplog.text
 
 
-class TestInspector:
+class TestStandInInspector:
     def test_it_reports_what_the_application_would_receive(
         self, inside: Recorder, format: str
     ) -> None:
@@ -841,7 +867,7 @@ class TestInspector:
         assert session_of(inside.environs[-1])["last_visited"] is None
 
 
-class TestMockupApp:
+class TestMockupAppBesideAStandIn:
     def test_it_still_writes_a_token(self, inside: Recorder) -> None:
         app = MockupApp(inside, {"xia": XIA}, secret_key=KEY)
         cookie = sign_in(app)
@@ -856,7 +882,7 @@ class TestMockupApp:
         assert get(mockup, "/a", HTTP_COOKIE=sign_in(app)).code == 403
 
 
-def test_wrong_options(inside: Recorder) -> None:
+def test_a_stand_in_with_wrong_options_is_an_error(inside: Recorder) -> None:
     settings = Settings(secret_key=KEY, formats=("jwt",))
     with pytest.raises(ConfigurationError, match="use --format jwt"):
         stand_in(inside, settings=settings)

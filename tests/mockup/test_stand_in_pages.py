@@ -29,7 +29,7 @@ def stand_in(inside: Recorder) -> StandIn:
     return StandIn(inside, {"sessions": SESSIONS, "rules": rules}, Settings(secret_key=KEY))
 
 
-def test_it_keeps_each_request_with_the_decision_of_its_rules(stand_in: StandIn) -> None:
+def test_the_stand_in_keeps_each_request_with_the_decision_of_its_rules(stand_in: StandIn) -> None:
     cookie = signed_in(stand_in)
     get(stand_in, "/open/")
     get(stand_in, "/home/", **HTML)
@@ -48,7 +48,7 @@ def test_it_keeps_each_request_with_the_decision_of_its_rules(stand_in: StandIn)
     assert "needs the role manager for cowork, which the session does not have" in page
 
 
-def test_a_browser_that_is_refused_sees_the_rule(stand_in: StandIn) -> None:
+def test_a_browser_that_the_stand_in_refuses_sees_the_rule(stand_in: StandIn) -> None:
     cookie = signed_in(stand_in)
     answer = get(stand_in, "/app/cowork/", HTTP_COOKIE=cookie, **HTML)
     assert answer.code == 403
