@@ -83,12 +83,12 @@ class TestEncrypt:
         assert (code, err) == (0, "")
         assert loads(out.strip(), KEY) == XIA
 
-    def test_json_in_braces_on_the_command_line(self, run: Run) -> None:
+    def test_json_on_the_command_line_becomes_a_token(self, run: Run) -> None:
         code, out, _ = run("encrypt", ' {"username": "xia"}')
         assert code == 0
         assert loads(out.strip(), KEY) == {"username": "xia"}
 
-    def test_json_from_a_file(self, run: Run, tmp_path: Path) -> None:
+    def test_json_from_a_file_becomes_a_token(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "session.json"
         path.write_text(json.dumps(XIA), encoding="utf-8")
         _, out, _ = run("encrypt", str(path), "--format", "jwt")
@@ -114,7 +114,9 @@ class TestEncrypt:
         assert said in err
         assert err.count("\n") == 1
 
-    def test_a_file_that_cannot_be_read(self, run: Run, tmp_path: Path) -> None:
+    def test_an_unreadable_file_is_a_one_line_error_and_exit_code_1(
+        self, run: Run, tmp_path: Path
+    ) -> None:
         assert run("encrypt", str(tmp_path / "missing"))[0] == 1
         code, _, err = run("encrypt", str(tmp_path))
         assert code == 1
@@ -148,7 +150,7 @@ class TestDecrypt:
             assert session == XIA
             assert out.startswith('{\n  "')
 
-    def test_another_cookie_name(self, run: Run) -> None:
+    def test_cookie_name_selects_the_cookie(self, run: Run) -> None:
         text = f"Cookie: djs={dumps(XIA, KEY)}"
         assert run("decrypt", "--cookie-name", "djs", text)[0] == 0
         assert run("decrypt", text)[0] == 1
@@ -181,13 +183,13 @@ class TestDecrypt:
             assert json.loads(run("decrypt", stdin=token)[1])["username"] == "林"
 
 
-def test_the_version(run: Run) -> None:
+def test_the_option_version_prints_the_version(run: Run) -> None:
     code, out, _ = run("--version")
     assert code == 0
     assert re.fullmatch(r"djsession [\d.]+\n", out)
 
 
-class TestDoctor:
+class TestDoctorCommand:
     def test_a_session_that_decodes_is_exit_code_0(self, run: Run) -> None:
         for text in (dumps(XIA, KEY), f"Cookie: a=b; sessionid={dumps(XIA, KEY)}"):
             code, out, err = run("doctor", text)
@@ -217,7 +219,7 @@ class TestDoctor:
         assert '"secret_key": "********"' in out
         assert "AKIA" not in out
 
-    def test_what_holds_no_token_says_so(self, run: Run) -> None:
+    def test_input_without_a_token_is_reported(self, run: Run) -> None:
         code, out, err = run("doctor", "Cookie: a=b")
         assert (code, err) == (1, "")
         assert "The request carries no session token" in out
@@ -293,7 +295,7 @@ class TestDoctor:
         ],
         ids=range(5),
     )
-    def test_bytes_that_are_no_text_are_no_traceback(
+    def test_arguments_and_settings_that_are_not_utf_8_cause_no_traceback(
         self, arguments: list[Any], variables: dict[str, bytes]
     ) -> None:
         arguments = [dumps(XIA, KEY) if item == "TOKEN" else item for item in arguments]
@@ -309,7 +311,7 @@ class TestDoctor:
         assert done.stderr == b""
         assert done.stdout.isascii()
 
-    def test_no_stdin_and_no_room(self) -> None:
+    def test_closed_stdin_and_a_full_disk_are_one_line_errors(self) -> None:
         command = f"{sys.executable} -m djsession doctor"
         for line, said in (
             (f"{command} <&-", "there is no standard input"),
@@ -323,7 +325,7 @@ class TestDoctor:
             )
             assert (done.returncode, done.stderr) == (1, f"djsession: {said}\n")
 
-    def test_a_file_that_is_not_there(self, run: Run) -> None:
+    def test_a_missing_file_is_a_one_line_error(self, run: Run) -> None:
         assert run("doctor", "no-such.txt") == (
             1,
             "",
@@ -333,11 +335,13 @@ class TestDoctor:
         err = run("doctor", "--key-file", KEY, "x")[2]
         assert err == "djsession: the key file cannot be read: No such file or directory\n"
 
-    def test_of_a_request_it_says_what_it_asked_for(self, run: Run) -> None:
+    def test_it_shows_the_path_and_the_headers_of_a_request_without_the_query(
+        self, run: Run
+    ) -> None:
         out = run("doctor", stdin="GET /caf%C3%A9?token=x HTTP/1.1\nHost: x\nX-Key: y\n")[1]
         assert out.startswith("GET /caf\\xe9\n  host       9 bytes  x\n  x-key     10 bytes\n\n")
 
-    def test_json_for_machines(self, run: Run) -> None:
+    def test_the_option_json_prints_the_report_as_json(self, run: Run) -> None:
         code, out, _ = run("doctor", "--json", f"Cookie: sessionid={dumps(XIA, KEY)}")
         report = json.loads(out)
         assert (code, report["decodes"], report["session"]) == (0, True, XIA)
@@ -352,7 +356,7 @@ class TestDoctor:
         assert (code, report["decodes"], report["session"]) == (1, False, None)
         assert [finding["id"] for finding in report["findings"]] == ["wrong-key"]
 
-    def test_without_a_key_it_says_so(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_key_is_reported(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DJAODJIN_SECRET_KEY")
         code, out, err = run("doctor", dumps(XIA, KEY))
         assert (code, err) == (1, "")
@@ -361,7 +365,7 @@ class TestDoctor:
         assert re.search("^  padding +-$", out, re.MULTILINE)
         assert "no key" not in out
 
-    def test_key_and_settings_of_a_module(
+    def test_the_option_settings_reads_a_module_and_explains_its_mistakes(
         self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -420,7 +424,9 @@ class TestDoctor:
         assert (code, err) == (1, "")
         assert "allowed_no_session: 'static/' must start with '/'" in out
 
-    def test_colour_is_for_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_output_is_coloured_only_on_a_capable_terminal(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         arguments = [sys.executable, "-m", "djsession", "doctor", dumps(XIA, KEY)]
 
         def seen(**variables: str) -> bytes:
@@ -455,7 +461,7 @@ class TestDoctor:
         ("doctor", "a token, a header or a request"),
     ],
 )
-def test_a_terminal_is_told_what_the_command_waits_for(command: str, wanted: str) -> None:
+def test_a_command_that_reads_a_terminal_says_what_it_waits_for(command: str, wanted: str) -> None:
     leader, follower = os.openpty()
     os.write(leader, b"\x04")  # Ctrl+D
     done = subprocess.run(
@@ -473,7 +479,7 @@ def test_a_terminal_is_told_what_the_command_waits_for(command: str, wanted: str
     assert done.stderr.startswith(f"Paste {wanted}, then press Enter and Ctrl+D:\n")
 
 
-class TestCompare:
+class TestDoctorCompareOption:
     def in_terminal(self, typed: str, key: str) -> tuple[int, str]:
         """Run the command in a terminal of its own; return its exit code and what it shows."""
         pid, terminal = pty.fork()
@@ -537,7 +543,7 @@ class TestCompare:
         assert "the application has no secret key to compare with" in err
 
 
-class TestKeys:
+class TestKeysOnTheCommandLine:
     def test_a_key_file_has_one_key_a_line_newest_first(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "keys"
         path.write_text(f"{OTHER_KEY}\n{KEY}\n")
@@ -546,7 +552,7 @@ class TestKeys:
         token = run("encrypt", "--key-file", str(path), stdin="{}")[1].strip()
         assert loads(token, OTHER_KEY) == {}
 
-    def test_no_key_is_a_wrong_use(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_key_is_exit_code_2(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DJAODJIN_SECRET_KEY")
         code, out, err = run("decrypt", dumps(XIA, KEY))
         assert (code, out) == (2, "")
@@ -593,7 +599,7 @@ def test_help_names_every_command(run: Run) -> None:
         assert name in out
 
 
-def test_it_runs_as_a_module_and_in_a_pipe() -> None:
+def test_djsession_runs_as_a_module_and_in_a_pipe() -> None:
     result = subprocess.run(
         f"echo '{{}}' | {sys.executable} -m djsession encrypt"
         f" | {command('openssl')} enc -d -aes-256-cbc -md md5 -a -A"
@@ -606,7 +612,7 @@ def test_it_runs_as_a_module_and_in_a_pipe() -> None:
     assert result.stdout == b"{}"
 
 
-def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
+def test_a_closed_output_pipe_causes_no_traceback() -> None:
     result = subprocess.run(
         f"{sys.executable} -m djsession --help | true; {sys.executable} -m djsession decrypt"
         f" {dumps({'a': 'x' * 30_000}, KEY)} | head -c 1",
@@ -619,7 +625,7 @@ def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
 
 
 @pytest.mark.server
-class TestServe:
+class TestServeCommand:
     def start(self, *arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "djsession", "serve", *arguments, "--port", "0"],

@@ -46,7 +46,7 @@ App = Callable[..., Iterable[bytes]]
         ("2001:db8::1", "http://[2001:db8::1]:80"),
     ],
 )
-def test_address_of(host: str, url: str) -> None:
+def test_address_of_a_host_is_a_url_that_reaches_it(host: str, url: str) -> None:
     assert address_of(host, 80) == url
 
 
@@ -137,7 +137,7 @@ def headers_of(answer: bytes) -> dict[str, str]:
     return {name.lower(): value.strip() for name, _, value in pairs}
 
 
-class TestRequests:
+class TestDevServerRequests:
     def test_a_connection_serves_several_requests(self, port: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         for number in range(3):
@@ -177,7 +177,9 @@ class TestRequests:
             "5\r\nabcde\r\n0\r\nX-Trailer: a\r\nHost: evil.example\r\n\r\n",
         ],
     )
-    def test_chunked_bodies(self, body: str, port: int, environs: list[dict[str, Any]]) -> None:
+    def test_a_chunked_body_is_decoded_and_its_trailers_dropped(
+        self, body: str, port: int, environs: list[dict[str, Any]]
+    ) -> None:
         request = post(body, "Transfer-Encoding: chunked")
         answer = exchange(port, request + get("/next", "Connection: close"))
         assert b"POST / |\r\n5\r\nabcde" in answer
@@ -235,7 +237,7 @@ class TestRequests:
         assert b"[" in answer
 
     @pytest.mark.parametrize("lines", [["Content-Length: 5"], ["Transfer-Encoding: chunked"]])
-    def test_a_body_that_ends_too_early(self, lines: list[str], port: int) -> None:
+    def test_a_body_that_ends_too_early_is_a_bad_request(self, lines: list[str], port: int) -> None:
         with connect(port) as connection:
             connection.sendall(post("3\r\na", *lines))
             connection.shutdown(socket.SHUT_WR)
@@ -317,7 +319,7 @@ class TestRequests:
             "CONNECT evil.example:443 HTTP/1.1",
         ],
     )
-    def test_request_lines_that_are_refused(
+    def test_a_malformed_request_line_is_refused(
         self, line: str, port: int, environs: list[dict[str, Any]]
     ) -> None:
         answer = exchange(port, f"{line}\r\nHost: localhost\r\n\r\n".encode("latin-1") + get("/2"))
@@ -325,11 +327,11 @@ class TestRequests:
         assert answer.count(b"HTTP/1.1 ") == 1
         assert not environs
 
-    def test_lines_that_end_in_a_line_feed_only(self, port: int) -> None:
+    def test_lines_that_end_in_only_a_line_feed_are_refused(self, port: int) -> None:
         assert status_of(exchange(port, b"GET / HTTP/1.1\nHost: localhost\n\n")) == 400
         assert status_of(exchange(port, get("/", "A: b").replace(b"b\r\n", b"b\n"))) == 400
 
-    def test_a_target_may_be_that_of_the_server(self) -> None:
+    def test_the_target_of_options_may_be_an_asterisk(self) -> None:
         with running_app(echo) as port:
             answer = exchange(port, b"OPTIONS * HTTP/1.1\r\nConnection: close\r\n\r\n")
         assert b"OPTIONS * |" in answer
@@ -345,7 +347,7 @@ class TestRequests:
         ],
         ids=["target", "header", "headers", "number of headers", "huge"],
     )
-    def test_a_head_that_is_too_large(
+    def test_a_head_that_is_too_large_is_answered_with_431(
         self, request_: bytes, port: int, environs: list[dict[str, Any]]
     ) -> None:
         with connect(port) as connection:
@@ -364,7 +366,9 @@ class TestRequests:
                 time.sleep(0.01)
             assert status_of(receive_all(connection)) == 400
 
-    def test_what_the_application_sees(self, port: int, environs: list[dict[str, Any]]) -> None:
+    def test_the_environ_is_complete_and_headers_cannot_spoof_it(
+        self, port: int, environs: list[dict[str, Any]]
+    ) -> None:
         exchange(
             port,
             get(
@@ -399,7 +403,7 @@ class TestRequests:
         }
         assert not set(os.environ) & keys
 
-    def test_http_1_0(self, port: int) -> None:
+    def test_an_http_1_0_connection_is_closed_and_never_chunked(self, port: int) -> None:
         answer = exchange(port, get("/a", "Connection: keep-alive", version="1.0") + get("/b"))
         assert answer.count(b"HTTP/1.1 200 OK") == 1
         headers = headers_of(answer)
@@ -410,7 +414,7 @@ class TestRequests:
         assert status_of(exchange(port, chunked)) == 400
 
 
-class TestContinue:
+class TestDevServerContinue:
     EXPECT = ("Expect: 100-continue", "Content-Length: 4")
 
     def test_it_is_sent_when_the_application_reads(self, port: int) -> None:
@@ -457,7 +461,7 @@ def answering(status: str, *headers: tuple[str, str], body: Iterable[bytes] = ()
     return app
 
 
-class TestResponses:
+class TestDevServerResponses:
     @pytest.mark.parametrize(
         ("status", "method", "headers", "body"),
         [
@@ -472,7 +476,7 @@ class TestResponses:
             ("304 Not Modified", "GET", [], [b"wrong"]),
         ],
     )
-    def test_responses_without_a_body(
+    def test_head_204_and_304_responses_have_no_body(
         self, status: str, method: str, headers: list[tuple[str, str]], body: list[bytes]
     ) -> None:
         with running_app(answering(status, *headers, body=body)) as port:
@@ -498,7 +502,7 @@ class TestResponses:
             ([("Content-Length", "6")], [b"one", b"two"], b"Content-Length: 6\r\n\r\nonetwo"),
         ],
     )
-    def test_how_the_end_of_a_body_is_marked(
+    def test_a_body_has_a_content_length_or_is_chunked(
         self, headers: list[tuple[str, str]], body: list[bytes], expected: bytes
     ) -> None:
         with running_app(answering("200 OK", *headers, body=body)) as port, connect(port) as client:
@@ -564,7 +568,9 @@ class TestResponses:
         assert b"long" not in answer
         assert "the application sent more than its Content-Length" in capsys.readouterr().err
 
-    def test_an_error_before_the_headers(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_error_before_the_headers_is_a_500_without_details(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         def broken(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             start_response("200 OK", [("Content-Length", "1000")])
             raise ConnectionResetError("the database is gone")
@@ -575,7 +581,7 @@ class TestResponses:
         assert "the database is gone" in capsys.readouterr().err
         assert b"database" not in answer
 
-    def test_a_body_of_text(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_body_of_str_is_a_500(self, capsys: pytest.CaptureFixture[str]) -> None:
         with running_app(answering("200 OK", body=["text"])) as port:  # type: ignore[list-item]
             assert status_of(exchange(port, get("/", "Connection: close"))) == 500
         assert "the body must consist of bytes, not of str" in capsys.readouterr().err
@@ -597,7 +603,7 @@ class TestResponses:
                 with pytest.raises(ConnectionResetError):
                     receive_all(connection)
 
-    def test_a_body_that_nobody_reads(self) -> None:
+    def test_a_request_body_that_the_application_ignores_is_discarded(self) -> None:
         with running_app(ignore_body) as port, connect(port) as connection:
             for _ in range(2):
                 connection.sendall(post("x" * 100_000, "Content-Length: 100000"))
@@ -655,7 +661,7 @@ def application(environ, start_response):
 
 
 @pytest.mark.server
-class TestProcess:
+class TestDevServerProcess:
     @pytest.fixture
     def start(self, tmp_path: Path) -> Iterator[Callable[[str], tuple[Any, int]]]:
         processes: list[subprocess.Popen[bytes]] = []

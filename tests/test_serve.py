@@ -88,7 +88,7 @@ class TestLoadApplication:
             *(":with_options()", ":decorated", ":flexible()", ":Application", ":PerRequest"),
         ],
     )
-    def test_an_application_or_what_makes_one(
+    def test_an_application_or_a_factory_is_loaded(
         self, name: str, module: Callable[[str], str]
     ) -> None:
         app = load_application(module(MODULE) + name)
@@ -123,19 +123,19 @@ class TestLoadApplication:
             (":broken()", "did not return an application"),
         ],
     )
-    def test_what_is_not_an_application(
+    def test_a_name_that_is_not_an_application_is_an_error(
         self, name: str, said: str, module: Callable[[str], str]
     ) -> None:
         with pytest.raises(ConfigurationError, match=re.escape(said)):
             load_application(module(MODULE) + name)
 
     @pytest.mark.parametrize("spec", ["", ":", ":app", ".", "..module", "a..b:app", "a.:app"])
-    def test_what_cannot_be_a_module(self, spec: str) -> None:
+    def test_a_malformed_target_is_an_error(self, spec: str) -> None:
         with pytest.raises(ConfigurationError, match="is neither MODULE:APP nor the URL"):
             load_application(spec)
 
     @pytest.mark.parametrize("spec", ["nowhere", "nowhere.below:app", "127.0.0.1:8001", "json.x"])
-    def test_a_module_that_does_not_exist(self, spec: str) -> None:
+    def test_a_module_that_does_not_exist_is_an_error(self, spec: str) -> None:
         with pytest.raises(ConfigurationError, match="there is no module"):
             load_application(spec)
 
@@ -157,7 +157,7 @@ class TestDevelopmentKey:
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
-    def test_it_is_private_and_survives(self, tmp_path: Path) -> None:
+    def test_its_file_is_private_and_it_is_the_same_next_time(self, tmp_path: Path) -> None:
         before = os.umask(0)
         try:
             key = development_key()
@@ -191,7 +191,7 @@ class TestDevelopmentKey:
         assert re.fullmatch(r"[A-Za-z0-9]{32}", key)
         assert development_key() == key
 
-    def test_a_link_to_a_key_of_somebody_else_is_not_followed_when_writing(
+    def test_a_link_to_a_foreign_key_is_replaced_and_not_written_through(
         self, tmp_path: Path
     ) -> None:
         target = tmp_path / "target"
@@ -210,14 +210,14 @@ class TestDevelopmentKey:
         monkeypatch.setenv("XDG_STATE_HOME", value)
         assert key_path() == tmp_path / "home" / ".local" / "state" / "djsession" / "key"
 
-    def test_where_no_key_can_be_kept(self, tmp_path: Path) -> None:
+    def test_an_unwritable_state_folder_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "state").write_text("a file")
         with pytest.raises(ConfigurationError, match="Set DJAODJIN_SECRET_KEY") as caught:
             development_key()
         assert "a development key cannot be kept: Not a directory" in str(caught.value)
 
 
-class TestServe:
+class TestServeErrors:
     @pytest.fixture
     def refusal(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         """Call serve() with these arguments, and return the error."""
@@ -258,10 +258,14 @@ class TestServe:
             ("http://dev.example:1", "dev.example"),
         ],
     )
-    def test_its_own_address(self, url: str, host: str, refusal: Callable[..., str]) -> None:
+    def test_forwarding_to_its_own_address_is_an_error(
+        self, url: str, host: str, refusal: Callable[..., str]
+    ) -> None:
         assert "is the address that this server itself would use" in refusal(url, host=host)
 
-    def test_what_does_not_speak_http(self, refusal: Callable[..., str]) -> None:
+    def test_forwarding_to_a_server_that_does_not_speak_http_is_an_error(
+        self, refusal: Callable[..., str]
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
 
             def answer() -> None:
@@ -285,7 +289,7 @@ class TestServe:
             ("wsgiref.simple_server:demo_app", {"websockets": True}, "--websockets needs the URL"),
         ],
     )
-    def test_other_mistakes(
+    def test_an_unsupported_url_or_option_is_an_error(
         self, target: str, arguments: dict[str, Any], said: str, refusal: Callable[..., str]
     ) -> None:
         assert said in refusal(target, **arguments)

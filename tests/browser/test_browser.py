@@ -22,7 +22,7 @@ from tests.helpers.commands import ROOT
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 
-def test_log_in_by_click_and_log_out(browser: Browser) -> None:
+def test_a_click_on_a_user_signs_in_and_the_button_signs_out(browser: Browser) -> None:
     browser.open("/app/?a=b")
     assert browser.path == "/login/?next=%2Fapp%2F%3Fa%3Db"
     browser.click("button[value=xia]").wait_for("Hello, xia")
@@ -34,7 +34,7 @@ def test_log_in_by_click_and_log_out(browser: Browser) -> None:
     assert browser.open("/app/").path.startswith("/login/")
 
 
-def test_log_in_by_form(browser: Browser) -> None:
+def test_the_form_with_a_username_signs_in(browser: Browser) -> None:
     browser.open("/app/").click(".by-name summary")
     browser.type("#username", "alice").type("#password", "anything")
     browser.click(".by-name button").wait_for("Hello, alice")
@@ -51,12 +51,12 @@ def test_a_wrong_username_shows_an_error_and_another_can_be_tried(browser: Brows
 
 
 @pytest.mark.parametrize("target", ["https://example.com/", "//example.com/", "/\\example.com/"])
-def test_next_does_not_lead_off_the_site(browser: Browser, target: str) -> None:
+def test_signing_in_never_leads_off_the_site(browser: Browser, target: str) -> None:
     browser.open(f"/login/?next={target}").click("button[value=xia]").wait_for("Hello, xia")
     assert browser.path == "/"
 
 
-def test_the_form_needs_no_mouse(browser: Browser) -> None:
+def test_the_login_page_works_with_the_keyboard_only(browser: Browser) -> None:
     keys = ActionChains(browser.driver)
     browser.open("/login/")
     keys.send_keys(Keys.TAB, Keys.TAB).perform()
@@ -68,7 +68,9 @@ def test_the_form_needs_no_mouse(browser: Browser) -> None:
     browser.wait_for("Hello, xia")
 
 
-def test_an_edited_file_shows_and_so_do_its_mistakes(browser: Browser, sessions: Path) -> None:
+def test_the_login_page_shows_an_edit_of_the_file_and_its_mistakes(
+    browser: Browser, sessions: Path
+) -> None:
     good = sessions.read_text()
     sessions.write_text(good + "\nbob:\n  roles: {}\n")
     browser.open("/login/").click("button[value=bob]").wait_for("Hello, bob")
@@ -103,7 +105,7 @@ def test_the_inspector(mockup_browser: Browser) -> None:
     assert browser.open("/djsession/").find("h1").text == "Nobody is signed in"
 
 
-def test_the_users_can_be_filtered(browser: Browser, sessions: Path) -> None:
+def test_the_users_on_the_login_page_can_be_filtered(browser: Browser, sessions: Path) -> None:
     users = "".join(f"user{number}: {{roles: {{}}}}\n" for number in range(8))
     sessions.write_text(sessions.read_text() + users)
     browser.open("/login/").type("#filter", "user 3")
@@ -115,7 +117,7 @@ def test_the_users_can_be_filtered(browser: Browser, sessions: Path) -> None:
     browser.type("#filter", "Basic").type("#filter", Keys.ENTER).wait_for("Hello, xia")
 
 
-def test_what_is_folded_away_can_be_copied(browser: Browser) -> None:
+def test_the_inspector_copies_what_is_folded_away(browser: Browser) -> None:
     browser.driver.execute_cdp_cmd(
         "Browser.grantPermissions",
         {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
@@ -177,7 +179,9 @@ def test_the_inspector_shows_which_rule_refused_a_request(browser: Browser, sess
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1000, 390])
-def test_every_page_is_for_everybody(mockup_browser: Browser, scheme: str, width: int) -> None:
+def test_every_mockup_page_is_accessible_fits_the_screen_and_has_a_dark_scheme(
+    mockup_browser: Browser, scheme: str, width: int
+) -> None:
     """axe-core finds nothing, no page is wider than the screen, and the dark scheme is dark."""
     browser = mockup_browser.size(width, 800).colours(scheme)
 
@@ -211,7 +215,7 @@ def test_every_page_is_for_everybody(mockup_browser: Browser, scheme: str, width
     assert browser.violations() == []
 
 
-def test_the_pages_of_the_stand_in_and_the_doctor_are_for_everybody(
+def test_the_pages_of_the_stand_in_and_the_doctor_are_accessible(
     browser: Browser, tmp_path: Path
 ) -> None:
     rules = Rules([Rule("/app/{profile}/", roles=("manager",), line=31), Rule("/", allow="any")])

@@ -26,7 +26,9 @@ def seen_session(browser: Browser, example: str) -> Any:
     return browser.get("/session").json()
 
 
-def test_a_signed_in_user(browser: Browser, example: str) -> None:
+def test_the_application_sees_the_user_who_signed_in_at_the_proxy(
+    browser: Browser, example: str
+) -> None:
     browser.sign_in("xia")
     answer = browser.get("/app/")
     assert answer.status == 200
@@ -36,7 +38,7 @@ def test_a_signed_in_user(browser: Browser, example: str) -> None:
     )
 
 
-def test_the_first_visit_and_the_second(echo: Browser) -> None:
+def test_last_visited_is_null_on_the_first_visit_and_a_date_on_the_second(echo: Browser) -> None:
     echo.sign_in("日本")
     assert echo.get("/app/").json()["session"]["last_visited"] is None
     before = datetime.now(UTC)
@@ -44,7 +46,9 @@ def test_the_first_visit_and_the_second(echo: Browser) -> None:
     assert abs((datetime.fromisoformat(visited) - before).total_seconds()) < 60
 
 
-def test_a_visitor_on_an_open_path(browser: Browser, backend: str) -> None:
+def test_a_visitor_on_an_open_path_passes_with_the_cookie_backend_only(
+    browser: Browser, backend: str
+) -> None:
     answer = browser.get("/public/")
     if backend == "cookie":
         assert answer.status == 200
@@ -60,20 +64,20 @@ def test_a_visitor_on_a_closed_path_never_gets_to_the_application(browser: Brows
     assert answer.headers["Location"].startswith("/proxy/login/")
 
 
-def test_signing_out(browser: Browser) -> None:
+def test_signing_out_at_the_proxy_ends_the_session(browser: Browser) -> None:
     browser.sign_in("xia")
     assert browser.get("/app/").status == 200
     browser.sign_out()
     assert browser.get("/app/").status == 302
 
 
-def test_two_users_of_one_browser(browser: Browser) -> None:
+def test_a_browser_that_changes_users_is_the_new_user_at_once(browser: Browser) -> None:
     assert "Hello, xia" in browser.sign_in("xia").get("/app/").text
     assert "Hello, large" in browser.sign_in("large").get("/app/").text
     assert "Hello, xia" in browser.sign_in("xia").get("/app/").text
 
 
-def test_a_session_of_6_kb(browser: Browser, example: str) -> None:
+def test_a_session_of_6_kb_reaches_the_application(browser: Browser, example: str) -> None:
     browser.sign_in("large")
     assert browser.get("/app/").status == 200
     assert without(seen_session(browser, example), "exp", "last_visited") == without(
@@ -81,7 +85,7 @@ def test_a_session_of_6_kb(browser: Browser, example: str) -> None:
     )
 
 
-def test_names_that_are_not_ascii(browser: Browser, example: str) -> None:
+def test_a_username_outside_ascii_reaches_the_application(browser: Browser, example: str) -> None:
     browser.sign_in("日本")
     assert "日本" in browser.get("/app/").text
     assert seen_session(browser, example)["roles"] == SESSIONS["日本"]["roles"]
@@ -148,7 +152,7 @@ def test_the_proxy_drops_the_cookie_of_its_name(echo: Browser) -> None:
     assert "theme=dark" in echo.get("/app/").json()["cookie"]
 
 
-def test_a_form(echo: Browser) -> None:
+def test_a_form_reaches_the_application_through_the_proxy(echo: Browser) -> None:
     echo.sign_in("xia")
     body = urlencode({"name": "Größe", "b": "1 2"}).encode()
     seen = echo.request("/app/?q=1", body).json()
@@ -158,7 +162,7 @@ def test_a_form(echo: Browser) -> None:
     assert seen["REMOTE_USER"] == "xia"
 
 
-def test_an_upload(echo: Browser) -> None:
+def test_an_upload_reaches_the_application_through_the_proxy(echo: Browser) -> None:
     echo.sign_in("xia")
     data = bytes(range(256)) * 50
     body = (
@@ -172,7 +176,9 @@ def test_an_upload(echo: Browser) -> None:
     assert seen["session"]["username"] == "xia"
 
 
-def test_the_session_to_the_byte(echo: Browser, backend: str) -> None:
+def test_the_application_sees_exactly_the_session_that_the_proxy_sent(
+    echo: Browser, backend: str
+) -> None:
     echo.sign_in("xia")
     seen = echo.get("/app/").json()["session"]
     assert without(seen, "exp", "last_visited") == without(XIA, "last_visited")

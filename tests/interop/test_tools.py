@@ -76,7 +76,7 @@ def run(tool: str, what: str, value: Any) -> str:
 
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
-def test_what_another_writes_is_read(tool: str, document: dict[str, Any]) -> None:
+def test_djsession_reads_tokens_that_other_tools_write(tool: str, document: dict[str, Any]) -> None:
     session = loads(run(tool, "encrypt", document), KEY)
     session.pop("exp", None)
     assert session == document
@@ -84,14 +84,16 @@ def test_what_another_writes_is_read(tool: str, document: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
-def test_another_reads_what_is_written(tool: str, document: dict[str, Any]) -> None:
+def test_other_tools_read_tokens_that_djsession_writes(tool: str, document: dict[str, Any]) -> None:
     found = json.loads(run(tool, "decrypt", dumps(document, KEY, TOOLS[tool][0])))
     found.pop("exp", None)
     assert found == document
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
-def test_the_openssl_command(document: dict[str, Any]) -> None:
+def test_the_openssl_command_and_djsession_read_each_others_tokens(
+    document: dict[str, Any],
+) -> None:
     base = [command("openssl"), "enc", "-aes-256-cbc", "-md", "md5", "-a", "-A"]
 
     def openssl(*options: str, text: str) -> str:
