@@ -1,9 +1,9 @@
 """The djsession command: keygen, encrypt, decrypt, doctor, serve and migrate.
 
-The key comes from the environment or from a file, never from the command line, which other
-users of the machine can see. Exit codes: 0; 1 for a refused token or bad input, with one line on
-stderr; 2 for a wrong use of the command or a setting that is missing or wrong. Those of migrate are
-in its help.
+The key comes from the environment or from a file. It never comes from the command line, which other
+users of the machine can see. The exit code is 0 on success, 1 for a refused token or bad input
+(with one line on stderr), and 2 for wrong usage or a missing or wrong setting. The help of migrate
+lists its own exit codes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .settings import KEY_NAME, Settings
 __all__ = ["main"]
 
 
-# What is meant to be a file, and is not a token.
+# An argument that is meant to be the name of a file, and not a token.
 _FILE = re.compile(r"[\w./\\~ -]+\.(?:txt|json|log|http)", re.ASCII)
 
 
 class _CommandParser(argparse.ArgumentParser):
-    """Takes no abbreviated options: ``--key KEY`` would be read as ``--key-file KEY``."""
+    """Rejects abbreviated options, since ``--key KEY`` would be read as ``--key-file KEY``."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False)
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"djsession: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        # Who read the output has enough, or there is no room for it. Nothing is written at exit.
+        # The reader of the output has closed it, or the disk is full. Nothing is written at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             print(f"djsession: {error.strerror}", file=sys.stderr)
@@ -76,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="djsession",
-        description="Sessions of the DjaoDjin proxy: make keys, read and write tokens, and serve"
-        " an application with mockup logins.",
+        description="Work with sessions of the DjaoDjin proxy: make keys, read and write tokens,"
+        " and serve an application with mockup logins.",
         epilog=f"The key is read from the environment variable {KEY_NAME}; several keys, newest"
         " first, are separated by commas.",
     )
@@ -97,14 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     encrypt = commands.add_parser(
         "encrypt",
         help="turn JSON into a token",
-        description="Read a session, a JSON object, and print its token.",
+        description="Read a session, which is a JSON object, and print it as a token.",
     )
     encrypt.add_argument(
         "file",
         nargs="?",
         default="-",
         metavar="FILE",
-        help="JSON in braces, or a file with it (default: stdin)",
+        help="a JSON object, or a file that contains one (default: stdin)",
     )
     encrypt.add_argument(
         "--format",
@@ -125,9 +125,10 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser(
         "doctor",
-        help="say why a token is refused",
-        description="Show what happens to a token under each key, secrets masked, and say why it"
-        " is refused and what to do. The exit code is 0 when the session decodes, else 1.",
+        help="explain why a token is refused",
+        description="Show each step of decoding a token with each key, with secrets masked, and"
+        " explain why it is refused and what to do. The exit code is 0 if the session decodes,"
+        " otherwise 1.",
     )
     source = doctor.add_mutually_exclusive_group()
     source.add_argument(
@@ -136,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         default="-",
         metavar="INPUT",
         help="a token, a Cookie: or Authorization: header, what the proxy's dashboard prints, a"
-        " whole HTTP request, or a file with one of them (default: stdin)",
+        " whole HTTP request, or a file that contains one of these (default: stdin)",
     )
     source.add_argument(
         "--listen",
@@ -144,24 +145,26 @@ def _parser() -> argparse.ArgumentParser:
         type=_port,
         const=8000,
         metavar="PORT",
-        help="stand in for the application on this port (default: 8000) and answer each request"
-        " that the proxy sends with its diagnosis",
+        help="listen on this port in place of the application (default: 8000) and answer each"
+        " request that the proxy sends with a diagnosis",
     )
     source.add_argument(
         "--compare",
         action="store_true",
-        help="ask for the key that the site's settings show at DjaoDjin, without showing it, and"
-        " say where it differs from the application's; the exit code is 0 when it does not",
+        help="ask for the key that the site's settings show at DjaoDjin, without displaying it, and"
+        " report where it differs from the application's key; the exit code is 0 if they match",
     )
     doctor.add_argument(
         "--host",
         default="127.0.0.1",
         help="the address for --listen, such as 0.0.0.0 when the proxy is on another machine;"
-        " whoever can reach it then sees what is wrong (default: 127.0.0.1)",
+        " anyone who can reach that address sees the diagnosis (default: 127.0.0.1)",
     )
     doctor.add_argument("--cookie-name", metavar="NAME", help="default: sessionid")
     doctor.add_argument(
-        "--settings", metavar="MODULE", help="take key and settings from a module, such as Django's"
+        "--settings",
+        metavar="MODULE",
+        help="read key and settings from a module, such as Django's",
     )
     doctor.add_argument("--json", action="store_true", help="print JSON, for machines")
     _add_key_file(doctor)
@@ -171,8 +174,9 @@ def _parser() -> argparse.ArgumentParser:
         "serve",
         help="serve an application with mockup logins, for development",
         description="Serve a WSGI application on this machine, for development. With --mockup it"
-        " stands in for the proxy: it checks the rules of the file and attaches a session to each"
-        " request. The URL of a server instead of an application puts it in front of that server.",
+        " stands in for the proxy: it checks the rules in the file and attaches a session to each"
+        " request. Pass the URL of a server instead of an application to run in front of that"
+        " server.",
     )
     serve.add_argument(
         "target",
@@ -180,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         help="MODULE:APP, MODULE:create_app or a URL such as http://127.0.0.1:8001",
     )
     serve.add_argument(
-        "--mockup", metavar="FILE", help="a YAML file of sessions, and of access rules"
+        "--mockup", metavar="FILE", help="a YAML file with sessions and optional access rules"
     )
     serve.add_argument(
         "--format",
@@ -192,22 +196,25 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--websockets",
         action="store_true",
-        help="forward WebSockets, which the proxy does not, for servers that reload pages by one",
+        help="forward WebSockets, for development servers that use one to reload pages; the proxy"
+        " does not forward them",
     )
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
-    serve.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
+    serve.add_argument(
+        "--port", type=_port, default=8000, help="default: 8000; 0 picks a free port"
+    )
     serve.add_argument(
         "--allow-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="a host name besides localhost that mockup logins answer to",
+        help="another host name, besides localhost, that mockup logins accept",
     )
     serve.add_argument(
         "--allow-remote",
         action="store_true",
         help="let mockup logins answer requests from other machines; signing in then needs the key"
-        " in the URL that is printed at start",
+        " in the URL that is printed at startup",
     )
     _add_key_file(serve)
     serve.set_defaults(run=_serve)
@@ -216,13 +223,13 @@ def _parser() -> argparse.ArgumentParser:
         "migrate",
         help="move a project from djaodjin-deployutils",
         description="Print the changes that move a project from djaodjin-deployutils to djsession"
-        " as a diff, and below it what has to be looked at by hand. The diff shows the lines around"
-        " a change as they are, secrets included.",
-        epilog="The exit code is 0 when there is nothing to change, or with --write when everything"
-        " was changed; 1 when there are changes to write, or a file that names deployutils was"
-        " skipped; 2 for wrong use.",
+        " as a diff, followed by what to check by hand. The diff shows the lines around a change"
+        " unmasked, including any secrets in them.",
+        epilog="The exit code is 0 if there is nothing to change or if --write changed everything,"
+        " 1 if there are changes to write or a file that names deployutils was skipped, and 2 for"
+        " wrong usage.",
     )
-    migrate.add_argument("path", type=_existing, metavar="PATH", help="a project, or a file of it")
+    migrate.add_argument("path", type=_existing, metavar="PATH", help="a project, or a file in it")
     migrate.add_argument("--write", action="store_true", help="change the files")
     migrate.set_defaults(run=_migrate)
     return parser
@@ -251,7 +258,7 @@ def _add_key_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-file",
         metavar="FILE",
-        help=f"read the key from a file, not from {KEY_NAME}; one key a line, newest first",
+        help=f"read the keys from a file instead of {KEY_NAME}; one key per line, newest first",
     )
 
 
@@ -269,10 +276,10 @@ def _existing(value: str) -> Path:
 
 
 def _secret_keys(key_file: str | None) -> list[str] | None:
-    """Return the keys in a file, or None when there is no file and the environment counts."""
+    """Return the keys in a file, or None to use the environment if no file is given."""
     if key_file is None:
         return None
-    # Lines end in line ends: everything else around a key is a mistake to be told.
+    # Only line ends are removed. Anything else around a key is a mistake to report.
     return _read_key_file(key_file).rstrip("\r\n").splitlines()
 
 
@@ -280,12 +287,12 @@ def _read_key_file(path: str) -> str:
     try:
         return _read_text(path)
     except InputError as error:
-        # Its name may be the key itself, by mistake.
+        # Somebody may have passed the key itself as the name of the file.
         raise InputError(f"the key file cannot be read:{str(error).rpartition(':')[2]}") from None
 
 
 def _read_text(path: str, stdin: TextIO | None = None) -> str:
-    """Return the text of a file, or of stdin for ``-`` where that is allowed."""
+    """Return the text of a file. If ``stdin`` is given, ``-`` stands for it."""
     try:
         if path == "-" and stdin is not None:
             _prompt("a session as JSON")
@@ -322,7 +329,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     as_text = partial(Report.as_text, colour=_has_colour(sys.stdout))
     render = Report.as_json if arguments.json else as_text
     if arguments.listen is not None:
-        # Imported here: a server and the pages need WebOb and PyYAML.
+        # Imported here because the server and the pages need WebOb and PyYAML.
         from .doctor.listen import listen
 
         return listen(configuration, render, arguments.host, arguments.listen)
@@ -336,11 +343,11 @@ def _compare(keys: Keys) -> int:
         raise InputError(f"the application has no secret key to compare with: set {KEY_NAME}")
     try:
         with warnings.catch_warnings():
-            # Without a terminal, getpass would show what somebody types.
+            # Without a terminal, getpass would echo the key.
             warnings.simplefilter("error", getpass.GetPassWarning)
             entered = getpass.getpass("The key that the site's settings show (it stays hidden): ")
     except (getpass.GetPassWarning, EOFError):
-        raise InputError("--compare asks for the key on a terminal, and there is none") from None
+        raise InputError("--compare asks for the key on a terminal, but there is none") from None
     site_key = trim(entered)
     if not site_key:
         raise InputError("no key was entered")
@@ -352,7 +359,7 @@ def _compare(keys: Keys) -> int:
 def _doctor_configuration(arguments: argparse.Namespace) -> Configuration:
     explicit: dict[str, Any] = {"cookie_name": arguments.cookie_name}
     if arguments.key_file is not None:
-        # As it is: the doctor reports what is wrong with it.
+        # Unchanged, so that the doctor can report what is wrong with it.
         keys = _read_key_file(arguments.key_file).split("\n")
         explicit["secret_key"] = keys[:-1] if len(keys) > 1 and not keys[-1] else keys
     if arguments.settings is not None:
@@ -363,7 +370,7 @@ def _doctor_configuration(arguments: argparse.Namespace) -> Configuration:
 def _doctor_input(argument: str) -> str:
     """Return stdin, the text of a file, or the argument itself."""
     if argument == "-":
-        # Any bytes at all: a copy may be of any encoding.
+        # Read as bytes, since a copy may have any encoding.
         if sys.stdin is None:
             raise InputError("there is no standard input")
         _prompt("a token, a header or a request")
@@ -381,7 +388,7 @@ def _doctor_input(argument: str) -> str:
 
 
 def _has_colour(stream: TextIO) -> bool:
-    """Whether to colour what goes to a stream. See https://no-color.org/"""
+    """Whether to colour the output to a stream. See https://no-color.org/"""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -393,7 +400,7 @@ def _token_text(arguments: argparse.Namespace) -> str:
 
 
 def _prompt(wanted: str) -> None:
-    """Say on a terminal what the command waits for."""
+    """On a terminal, print what the command waits for."""
     if sys.stdin.isatty():
         print(f"Paste {wanted}, then press Enter and Ctrl+D:", file=sys.stderr)
 
@@ -405,14 +412,14 @@ def _token_settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    # Imported here: only this command needs WebOb and PyYAML, or a server.
+    # Imported here because only this command needs WebOb, PyYAML and a server.
     from .serve import serve
 
     keys = _secret_keys(arguments.key_file)
     if keys is not None:
-        # By the environment, where the application that is about to be imported looks.
+        # The application that is about to be imported reads the environment.
         if any("," in key for key in keys):
-            raise InputError(f"{arguments.key_file}: a comma, which separates keys, is in a key")
+            raise InputError(f"{arguments.key_file}: a key contains a comma, which separates keys")
         os.environ[KEY_NAME] = ",".join(keys)
     return serve(
         arguments.target,

@@ -124,7 +124,7 @@ def trace_token(
     if is_quoted is not None and transport == "cookie":
         steps.append(Step("quotes", "passed", "one pair removed" if is_quoted else "none"))
     if ignored:
-        error = SessionError(ignored, "the proxy did not write it there")
+        error = SessionError(ignored, "the proxy did not put it there")
         steps.append(Step("transport", "failed", "", None, error))
         return Trace(transport, kind, (*steps, *_not_reached(common + per_key)), None)
     session: Session | None = None

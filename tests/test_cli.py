@@ -226,7 +226,7 @@ class TestDoctorCommand:
         code, out, err = run("doctor", " ")
         assert (code, out) == (1, "")
         assert err == (
-            "djsession: there is nothing to look at: give a token, a header or a request\n"
+            "djsession: there is nothing to examine: pass a token, a header or a request\n"
         )
 
     def test_the_input_may_be_a_file(self, run: Run, tmp_path: Path) -> None:
@@ -392,7 +392,8 @@ class TestDoctorCommand:
         assert "KeyError: 'NO_SUCH_VARIABLE', line 3 of five_settings.py" in err
         err = run("doctor", "--settings", "no_such_settings", "x")[2]
         assert err.startswith(
-            "djsession: no_such_settings cannot be imported: there is no module no_such_settings"
+            "djsession: no_such_settings cannot be imported: there is no module named"
+            " no_such_settings"
         )
         for key in (12345, True, 3.5, "{1: 2}", "[1]", '"ab\\ud800cdefgh"'):
             name = f"odd_{abs(hash(str(key)))}"
@@ -412,7 +413,7 @@ class TestDoctorCommand:
         request = "GET /static/a.css HTTP/1.1\n"
         code, out, err = run("doctor", "--settings", "four_settings", stdin=request)
         assert (code, err) == (1, "")
-        assert "An entry of allowed_no_session matches the path" in out
+        assert "An entry in allowed_no_session matches the path" in out
         assert "max_token_size: must be a positive int" in out
         assert "cookie_name: must be the name of a cookie" in out
 
@@ -531,7 +532,7 @@ class TestDoctorCompareOption:
         )
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            "djsession: --compare asks for the key on a terminal, and there is none\n"
+            "djsession: --compare asks for the key on a terminal, but there is none\n"
         )
 
     def test_without_a_key_of_the_application_it_asks_for_none(

@@ -1,8 +1,8 @@
-"""The doctor: why a token, a header or a whole request is refused, in one sentence each.
+"""The doctor: explains why a token, a header or a whole request is refused.
 
-``inputs`` reads what people have at hand, ``configuration`` the settings and ``secret_keys`` the
-keys, ``diagnosis`` finds what is wrong, ``report`` shows it. ``listen`` takes the requests from the
-proxy itself.
+``inputs`` reads what people have at hand, ``configuration`` reads the settings, and ``secret_keys``
+examines the keys. ``diagnosis`` finds what is wrong, and ``report`` shows it. ``listen`` takes the
+requests directly from the proxy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The keys and settings to examine a request with, from the environment or from a module.
+"""Reads the keys and settings to examine a request with, from the environment or a module.
 
-An application would not start with a wrong one; the doctor names it and goes on without.
+An application does not start with a wrong setting. The doctor reports it and continues without it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Configuration"]
 
 _LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 
-# What djaodjin-deployutils calls it.
+# Settings that have another name in djaodjin-deployutils.
 _OTHER_NAMES = {"cookie_name": "SESSION_COOKIE_NAME"}
 
 
@@ -34,9 +34,9 @@ _OTHER_NAMES = {"cookie_name": "SESSION_COOKIE_NAME"}
 class Configuration:
     """The keys as configured, and settings that can be used.
 
-    The settings hold the usable keys, else the trimmed ones, else a key that opens nothing.
+    The settings hold the usable keys, or else the trimmed keys, or else a key that opens no token.
     ``problems`` are the messages about settings that were left out because they are wrong.
-    ``is_development`` says that mockup logins, and not the proxy, write the tokens.
+    ``is_development`` tells that mockup logins issue the tokens instead of the proxy.
     """
 
     keys: Keys
@@ -46,7 +46,7 @@ class Configuration:
 
     @classmethod
     def of(cls, keys: Sequence[str], values: Mapping[str, Any]) -> Configuration:
-        """Return the configuration of keys and other settings, by the names of the fields."""
+        """Return the configuration for keys, and other settings by the names of their fields."""
         known = Keys(tuple(keys))
         secret_key = known.usable or known.trimmed or (generate_key(),)
         accepted: dict[str, Any] = {}
@@ -62,7 +62,7 @@ class Configuration:
 
     @classmethod
     def of_settings(cls, settings: Settings, *, is_development: bool = False) -> Configuration:
-        """Return the configuration of an application that started with these settings."""
+        """Return the configuration for an application that started with these settings."""
         return cls(Keys(settings.secret_key), settings, is_development=is_development)
 
     @classmethod
@@ -88,7 +88,7 @@ class Configuration:
         sys.path.insert(0, os.getcwd())
         try:
             module = importlib.import_module(name)
-        except Exception as error:  # whatever a module may raise
+        except Exception as error:  # a module may raise anything
             raise InputError(f"{name} cannot be imported: {_import_problem(error)}") from None
         finally:
             sys.path.pop(0)
@@ -127,7 +127,7 @@ class Configuration:
 
 
 def _paths(entries: Any) -> Any:
-    """Return the entries of a Django project as paths.
+    """Return the allowed_no_session entries of a Django project as paths.
 
     STATIC_URL may be relative or on a CDN. The URLs that lazy entries name are not loaded.
     """
@@ -141,15 +141,15 @@ def _paths(entries: Any) -> Any:
 
 
 def _import_problem(error: BaseException) -> str:
-    """Say what a module raised, and where: of its message only a missing name, no value."""
+    """Describe what a module raised and where, without values: messages may contain secrets."""
     said = type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
-        said = f"there is no module {error.name}"
+        said = f"there is no module named {error.name}"
     elif isinstance(error, KeyError) and re.fullmatch(r"'[A-Z][A-Z0-9_]*'", str(error)):
-        said = f"KeyError: {error}"  # of a variable
+        said = f"KeyError: {error}"  # the name of a variable
     elif isinstance(error, ConfigurationError):
         return str(error)
-    # The last line that is the project's: not Python's, nor of a package.
+    # The last line in the project's own code, rather than in Python's or a package's.
     others = ("<", str(Path(__file__).parent.parent), *map(sysconfig.get_path, _LIBRARIES))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith(others):

@@ -1,4 +1,4 @@
-"""What is wrong with a request and the keys, and what puts it right: one sentence each."""
+"""Find what is wrong with a request or the keys, and say in one sentence each how to fix it."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ from .secret_keys import CHANGES, Keys, changes, surroundings, trim
 
 __all__ = ["GUNICORN_LIMIT", "NGINX_LIMIT", "Case", "Finding", "diagnose"]
 
-#: Bytes of a header that gunicorn takes by default, its name and line end included.
+#: The largest header that gunicorn accepts by default, in bytes with its name and line end.
 GUNICORN_LIMIT = 8_190
-#: The same of nginx: the size of one of its four buffers.
+#: The same limit in nginx, which is the size of one of its four buffers.
 NGINX_LIMIT = 8_192
 
-# A jwt that is good for longer than the proxy makes it was made by a clock that is ahead.
+# If a jwt is valid for this much longer than the proxy allows, the proxy's clock is ahead.
 _CLOCK_SECONDS = 300
-# One that has just expired may well have been valid by the clock of the proxy.
+# A jwt that expired this recently may still be valid by the proxy's clock.
 _JUST_EXPIRED = 3600
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know of a request."""
+    """One thing to know about a request."""
 
-    #: A name for it, which stays the same.
+    #: A stable name, for machines.
     id: str
     sentence: str
-    #: What to do; ``""`` where there is nothing.
+    #: What to do, or ``""`` if there is nothing to do.
     remedy: str
-    #: Whether this is why the session does not decode; else it is good to know.
+    #: Whether this is why the session does not decode. Otherwise it is merely useful to know.
     is_cause: bool = True
 
 
@@ -94,7 +94,7 @@ class Case:
         return find_candidates(cookie, authorization, self.settings.cookie_name)
 
     def opens(self, token: str, keys: Sequence[str]) -> bool:
-        """Return whether one of the keys is the one that a token was written with."""
+        """Return whether a token was written with one of the keys."""
         for key in keys:
             try:
                 codec = SessionCodec(key, max_token_size=self.settings.max_token_size)
@@ -106,7 +106,7 @@ class Case:
 
 
 def diagnose(case: Case, traces: Sequence[Trace]) -> list[Finding]:
-    """Return what is wrong, the causes first, then what is good to know."""
+    """Return the findings: first the causes of a refusal, then what is merely useful to know."""
     decoded = next((trace for trace in traces if trace.session is not None), None)
     findings = [*_of_keys(case, decoded is not None)]
     if decoded is None:
@@ -120,12 +120,12 @@ def diagnose(case: Case, traces: Sequence[Trace]) -> list[Finding]:
         findings += _of_transport(case)
         findings += _of_peer(case)
     findings += _of_headers(case)
-    # A change to the key that was found and undone explains its length, too.
+    # If undoing a change to the key makes it work, the change explains the key's length, too.
     if any(finding.id in CHANGES for finding in findings):
         findings = [finding for finding in findings if finding.id != "key-length"]
     unique = {finding.id: finding for finding in reversed(findings)}
     kept = [finding for finding in findings if unique.get(finding.id) is finding]
-    remedy = "Correct the setting: the application does not start with it."
+    remedy = "Correct the setting: the application does not start with this value."
     kept += [
         _note("settings", _sentence(problem), remedy) for problem in case.configuration.problems
     ]
@@ -136,14 +136,14 @@ def diagnose(case: Case, traces: Sequence[Trace]) -> list[Finding]:
 
 
 def _sentence(clause: str) -> str:
-    # The name of a setting or of a member of the session stays as it is.
+    # The names of settings and of session members are not capitalized.
     is_name = "_" in clause.partition(" ")[0]
     text = f"{clause[:1] if is_name else clause[:1].upper()}{clause[1:].rstrip('.')}."
     return text.encode("ascii", "backslashreplace").decode()
 
 
 def _finding_of(error: SessionError) -> Finding:
-    """Return what the error itself says, which is enough for most."""
+    """Return a finding with the reason and remedy of the error, which suffice for most errors."""
     return Finding(error.id, _sentence(error.reason), _sentence(error.remedy))
 
 
@@ -153,7 +153,7 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
         yield Finding(
             "no-key",
             "There is no secret key.",
-            "Set DJAODJIN_SECRET_KEY to the key that the settings of the site show at DjaoDjin.",
+            "Set DJAODJIN_SECRET_KEY to the key that the site's settings show at DjaoDjin.",
         )
         return
     tokens = [candidate.token for candidate in case.candidates()]
@@ -163,29 +163,30 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
         if around:
             works = any(case.opens(token, [trimmed]) for token in tokens)
             verdict = "works" if works else "does not work"
+            pronoun = "them" if around == "quotes" else "it"
             yield Finding(
                 "key-quotes",
-                f"{name} has {around} around it, and {verdict} without.",
-                "Remove them where the key is set: programs that read an env file keep them."
+                f"{name} has {around} around it, and {verdict} without {pronoun}.",
+                "Remove the quotes where the key is set: programs that read an env file keep them."
                 if around == "quotes"
-                else "Remove it where the key is set.",
+                else "Remove the white space where the key is set.",
                 is_cause=not decodes,
             )
         elif not key.isascii():
             yield Finding(
                 "key-not-ascii",
                 f"{name} contains a character outside ASCII, which the proxy's keys never do.",
-                "Copy it again.",
+                "Copy the key again.",
                 is_cause=not decodes,
             )
         is_usual = len(trimmed) in (0, PROXY_LENGTH, GENERATED_LENGTH)
         if not decodes and not is_usual and not case.configuration.is_development:
-            why = ": a shell eats $, !, # and * of a key, and what follows them"
+            why = ": a shell may have removed some, since it interprets $, !, # and *"
             yield Finding(
                 "key-length",
-                f"{name} is {count(len(trimmed), 'character')} long, and the proxy's keys are"
+                f"{name} is {count(len(trimmed), 'character')} long, but the proxy's keys have"
                 f" {PROXY_LENGTH}{why if len(trimmed) < PROXY_LENGTH else ''}.",
-                "Put the key in single quotes where a shell reads it, and compare it again.",
+                "Put the key in single quotes wherever a shell reads it, then compare it again.",
             )
 
 
@@ -194,11 +195,11 @@ def _changed_key(case: Case, token: str) -> Finding | None:
         if case.opens(token, [change.key]):
             return Finding(
                 change.id,
-                f"{change.sentence} The key from before works.",
-                "Generate a new key without a comma at DjaoDjin; or set this one in Python, as a"
-                " list of one string."
+                f"{change.sentence} The original key works.",
+                "Generate a new key without a comma at DjaoDjin, or set this key in Python, as a"
+                " list with one string."
                 if change.id == "key-comma"
-                else "Set the key as the proxy shows it, character by character.",
+                else "Set the key exactly as the proxy shows it.",
             )
     return None
 
@@ -231,7 +232,7 @@ def _of_ignored(candidate: Candidate) -> Iterator[Finding]:
         yield Finding(
             "does-not-count",
             _sentence(candidate.ignored),
-            "The proxy did not write it there: look for what did.",
+            "The proxy did not put it there: find out what did.",
         )
 
 
@@ -247,10 +248,10 @@ def _of_wrong_key(case: Case, token: str, trace: Trace) -> Iterator[Finding]:
         verb = "jwt was not signed" if trace.format == "jwt" else "token was not written"
         which = "this key" if len(case.keys.raw) == 1 else "any of these keys"
         if case.configuration.is_development:
-            cause = "most likely it is from an earlier run of the server, which had another key"
+            cause = "most likely it comes from an earlier run of the server, which used another key"
             remedy = (
                 "Sign in again. If this does not help, 'djsession serve' in front of the"
-                f" application has another key: start both with the same {KEY_NAME}."
+                f" application uses another key: start both with the same {KEY_NAME}."
             )
             yield Finding("earlier-run", f"The {verb} with {which}: {cause}.", remedy)
         else:
@@ -278,19 +279,19 @@ def _of_content(token: str, keys: Sequence[str]) -> Finding | None:
         if _is_text(plaintext):
             return Finding(
                 "not-a-session",
-                "The token was written with this key, and its content is not a JSON object.",
+                "The token was written with this key, but its content is not a JSON object.",
                 "Check the session serializer configured at the proxy.",
             )
         if _is_utf8_object(plaintext):
             return Finding(
                 "not-ascii",
-                "The token was written with this key, and its JSON contains characters outside"
+                "The token was written with this key, but its JSON contains characters outside"
                 " ASCII, which the proxy never writes.",
                 "Escape these characters as \\uXXXX in the JSON, or use djsession encrypt.",
             )
-        # What JSON starts with: no other key makes 16 such bytes.
+        # This is how a JSON object starts. No other key produces 16 such bytes.
         if re.match(rb'\{\s*"[\x20-\x7e]+\Z', decrypted[:16]):
-            return _cut_off("The token starts as a session, and its end is missing")
+            return _cut_off("The token starts like a session, but its end is missing")
         for name, options, derived in (
             ("sha256", "-md sha256, its default", _evp_sha256(passphrase, salt)),
             ("pbkdf2", "-pbkdf2", hashlib.pbkdf2_hmac("sha256", passphrase, salt, 10_000, 48)),
@@ -299,15 +300,16 @@ def _of_content(token: str, keys: Sequence[str]) -> Finding | None:
             if _is_utf8_object(openssl.unpad(decryptor.update(ciphertext)) or b""):
                 return Finding(
                     name,
-                    f"The token was written by openssl enc with {options}: the key is right, its"
-                    " derivation is not the proxy's.",
-                    "openssl enc -aes-256-cbc -md md5 -a -A, no -pbkdf2; or djsession encrypt.",
+                    f"The token was written by openssl enc with {options}: the key is right, but"
+                    " it was not derived the way the proxy does it.",
+                    "Use openssl enc -aes-256-cbc -md md5 -a -A without -pbkdf2, or use djsession"
+                    " encrypt.",
                 )
     return None
 
 
 def _is_text(plaintext: bytes) -> bool:
-    """Whether it is text that somebody wrote: no other key makes three letters in a row of it."""
+    """Whether it is text that somebody wrote. No other key produces three letters or more."""
     return len(plaintext) > 2 and plaintext.decode("latin-1").isprintable() and plaintext.isascii()
 
 
@@ -323,21 +325,21 @@ def _of_clock(token: str, error: SessionError) -> Iterator[Finding]:
     if exp is not None and 0 <= time.time() - exp < _JUST_EXPIRED:
         yield _note(
             "clock",
-            "It expired within the last hour. If every jwt has expired on arrival, the clock of"
-            " this machine is fast.",
+            "The jwt expired within the last hour. If every jwt has expired when it arrives, this"
+            " machine's clock is fast.",
             "Compare the clocks of the two machines, and run an NTP client on both.",
         )
 
 
 def _exp(token: str) -> float | None:
-    """Return the exp of a jwt without looking at its signature, or None."""
+    """Return the exp claim of a jwt whose signature was not verified, or None."""
     claims = _json_part(token, 1)
     exp = claims.get("exp") if isinstance(claims, dict) else None
     return float(exp) if isinstance(exp, (int, float)) and abs(exp) < 1e15 else None
 
 
 def _json_part(token: str, number: int) -> object:
-    """Return the JSON in a part of a jwt that was not verified, or None."""
+    """Return the JSON in one part of a jwt whose signature was not verified, or None."""
     part = token.split(".")[number] if token.count(".") == 2 else ""
     try:
         return json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -354,7 +356,7 @@ def _of_damage(transport: str, token: str, error: SessionError) -> Finding:
         return Finding(
             "not-a-token",
             "The token is in neither of the proxy's formats: it comes from some other service.",
-            "Look for what writes this header or cookie; the proxy replaces its own.",
+            "Find out what sets this header or cookie. The proxy always replaces its own.",
         )
     is_ours = token.startswith("U2FsdGVk")
     if error.step == "ciphertext":
@@ -364,26 +366,26 @@ def _of_damage(transport: str, token: str, error: SessionError) -> Finding:
     if is_ours:
         return Finding(
             "cut-off",
-            "The token contains characters that are not valid base64: something on the way changed"
-            " it.",
-            "Take it from a request as the application receives it, not from a page or a mail.",
+            "The token contains characters that are not valid base64: something changed it on the"
+            " way.",
+            "Copy it from a request as the application receives it, not from a page or an email.",
         )
     if token.startswith("eyJ"):
         return _cut_off("The jwt is cut off after its header")
-    what = "the cookie" if transport == "cookie" else "the token"
+    what = "The cookie" if transport == "cookie" else "The token"
     return Finding(
         "not-a-token",
-        f"There is no session in {what}: it is in neither of the proxy's formats.",
-        "Look for what writes it: another application on the same host may have a cookie of that"
-        " name. A request that comes through the proxy has the proxy's.",
+        f"{what} does not contain a session: it is in neither of the proxy's formats.",
+        "Find out what sets it: another application on the same host may use a cookie with the"
+        " same name. A request that comes through the proxy has the proxy's cookie.",
     )
 
 
 def _cut_off(what: str) -> Finding:
     return Finding(
         "cut-off",
-        f"{what}: the token was cut off, by a limit on the size of a header, a line wrap or a"
-        " copy.",
+        f"{what}: the token was cut off by a limit on the size of a header, by a line wrap or in"
+        " copying.",
         "Raise the limit (gunicorn: limit_request_field_size, nginx: large_client_header_buffers),"
         " or copy the token in one piece.",
     )
@@ -397,30 +399,30 @@ def _opaque() -> Finding:
     return Finding(
         "opaque-cookie",
         "The cookie is the proxy's own session id, not a token: the site uses the JWT session"
-        " backend, or this is a request on the browser's side of the proxy.",
-        "Look at the request as the application receives it; with the JWT backend the session is in"
-        " Authorization: Bearer.",
+        " backend, or the request is one that the browser sent to the proxy.",
+        "Examine the request as the application receives it. With the JWT session backend, the"
+        " session is in Authorization: Bearer.",
     )
 
 
 def _repairs(token: str) -> Iterator[tuple[str, str, str]]:
-    """Yield what may have happened to a token, as id and words, and the token from before."""
+    """Yield what may have happened to a token, as an id and a phrase, and the original token."""
     if "%" in token:
         yield "url-encoded", "is URL-encoded", unquote(token)
     bare = re.sub(r'[\\"\']', "", unquote(token))
     if bare != token:
-        yield "double-quoted", "has quotes, or quotes in quotes, around it", bare
+        yield "double-quoted", "has quotes, or nested quotes, around it", bare
     joined = re.sub(r"\s+", "", bare)
     if joined != bare:
-        yield "line-wrap", "is wrapped: there is white space or a line end in it", joined
+        yield "line-wrap", "is wrapped, with white space or a line end in it", joined
     spaced = bare.replace(" ", "+")
     if spaced != bare:
-        yield "url-encoded", "was URL-decoded: there are spaces where + was", spaced
+        yield "url-encoded", "was URL-decoded, with spaces in place of +", spaced
     standard = joined.replace("-", "+").replace("_", "/")
     if "." not in token and standard != joined:
-        yield "url-encoded", "is in the URL-safe alphabet of base64", standard
+        yield "url-encoded", "uses the URL-safe base64 alphabet", standard
     if "." not in token and len(joined) % 4:
-        yield "cut-off", "has lost the = at its end", joined + "=" * (-len(joined) % 4)
+        yield "cut-off", "lacks the = at its end", joined + "=" * (-len(joined) % 4)
 
 
 def _repaired(case: Case, token: str) -> Finding | None:
@@ -429,9 +431,9 @@ def _repaired(case: Case, token: str) -> Finding | None:
         if len(before) <= case.settings.max_token_size and case.opens(before, keys):
             return Finding(
                 name,
-                f"The token {what}: undone, it is a session.",
-                "The proxy sends the token as it is, at most in one pair of double quotes: look for"
-                " what is between the proxy and the application, or how this was copied.",
+                f"The token {what}: once this is undone, it decodes.",
+                "The proxy sends the token unchanged, at most in one pair of double quotes. Check"
+                " what is between the proxy and the application, or how the token was copied.",
             )
     return None
 
@@ -467,12 +469,12 @@ def _of_no_token(case: Case) -> Iterator[Finding]:
     if is_forwarded and bearer is None and other_name is None:
         yield Finding(
             "no-session-backend",
-            "The request came through a proxy that attached nothing to it: with the cookie or the"
+            "The request came through a proxy that did not attach a session: with the cookie or the"
             " JWT session backend, the DjaoDjin proxy sends a cookie or Authorization: Bearer with"
             " every request. The site's session backend is 'No session forwarded', or the request"
             " came through some other proxy.",
-            "Choose the cookie or the JWT session backend for the site at DjaoDjin. The key does"
-            " not matter here.",
+            "Choose the cookie or the JWT session backend for the site at DjaoDjin. The key has"
+            " nothing to do with it.",
         )
         return
     if any(name == cookie_name and _is_opaque(value) for name, value in cookies):
@@ -480,32 +482,33 @@ def _of_no_token(case: Case) -> Iterator[Finding]:
     if authorization.strip().lower() == "bearer":
         yield Finding(
             "bearer-empty",
-            "Authorization: Bearer has no token behind it: with the JWT session backend that is a"
-            " visitor who is not signed in, and the request has no session.",
-            "Sign in; or list the path in allowed_no_session if it needs nobody signed in.",
+            "The Authorization header contains Bearer without a token: with the JWT session"
+            " backend, this is a visitor who is not signed in, and the request does not have a"
+            " session.",
+            "Sign in, or list the path in allowed_no_session if visitors may see it.",
         )
     elif authorization and bearer is None:
         yield _note(
             "other-scheme",
-            "The Authorization header is of another scheme than Bearer: it is the browser's own,"
-            " and means nothing here.",
+            "The Authorization header does not use the Bearer scheme: the browser set it, and"
+            " djsession ignores it.",
             "Look for the session in the cookie.",
         )
     if other_name is not None:
         yield Finding(
             "cookie-name",
-            f"The cookie {other_name!a} looks like the session's, but cookie_name is"
-            f" {cookie_name}.",
-            "Set cookie_name to the name of that cookie, upper and lower case included.",
+            f"The cookie {other_name!a} looks like the session cookie, but"
+            f" cookie_name is {cookie_name}.",
+            "Set cookie_name to the name of that cookie. Upper and lower case matter.",
         )
     yield Finding(
         "no-token",
-        f"The request carries no session token: neither a cookie {case.settings.cookie_name} nor an"
-        " Authorization: Bearer header with one.",
+        "The request carries no session token: it has neither a cookie named"
+        f" {case.settings.cookie_name} nor an Authorization: Bearer header with a token.",
         "Sign in."
         if case.configuration.is_development
-        else "Send the request through the proxy: this one did not come from there, or no rule of"
-        " the proxy forwards its path with a session.",
+        else "Send the request through the proxy. This request did not come from there, or none of"
+        " the proxy's rules forwards its path with a session.",
     )
 
 
@@ -516,7 +519,7 @@ def _of_path(case: Case) -> Iterator[Finding]:
     if path in case.settings.open_paths():
         yield _note(
             "path-open",
-            "An entry of allowed_no_session matches the path: the request passes, with an empty"
+            "An entry in allowed_no_session matches the path: the request passes with an empty"
             " session.",
             "",
         )
@@ -526,10 +529,10 @@ def _of_path(case: Case) -> Iterator[Finding]:
         if plain.startswith(entry.lower().rstrip("/") or "/"):
             yield _note(
                 "path-not-open",
-                f"The path does not match the entry {entry!a} of allowed_no_session, although it"
-                " looks similar. An entry matches whole segments, in its own case, and '/' the home"
-                " page only; a path with '..', '//', a backslash or anything that is still encoded"
-                " matches no entry.",
+                f"The path does not match the entry {entry!a} in allowed_no_session, although it"
+                " looks similar. An entry matches whole segments and is case-sensitive, and '/'"
+                " matches only the home page. A path with '..', '//', a backslash or anything that"
+                " is still encoded never matches.",
                 "Add the path itself to allowed_no_session.",
             )
             return
@@ -542,16 +545,17 @@ def _of_session(trace: Trace) -> Iterator[Finding]:
         yield _note(
             "empty-session",
             "The session is empty: the proxy lets anyone through here, and nobody is signed in.",
-            "Set the rule of the path at the proxy to authenticated users, or expect visitors.",
+            "Set the path's rule at the proxy to authenticated users, or expect visitors.",
         )
     elif session.username is None:
         yield _note(
             "no-username",
-            "The session decodes and has no username: the application sees an anonymous user.",
+            "The session decodes, but does not contain a username: the application sees an"
+            " anonymous user.",
             "Check the session serializer configured at the proxy.",
         )
     exp = session.get("exp")
-    # The proxy sets exp only in a jwt. In a cookie it is that of a mockup login, which lasts a day.
+    # The proxy sets exp only in a jwt. In a cookie, exp comes from a mockup login, valid for a day.
     is_from_proxy = trace.format == "jwt" and trace.transport != "cookie"
     if (
         is_from_proxy
@@ -560,8 +564,8 @@ def _of_session(trace: Trace) -> Iterator[Finding]:
     ):
         yield _note(
             "clock",
-            "The session expires later than the two hours that the proxy sets: the clock of this"
-            " machine is behind the proxy's, or something else wrote the token.",
+            "The session is valid for more than the two hours that the proxy sets: this machine's"
+            " clock is behind the proxy's, or something else issued the token.",
             "Compare the clocks of the two machines, and run an NTP client on both.",
         )
 
@@ -577,16 +581,17 @@ def _of_transport(case: Case) -> Iterator[Finding]:
         elif transport == "cookie" and kind == "jwt":
             yield _note(
                 "jwt-in-cookie",
-                "There is a jwt in the cookie, where the proxy's JWT session backend would send it"
-                " in Authorization: Bearer. A mockup login wrote it.",
-                "Nothing: djsession reads it.",
+                "The cookie contains a jwt, which the proxy's JWT session backend would send in"
+                " Authorization: Bearer. A mockup login set the cookie.",
+                "Nothing. djsession reads it.",
             )
         elif transport == "bearer":
             yield _note(
                 "jwt-backend",
                 "The session is a jwt in Authorization: Bearer: the site uses the JWT session"
-                " backend. Code that looks for a cookie finds none, or the proxy's own id.",
-                "Nothing: djsession reads both.",
+                " backend. Code that looks for the cookie finds nothing, or the proxy's own session"
+                " id.",
+                "Nothing. djsession reads both.",
             )
 
 
@@ -598,8 +603,8 @@ def _of_peer(case: Case) -> Iterator[Finding]:
         sentence = f"The request came from {case.request.peer}, which trusted_proxies does not list"
         yield Finding("trusted-proxies", f"{sentence}: the application refuses it.", remedy)
     elif case.request.peer is None:
-        sentence = "trusted_proxies is set: the application refuses this session from any other"
-        yield _note("trusted-proxies", f"{sentence} address.", remedy)
+        sentence = "trusted_proxies is set: the application refuses this session from any address"
+        yield _note("trusted-proxies", f"{sentence} that the list does not contain.", remedy)
 
 
 def _of_headers(case: Case) -> Iterator[Finding]:
@@ -608,8 +613,8 @@ def _of_headers(case: Case) -> Iterator[Finding]:
             yield _note(
                 "header-limit",
                 f"The {name.capitalize()} header has {count(size, 'byte')}. By default, gunicorn"
-                f" refuses a header over {GUNICORN_LIMIT} bytes with 400 or 431, and an nginx in"
-                f" front of the application one over {NGINX_LIMIT} bytes with 400.",
+                f" refuses headers over {GUNICORN_LIMIT} bytes with 400 or 431, and nginx in front"
+                f" of the application refuses headers over {NGINX_LIMIT} bytes with 400.",
                 "Raise the limits: gunicorn --limit-request-field-size 32768; in nginx,"
                 " large_client_header_buffers 4 32k.",
             )

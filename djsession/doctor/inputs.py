@@ -1,4 +1,4 @@
-"""What people have at hand of a request, read: a token, a header or the whole request."""
+"""Reads what people have at hand: a token, a header or a whole request."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from urllib.parse import unquote_to_bytes, urlsplit
 __all__ = ["InputError", "RecordedRequest", "read_request"]
 
 _REQUEST_LINE = re.compile(r"([A-Z]{3,10}) (\S+) HTTP/[\d.]+\s*")
-# A HAR file, and a command that a browser made of a request.
+# A HAR file, or the curl command that a browser copies for a request.
 _RECORDING = re.compile(r"\{|(?:\$ )?curl(?:\.exe)?\s")
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)")
 
-# The headers whose values are shown, and what such a value consists of. All others may hold a
-# credential.
+# The headers whose values are shown, and the characters that such a value may contain. All other
+# headers may hold a credential.
 _SHOWN = re.compile(r"host|x-real-ip|x-forwarded-(?:for|host|port|proto)")
 _SHOWN_VALUE = re.compile(r"[\w.:, \[\]-]{1,200}", re.ASCII)
 
 
 class InputError(Exception):
-    """There is nothing in the input that could be looked at; the message is one line."""
+    """The input cannot be examined. The message, which is one line, says why."""
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """As much of a request as the input has."""
+    """The parts of a request that the input contains."""
 
-    #: What it was read from: "token", "header" or "request".
+    #: What the input was: "token", "header" or "request".
     source: str
-    #: Names in lower case, values as they came.
+    #: Names in lower case, values unchanged.
     headers: list[tuple[str, str]] = field(default_factory=list, repr=False)
-    #: The path of the URL, percent-decoded, or None when the input does not have one.
+    #: The path of the URL, percent-decoded, or None if the input does not contain one.
     path: str | None = None
-    #: A token by itself.
+    #: The token, if the input is only a token.
     token: str | None = field(default=None, repr=False)
-    #: The method, or ``""`` when the input does not have one.
+    #: The method, or ``""`` if the input does not contain one.
     method: str = ""
-    #: The address of the connection, or None when the input does not have it.
+    #: The address that the request came from, or None if it is not known.
     peer: str | None = None
 
     def header(self, name: str) -> str:
@@ -47,7 +47,7 @@ class RecordedRequest:
         return ("; " if name == "cookie" else ",").join(values)
 
     def header_sizes(self) -> Iterator[tuple[str, int, str]]:
-        """Yield each header's name, its bytes on the wire, and its value where that is harmless.
+        """Yield each header's name, its size in bytes, and its value if it is harmless to show.
 
         The value is ``""`` for every header that may hold a credential.
         """
@@ -58,15 +58,15 @@ class RecordedRequest:
 
 
 def read_request(text: str) -> RecordedRequest:
-    """Return the request in a text. Raises InputError when there is nothing in it."""
-    # The proxy's dashboard folds what it prints with a backslash at the end of a line.
+    """Return the request in a text. Raises InputError if the text cannot be examined."""
+    # The proxy's dashboard wraps long lines with a backslash at the end.
     stripped = re.sub(r"\\[ \t]*\r?\n[ \t]*", "", text).strip().lstrip("\ufeff")
     if not stripped:
-        raise InputError("there is nothing to look at: give a token, a header or a request")
+        raise InputError("there is nothing to examine: pass a token, a header or a request")
     if _RECORDING.match(stripped):
         raise InputError(
             "a browser's recording does not contain the token, which the proxy sends only to the"
-            " application: run djsession doctor --listen in its place"
+            " application: run djsession doctor --listen in the application's place"
         )
     first, *rest = stripped.splitlines()
     match = _REQUEST_LINE.fullmatch(first)
@@ -79,16 +79,16 @@ def read_request(text: str) -> RecordedRequest:
         return RecordedRequest("header", headers)
     if stripped.lower().startswith("bearer "):
         return RecordedRequest("header", [("authorization", stripped)])
-    # The value of a Cookie header without its name; no token has a "=" but at its end.
+    # The value of a Cookie header without its name. A token contains "=" only at its end.
     if re.match(r"[\w.-]+=[^=]", stripped) and "\n" not in stripped:
         return RecordedRequest("header", [("cookie", stripped)])
-    # As the dashboard prints it, "sessionid: TOKEN", or by itself: then white space within it is a
-    # line wrap.
+    # "sessionid: TOKEN", as the dashboard prints it, or only the token. White space within a token
+    # comes from wrapped lines.
     return RecordedRequest("token", token=re.sub(r"\A[\w.-]+:[ \t]*(?=\S+\Z)", "", stripped))
 
 
 def _headers(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the headers up to the first empty line, folded ones in one piece."""
+    """Yield the headers up to the first empty line, each folded header joined into one line."""
     name, value = "", ""
     for line in lines:
         if not line.strip():
@@ -109,5 +109,5 @@ def _path(url: str) -> str | None:
         path = urlsplit(url).path
     except ValueError:
         return None
-    # As the gate takes it: what is not UTF-8 becomes U+FFFD.
+    # The gate, too, replaces bytes that are not UTF-8 with U+FFFD.
     return unquote_to_bytes((path or "/").encode("utf-8", "surrogatepass")).decode(errors="replace")

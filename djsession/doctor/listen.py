@@ -1,11 +1,11 @@
-"""``djsession doctor --listen``: what the proxy really sends, and what happens to it.
+"""``djsession doctor --listen``: shows what the proxy really sends, and what happens to it.
 
 A server takes the place of the application and answers each request with the doctor's report.
 
-Whoever can reach it chooses the tokens that it examines, and its report says how far each of them
-came. Without a limit, that would be a padding oracle for the cookie format, with which a few
-thousand tokens are enough to forge a session. One byte takes 128 of them on average, so that an
-attacker gets nowhere with :data:`MAX_REFUSED`, while somebody who looks for a mistake needs fewer.
+Anyone who can reach the server chooses the tokens that it examines, and the report shows which step
+each of them failed at. Without a limit, the server would be a padding oracle for the cookie format:
+a few thousand tokens would be enough to forge a session. Each byte takes 128 tokens on average, so
+:data:`MAX_REFUSED` tokens get an attacker nowhere, while finding a mistake takes fewer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_REFUSED", "Listener", "listen"]
 
-#: How many tokens that a key was tried on, and that were refused, are examined.
+#: The number of refused tokens after which no more are examined. Tokens that were refused before a
+#: key was tried on them do not count.
 MAX_REFUSED = 100
 
 _ENOUGH = (
@@ -41,10 +42,10 @@ _ENOUGH = (
 class Listener:
     """A WSGI application that answers each request with the doctor's report about it.
 
-    A browser gets a page and any other client text. ``write`` gets the text that ``render`` returns
-    for the report. None of them shows a token, a key, a credential in the session, or the value of
-    a header that may hold one. The status is 200 whether or not the session decodes, and 503 after
-    MAX_REFUSED refused tokens.
+    A browser gets a page, and any other client gets text. ``write`` is called with the text that
+    ``render`` returns for the report. None of these shows a token, a key, a credential in the
+    session, or the value of a header that may hold a credential. The status is
+    200 whether or not the session decodes, and 503 after MAX_REFUSED refused tokens.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Listener:
         self._lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        # One after the other, so that reports do not mix and all refused tokens are counted.
+        # One request at a time, so that reports do not mix and all refused tokens are counted.
         with self._lock:
             report = self._examine(environ)
         content_type, status = "text/plain", "200 OK"
@@ -81,7 +82,7 @@ class Listener:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _examine(self, environ: dict[str, Any]) -> Report | None:
-        """Write a report about a request and return it, or None when there were enough."""
+        """Write a report about a request and return it, or None if the limit is reached."""
         if self._refused >= MAX_REFUSED:
             return None
         request = RecordedRequest(
@@ -109,15 +110,15 @@ def listen(
 ) -> int:
     """Answer requests in place of the application until interrupted; return the exit code.
 
-    Raises ConfigurationError when the server cannot listen there.
+    Raises ConfigurationError if the server cannot listen at the address and port.
     """
     listener = Listener(configuration, partial(print, flush=True), render)
     with open_server(listener, host, port, is_quiet=True) as server:
         address = address_of(host, server.server_port)
         print(f"Listening at {address}/ in place of the application.")
-        print("Open a page through the proxy: the answer, here too, is what the doctor finds.")
+        print("Open a page through the proxy. The page and this terminal show the diagnosis.")
         if not configuration.keys.usable:
-            print("There is no usable secret key, so an application would not start: see below.")
+            print("There is no usable secret key, so an application would not start. See below.")
         print("Press Ctrl+C to stop.\n", flush=True)
         run_until_stopped(server)
     return 0

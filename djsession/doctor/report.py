@@ -1,4 +1,4 @@
-"""The doctor's report, for a terminal, a pipe or a machine."""
+"""The doctor's report, as text for people and as JSON for machines."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _COLOURS = {"passed": "32", "failed": "1;31", "not reached": "2"}
 
 @dataclass(frozen=True)
 class Report:
-    """A case, what happened to its tokens, and the findings."""
+    """A case, what happened to its tokens, and the findings about it."""
 
     case: Case
     traces: tuple[Trace, ...]
     findings: tuple[Finding, ...]
-    #: Why no token counts although one of them decodes; ``""`` where that is not so.
+    #: Why the request is refused although one of its tokens decodes, or ``""``.
     refusal: str = ""
 
     @classmethod
     def of(cls, case: Case) -> Report:
-        """Examine a case."""
+        """Examine a case and return the report about it."""
         settings, request = case.settings, case.request
         cookie = request.header("cookie")
         has_key = bool(case.keys.usable or case.keys.trimmed)
@@ -49,14 +49,14 @@ class Report:
         findings = diagnose(case, traces)
         refusal = ""
         if request.token is None and any(trace.session is not None for trace in traces):
-            # The peer is checked below, as far as it is known.
+            # The peer is checked below, if it is known.
             gate = Gate(replace(settings, trusted_proxies=None))
             decoded = gate.decode(cookie, request.header("authorization"))
             if decoded.session is None:
                 refusal = "; ".join(decoded.causes)
-                sentence = f"No token counts: {refusal}."
+                sentence = f"No token was accepted: {refusal}."
                 remedy = (
-                    "Look for what adds a cookie or a header to those that the proxy sends. If the"
+                    "Find out what adds a cookie or a header to those that the proxy sends. If the"
                     " site uses the JWT session backend and nobody is signed in, sign in."
                 )
                 findings.insert(0, Finding("no-token-counts", sentence, remedy))
@@ -66,7 +66,7 @@ class Report:
 
     @property
     def session(self) -> Session | None:
-        """The session of the first token that decodes, its credentials masked, or None."""
+        """The session of the first token that decodes, with its credentials masked, or None."""
         if self.refusal:
             return None
         return next((item.session for item in self.traces if item.session is not None), None)
@@ -78,12 +78,12 @@ class Report:
 
     @property
     def request_line(self) -> str:
-        """The method and the path of the request, in ASCII, or ``""`` where they are not known."""
+        """The method and the path of the request, in ASCII, or ``""`` if they are not known."""
         request = self.case.request
         return f"{request.method} {ascii(request.path)[1:-1]}" if request.method else ""
 
     def as_json(self) -> str:
-        """Return it as JSON, in ASCII: ``decodes``, ``tokens`` with their steps, ``findings``."""
+        """Return the report as JSON in ASCII: the tokens with their steps, and the findings."""
         document = {
             "decodes": self.decodes,
             "source": self.case.request.source,
@@ -112,7 +112,7 @@ class Report:
         return self.redacted(json.dumps(document, indent=2))
 
     def as_text(self, *, colour: bool = False) -> str:
-        """Return it as lines for people, in ASCII but for escape sequences of ``colour``."""
+        """Return the report as text in ASCII, with escape sequences if ``colour`` is true."""
         lines = list(self._lines(colour))
         text = "\n".join(lines).encode("ascii", "backslashreplace").decode()
         return self.redacted(text)
@@ -137,7 +137,7 @@ class Report:
         elif self.session is not None:
             verdict = "There is no session: an application does not start with this key."
             yield _paint(verdict, "1;31", colour)
-            yield "The steps above used the key without the quotes or white space around it."
+            yield "The steps above used the key with the quotes and white space around it removed."
         else:
             yield _paint("There is no session.", "1;31", colour)
         for finding in self.findings:
@@ -148,7 +148,7 @@ class Report:
                 yield _wrapped(f"What to do: {finding.remedy}", "  ")
 
     def redacted(self, text: str) -> str:
-        """Return a text about the case in which the keys are masked wherever they occur."""
+        """Return a text about the case with the keys masked wherever they occur in it."""
         return redact(text, {*self.case.keys.raw, *self.case.keys.trimmed})
 
 

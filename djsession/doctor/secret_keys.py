@@ -1,4 +1,4 @@
-"""Secret keys as somebody configured them, and what happened to one on its way there."""
+"""Secret keys as somebody configured them, and how one may have been changed by mistake."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = ["CHANGES", "Change", "Keys", "changes", "differences", "surroundings"
 
 @dataclass(frozen=True)
 class Keys:
-    """The secret keys as they were configured, not checked yet."""
+    """The secret keys as they were configured, before any check."""
 
     raw: tuple[str, ...] = field(repr=False)
 
     @property
     def usable(self) -> tuple[str, ...]:
-        """Those that an application would start with."""
+        """The keys that an application would start with."""
         return tuple(key for key in self.raw if _is_usable(key))
 
     @property
     def trimmed(self) -> tuple[str, ...]:
-        """Those that can be used once white space and quotes around them are removed."""
+        """The keys that can be used, once the white space and quotes around them are removed."""
         return tuple(key for key in map(trim, self.raw) if _is_usable(key))
 
     def name(self, number: int) -> str:
-        """Return what to call a key at the start of a sentence, by its number from 1."""
+        """Return how a sentence starts that is about a key. Keys are numbered from 1."""
         if len(self.raw) == 1:
             return "The secret key"
         return f"Secret key {number} of {len(self.raw)}"
@@ -49,7 +49,7 @@ def trim(key: str) -> str:
 
 
 def surroundings(key: str) -> str:
-    """Return what is around a key and does not belong to it, in words, or ``""``."""
+    """Return the words for what surrounds a key but is not part of it, or ``""``."""
     if key.strip() != key:
         return "white space or a line end"
     return "quotes" if trim(key) != key else ""
@@ -64,12 +64,13 @@ def _is_usable(key: str) -> bool:
 
 
 class Change(NamedTuple):
-    """What may have happened to a key."""
+    """A change that may have happened to a key."""
 
-    #: The id of the finding, and the sentence.
+    #: The id of the finding.
     id: str
+    #: The sentence that describes the change.
     sentence: str
-    #: The key from before.
+    #: The key before the change.
     key: str
 
     def __repr__(self) -> str:
@@ -89,33 +90,33 @@ def _bytes(key: str) -> bytes:
 
 # What people and tools do to a key, and how to undo it.
 _CHANGES: tuple[tuple[str, str, Callable[[str], str]], ...] = (
-    ("key-base64", "is base64 of the key", _base64_of),
+    ("key-base64", "is the base64 encoding of the key", _base64_of),
     ("key-base64", "was base64-decoded", lambda key: b64encode(_bytes(key)).decode()),
     ("key-url-encoded", "is URL-encoded", unquote),
     ("key-url-encoded", "was URL-decoded", lambda key: quote(_bytes(key), safe="")),
     (
         "key-escaped",
-        "has every $ doubled, as only a Compose file needs it",
+        "has every $ doubled, which is only needed in a Compose file",
         lambda key: key.replace("$$", "$"),
     ),
     (
         "key-escaped",
-        "has every % doubled, as only an ini file needs it",
+        "has every % doubled, which is only needed in an ini file",
         lambda key: key.replace("%%", "%"),
     ),
     (
         "key-escaped",
-        "has a backslash before a character, as only a shell needs it",
+        "has a backslash before a character, which is only needed in a shell",
         lambda key: re.sub(r"\\(.)", r"\1", key),
     ),
     (
         "key-unescaped",
-        "lacks every second $, since a Compose file turns two of them into one",
+        "lacks every second $, since a Compose file turns $$ into $",
         lambda key: key.replace("$", "$$"),
     ),
     (
         "key-unescaped",
-        "lacks every second %, since an ini file turns two of them into one",
+        "lacks every second %, since an ini file turns %% into %",
         lambda key: key.replace("%", "%%"),
     ),
 )
@@ -127,7 +128,7 @@ CHANGES = frozenset({_COMMA, *(name for name, _, _ in _CHANGES)})
 
 
 def changes(keys: Keys) -> Iterator[Change]:
-    """Yield the keys that the proxy may have if one of these was changed on its way."""
+    """Yield the changes that may have turned the proxy's key into one of these keys."""
     for number, raw in enumerate(keys.raw, 1):
         key = trim(raw)
         for name, what, undo in _CHANGES:
@@ -138,15 +139,15 @@ def changes(keys: Keys) -> Iterator[Change]:
         if end - start > 1:
             sentence = (
                 f"The proxy's key contains {count(end - start - 1, 'comma')}: the environment"
-                f" variable was read as {end - start} keys, since commas separate keys there."
+                f" variable was read as {end - start} keys, since commas separate keys in it."
             )
             yield Change(_COMMA, sentence, trim(",".join(keys.raw[start:end])))
 
 
 def differences(keys: Keys, site_key: str) -> list[str]:
-    """Return how each key differs from the one at the site, a sentence each; none when one is it.
+    """Return one sentence per key on how it differs from the site's key, none if one is the same.
 
-    No sentence contains a character of a key.
+    The sentences do not contain any characters of the keys.
     """
     if site_key in keys.raw:
         return []

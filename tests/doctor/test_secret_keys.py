@@ -25,8 +25,8 @@ SITE = "aB3$eF6%iJ9!mN2#"
         (f" {SITE}", "has white space or a line end around it, and is otherwise the same"),
         (f'"{SITE}"', "has quotes around it, and is otherwise the same"),
         (f"'{SITE[:-1]}'", "lacks 1 character, from character 16 of 16 on; it also has quotes"),
-        (SITE.replace("$", "$$"), "has every $ doubled, as only a Compose file needs it"),
-        (SITE.replace("%", "%%"), "has every % doubled, as only an ini file needs it"),
+        (SITE.replace("$", "$$"), "has every $ doubled, which is only needed in a Compose file"),
+        (SITE.replace("%", "%%"), "has every % doubled, which is only needed in an ini file"),
         (SITE.replace("!", "\\!"), "has a backslash before a character"),
         ("", "lacks 16 characters, from character 1 of 16 on"),
     ],
@@ -41,7 +41,7 @@ def test_comparing_keys_recognizes_one_that_was_split_at_its_comma() -> None:
     [sentence] = differences(Keys(("ab", "cd")), "ab,cd")
     assert sentence == (
         "The proxy's key contains 1 comma: the environment variable was read as 2 keys, since"
-        " commas separate keys there."
+        " commas separate keys in it."
     )
 
 

@@ -495,7 +495,7 @@ class TestMockupAppAroundAnApplication:
         assert answer.code == 403
         page = answer.body.decode()
         assert "<h1>The token was not written with this key</h1>" in page
-        assert "<dt>Likely cause</dt><dd>It is from an earlier run of the server" in page
+        assert "<dt>Likely cause</dt><dd>It comes from an earlier run of the server" in page
         assert "403 Forbidden: GET /app/<" in page
         # Every 256th token ends in what looks like padding.
         assert re.search('<span class="unseen">failed: </span>(padding|text)<', page)
