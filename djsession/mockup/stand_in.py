@@ -313,9 +313,10 @@ class StandIn(LoginPages):
             environ["HTTP_COOKIE"] = "; ".join(name + value for name, value in cookies)
 
     def _is_token(self, name: str, value: str) -> bool:
-        """Whether a cookie is a session's token. The proxy's own session id is not."""
+        """Whether a cookie is a token that the application would accept as a session."""
         cookie_name = self.gate.settings.cookie_name
-        return name == cookie_name and bool(cookie_tokens(name + value, cookie_name))
+        tokens = cookie_tokens(name + value, cookie_name) if name == cookie_name else []
+        return any(isinstance(self.gate.codec.try_loads(token), Session) for token in tokens)
 
     def _fresh_token(
         self, environ: dict[str, Any], session: Session | None, rule: Rule | None
