@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TUNNEL_KEY", "address_of", "open_server", "run_until_stopped"]
 
-#: The key of the environ that holds a function. An application that answers 101 calls it with the
-#: socket of another connection, and the stream that reads from it. The server then copies bytes
-#: between that connection and the client.
+#: The environ key of a function that an application calls when it answers 101, with the socket of
+#: another connection and the stream that reads from it. The server then copies bytes between that
+#: connection and the client.
 TUNNEL_KEY = "djsession.tunnel"
 
-# Bytes of the largest head of a request: the request line and all headers.
+# The largest head of a request in bytes: the request line and all headers.
 _MAX_HEAD = 65_536
-# Bytes that nobody reads, but that the client may still send.
+# The number of unread bytes that the client may still send.
 _MAX_UNREAD = 1_048_576
 _LINGER_SECONDS = 2.0
 _BLOCK = 65_536
@@ -59,12 +59,12 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?
 class _BadRequestError(ConnectionAbortedError):
     """The client sent something that is not a valid request.
 
-    To an application that reads the body, it is a client that is gone.
+    To an application that reads the body, this looks like a client that has disconnected.
     """
 
 
 def address_of(host: str, port: int) -> str:
-    """Return a URL that reaches a server on this machine, also one that listens everywhere."""
+    """Return a URL that reaches a server on this machine, even if it listens on all addresses."""
     with suppress(ValueError):
         address = ip_address(host)
         if address.is_unspecified:
@@ -76,11 +76,11 @@ def address_of(host: str, port: int) -> str:
 def open_server(
     app: WSGIApplication, host: str, port: int, *, is_quiet: bool = False
 ) -> WSGIServer:
-    """Return a server that listens at an address and port; 0 takes a free port.
+    """Return a server that listens at an address and port. Port 0 picks a free port.
 
-    With ``is_quiet`` it logs no requests, whose URLs may hold credentials. It is a context manager;
-    ``server_port`` is its port and ``serve_forever()`` runs it. Raises ConfigurationError when
-    nothing can listen there.
+    With ``is_quiet`` it does not log requests, whose URLs may hold credentials. The server is a
+    context manager. ``server_port`` is its port, and ``serve_forever()`` runs it. Raises
+    ConfigurationError if the server cannot listen there.
     """
     server_class = _IPv6Server if ":" in host else _Server
     try:
@@ -118,17 +118,17 @@ class _Server(ThreadingMixIn, WSGIServer):
     request_queue_size = 128
 
     def server_bind(self) -> None:
-        # HTTPServer looks the name of the host up in the DNS, which can take long.
+        # HTTPServer looks up the host name in the DNS, which can take a long time.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection. The handler has told the client how it ends."""
+        """Close a connection. The handler has already shut it down."""
         self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that is gone."""
+        """Do not report clients that have disconnected."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -138,12 +138,12 @@ class _IPv6Server(_Server):
 
 
 class _Body(io.RawIOBase):
-    """The body of one request: of a known length, or chunked (RFC 9112 section 7.1)."""
+    """The body of one request, with a known length or chunked (RFC 9112 section 7.1)."""
 
     def __init__(self, stream: io.BufferedReader, length: int | None) -> None:
         self._stream = stream
         self._is_chunked = length is None
-        # Bytes left of the body, or of this chunk.
+        # The bytes left in the body, or in this chunk.
         self._left = length or 0
         self._is_first_chunk = True
         #: Called whenever the application wants more of the body.
@@ -169,7 +169,7 @@ class _Body(io.RawIOBase):
             else:
                 buffer[: len(data)] = data
                 return len(data)
-        # Reading on after a mistake would find another request in what follows it.
+        # After a mistake, the rest of the body must not be read as another request.
         raise self.error
 
     def _next_block(self, size: int) -> bytes:
@@ -192,7 +192,7 @@ class _Body(io.RawIOBase):
         self._is_first_chunk = False
         match = _CHUNK.fullmatch(self._stream.readline(1_024))
         if match is None:
-            raise _BadRequestError("a chunk has no size")
+            raise _BadRequestError("a chunk does not have a size")
         size = int(match[1], 16)
         if size == 0:
             self._skip_trailers()
@@ -205,14 +205,14 @@ class _Body(io.RawIOBase):
                 return
             if not line.endswith(b"\r\n"):
                 break
-        raise _BadRequestError("the body has no end")
+        raise _BadRequestError("the body does not end")
 
 
 class _Response(SimpleHandler):
     """Runs the application for one request, and writes its response in HTTP/1.1."""
 
     http_version = "1.1"
-    # The standard library puts the environment of the process here, and the key is in it.
+    # The standard library puts the process environment here, which contains the key.
     os_environ = {}  # noqa: RUF012
 
     environ: dict[str, Any]
@@ -222,12 +222,12 @@ class _Response(SimpleHandler):
     bytes_sent: int
     result: Iterable[bytes] | None
 
-    #: The status, once the head of the response is on its way.
+    #: The status, once the head of the response has been sent.
     code: int | None = None
 
     has_body = False
     is_chunked = False
-    #: Whether the end of the connection is the end of the response.
+    #: Whether the response ends when the connection closes.
     is_until_close = False
     #: Whether all of the response was written.
     is_complete = False
@@ -239,8 +239,8 @@ class _Response(SimpleHandler):
             self.result = application(self.environ, self.start_response)
             self.finish_response()
         except ConnectionAbortedError:
-            # The client is gone, or a forwarded response broke off. The standard library also
-            # keeps silent where the application loses a connection of its own.
+            # The client has disconnected, or a forwarded response broke off. The standard library
+            # also ignores this error if the application loses a connection of its own.
             pass
         except BaseException:
             self.handle_error()
@@ -280,8 +280,8 @@ class _Response(SimpleHandler):
     def write(self, data: bytes) -> None:
         if not data and self.result is not None:
             return
-        # While the application has not returned, this is the write() that start_response returned.
-        # Without data it sends the headers at once: a stream of events may be silent at first.
+        # Until the application returns, this is the write() that start_response returned. Called
+        # without data, it sends the headers at once: a stream of events may be silent at first.
         if not self.status:
             raise AssertionError("write() before start_response()")
         if not isinstance(data, bytes):
@@ -292,7 +292,7 @@ class _Response(SimpleHandler):
         else:
             self.bytes_sent += len(data)
         if self.has_body and self._excess() > 0:
-            # The client would take the rest for the response to its next request.
+            # The client would mistake the rest for the response to its next request.
             raise AssertionError("the application sent more than its Content-Length")
         if data and self.has_body:
             self._write(b"%X\r\n%b\r\n" % (len(data), data) if self.is_chunked else data)
@@ -342,11 +342,11 @@ class _RequestHandler(WSGIRequestHandler):
 
     def handle(self) -> None:
         self._is_aborted = False
-        # WSGIRequestHandler handles one request and no more.
+        # WSGIRequestHandler only handles one request.
         BaseHTTPRequestHandler.handle(self)
         with suppress(OSError):
             if self._is_aborted:
-                # A reset: the client must not take the end of the connection for that of the body.
+                # Reset the connection, so that the client notices that the body is incomplete.
                 linger = struct.pack("ii", 1, 0)
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 return
@@ -355,7 +355,7 @@ class _RequestHandler(WSGIRequestHandler):
             self._drain(self.rfile)
 
     def finish(self) -> None:
-        with suppress(OSError):  # there is data left for a client that is gone
+        with suppress(OSError):  # data is left for a client that has disconnected
             super().finish()
         self.rfile.close()
 
@@ -370,7 +370,7 @@ class _RequestHandler(WSGIRequestHandler):
                 self._respond(self._open_body())
         except _BadRequestError as error:
             self._refuse(str(error))
-        except OSError:  # the client is gone, or silent
+        except OSError:  # the client has disconnected or is silent
             self.close_connection = True
 
     def _refuse(self, reason: str) -> None:
@@ -378,7 +378,7 @@ class _RequestHandler(WSGIRequestHandler):
         self.send_error(400, "Bad request", f"The request is malformed: {reason}.")
 
     def _read_head(self) -> bytes | None:
-        """Return the head of the next request, or None where the client sends no more."""
+        """Return the head of the next request, or None if the client does not send another."""
         head = bytearray()
         while True:
             line = self.rfile.readline(_MAX_HEAD + 1 - len(head))
@@ -396,10 +396,10 @@ class _RequestHandler(WSGIRequestHandler):
     def _parse(self, head: bytes) -> bool:
         match = _HEAD.fullmatch(head)
         if match is None:
-            raise _BadRequestError("the request line or a header is not as RFC 9112 says")
+            raise _BadRequestError("the request line or a header does not follow RFC 9112")
         target = match[1]
         self.raw_requestline, _, fields = head.partition(b"\n")
-        # The standard library only sees a head that has one meaning.
+        # The standard library only sees a head that cannot be misunderstood.
         stream, self.rfile = self.rfile, io.BufferedReader(io.BytesIO(fields))
         try:
             is_parsed = self.parse_request()
@@ -418,7 +418,8 @@ class _RequestHandler(WSGIRequestHandler):
         return True
 
     def handle_expect_100(self) -> bool:
-        # Answered when the application starts to read the body: it may refuse the request instead.
+        # The answer is sent when the application starts to read the body, since it may refuse the
+        # request instead.
         self._awaits_continue = True
         return True
 
@@ -426,7 +427,7 @@ class _RequestHandler(WSGIRequestHandler):
         encodings = self.headers.get_all("Transfer-Encoding", ())
         lengths = self.headers.get_all("Content-Length", ())
         if len(lengths) > 1 or (lengths and encodings):
-            raise _BadRequestError("the length of its body is given twice")
+            raise _BadRequestError("it states the length of its body twice")
         length: int | None = 0
         if encodings:
             if [item.strip().lower() for item in encodings] != ["chunked"] or (
@@ -481,8 +482,9 @@ class _RequestHandler(WSGIRequestHandler):
             self.close_connection = True
 
     def _drain(self, stream: io.BufferedReader[Any]) -> None:
-        """Read what the client still sends, for a while: unread data would cause a reset, and the
-        client might lose the response.
+        """Read what the client still sends, for a short time.
+
+        Unread data would reset the connection, and the client might lose the response.
         """
         self.connection.settimeout(_LINGER_SECONDS)
         left = _MAX_UNREAD
@@ -491,7 +493,7 @@ class _RequestHandler(WSGIRequestHandler):
                 left -= len(data)
 
     def get_environ(self) -> dict[str, Any]:
-        # X_Forwarded_For would become the same key as X-Forwarded-For.
+        # X_Forwarded_For would have the same key as X-Forwarded-For.
         for name in {name for name in self.headers if "_" in name}:
             del self.headers[name]
         environ: dict[str, Any] = super().get_environ()
@@ -499,7 +501,7 @@ class _RequestHandler(WSGIRequestHandler):
             del environ["CONTENT_TYPE"]
         if cookies := self.headers.get_all("Cookie"):
             environ["HTTP_COOKIE"] = "; ".join(cookies)
-        # The body ends by itself, also without a Content-Length.
+        # The stream ends with the body, even without a Content-Length.
         environ["wsgi.input_terminated"] = True
         return environ
 

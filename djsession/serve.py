@@ -1,4 +1,4 @@
-"""``djsession serve``: an application, or a server at a URL, with the stand-in in front of it."""
+"""``djsession serve``: runs the stand-in in front of an application or of a server at a URL."""
 
 from __future__ import annotations
 
@@ -50,12 +50,14 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     is_url = "//" in target
     if is_url and mockup is None:
-        raise ConfigurationError("a URL needs --mockup FILE, whose sessions are sent to it")
+        raise ConfigurationError(
+            "a URL needs --mockup FILE: the file contains the sessions to send"
+        )
     if websockets and not is_url:
         raise ConfigurationError("--websockets needs the URL of a server that speaks WebSocket")
     has_own_key = bool(os.environ.get(KEY_NAME))
     if not has_own_key:
-        # The application that is about to be imported looks there.
+        # The application that is about to be imported reads it there.
         os.environ[KEY_NAME] = development_key()
     lines = []
     app: WSGIApplication
@@ -107,18 +109,18 @@ def serve(
 
 
 def _is_here(upstream: str, host: str) -> bool:
-    """Whether a server that listens on ``host`` answers at the host of a URL."""
+    """Whether a server that listens on ``host`` is reached by the ``upstream`` host of a URL."""
     reached = [urlsplit(address_of(name, 0)).hostname or "" for name in (upstream, host)]
     return reached[0] == reached[1] or all(is_this_machine(name, ()) for name in reached)
 
 
 def load_application(spec: str) -> WSGIApplication:
-    """Return the WSGI application of ``MODULE:APP``; ``:application`` when APP is left out.
+    """Return the WSGI application that ``MODULE:APP`` names. APP defaults to ``application``.
 
     APP may be a function or class that returns the application when called without arguments, such
-    as ``create_app`` or ``create_app()``. Raises ConfigurationError when there is no such module,
-    nothing callable of that name in it, or an ASGI application. What the module itself raises
-    passes through.
+    as ``create_app`` or ``create_app()``. Raises ConfigurationError if the module does not exist,
+    does not contain a callable with that name, or contains an ASGI application. Exceptions that the
+    module itself raises pass through.
     """
     module_name, _, name = spec.partition(":")
     if not all(module_name.split(".")):
@@ -132,13 +134,13 @@ def load_application(spec: str) -> WSGIApplication:
         if module_name == missing or module_name.startswith(missing + "."):
             hint = f". Did you mean http://{spec}?" if name.isdecimal() else ""
             raise ConfigurationError(
-                f"there is no module {module_name} here, expected MODULE:APP or the URL of a"
+                f"there is no module named {module_name} here, expected MODULE:APP or the URL of a"
                 f" server{hint}"
             ) from None
         raise
     app = getattr(module, name, None)
     if not callable(app):
-        raise ConfigurationError(f"{module_name} has no application called {name}")
+        raise ConfigurationError(f"{module_name} does not contain an application called {name}")
     is_factory = is_call or _is_factory(app)
     if is_factory:
         app = app()
@@ -155,9 +157,9 @@ def load_application(spec: str) -> WSGIApplication:
 
 
 def _is_factory(app: Any) -> bool:
-    """Whether something takes no arguments, or optional ones with names.
+    """Whether a callable can be called without arguments and does not take ``*args``.
 
-    A WSGI application takes two. One that a decorator wrapped may take ``*args``.
+    A WSGI application takes two arguments. If a decorator wraps it, it may take ``*args``.
     """
     try:
         parameters = inspect.signature(app).parameters.values()
@@ -179,10 +181,10 @@ def key_path() -> Path:
 
 
 def development_key() -> str:
-    """Return this user's development key, which survives a restart, or make one.
+    """Return this user's development key, which is kept between runs, or make a new one.
 
     The file has the mode 0600. A key that other users of the machine can read or write is replaced.
-    Raises ConfigurationError if there is no key yet and none can be kept.
+    Raises ConfigurationError if there is no key yet and a new one cannot be saved.
     """
     try:
         path = key_path()
@@ -190,8 +192,8 @@ def development_key() -> str:
     except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home directory
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(
-            f"{KEY_NAME} is not set, and a development key cannot be kept: {reason}. Set"
-            f" {KEY_NAME}; 'djsession keygen' prints a key."
+            f"{KEY_NAME} is not set, and a development key cannot be saved: {reason}. Set"
+            f" {KEY_NAME}. 'djsession keygen' prints a key."
         ) from None
 
 

@@ -730,10 +730,14 @@ class TestServeCommand:
     @pytest.mark.parametrize(
         ("arguments", "code", "said"),
         [
-            (("nowhere:application",), 2, "there is no module nowhere here"),
-            (("examples.nowhere",), 2, "there is no module examples.nowhere here"),
+            (("nowhere:application",), 2, "there is no module named nowhere here"),
+            (("examples.nowhere",), 2, "there is no module named examples.nowhere here"),
             (("localhost:8001",), 2, "Did you mean http://localhost:8001?"),
-            (("examples.hello:nothing",), 2, "examples.hello has no application called nothing"),
+            (
+                ("examples.hello:nothing",),
+                2,
+                "examples.hello does not contain an application called nothing",
+            ),
             ((":x",), 2, "':x' is neither MODULE:APP nor the URL of a server"),
             (("examples.hello", "--mockup", "nowhere.yaml"), 1, "nowhere.yaml: cannot be read"),
             (("examples.hello", "--host", "256.0.0.1"), 2, "cannot listen on 256.0.0.1"),

@@ -116,9 +116,9 @@ class TestLoadApplication:
     @pytest.mark.parametrize(
         ("name", "said"),
         [
-            (":nothing", "has no application called nothing"),
-            (":text", "has no application called text"),
-            (":create_app(1)", "has no application called create_app"),
+            (":nothing", "does not contain an application called nothing"),
+            (":text", "does not contain an application called text"),
+            (":create_app(1)", "does not contain an application called create_app"),
             (":broken", "did not return an application"),
             (":broken()", "did not return an application"),
         ],
@@ -136,7 +136,7 @@ class TestLoadApplication:
 
     @pytest.mark.parametrize("spec", ["nowhere", "nowhere.below:app", "127.0.0.1:8001", "json.x"])
     def test_a_module_that_does_not_exist_is_an_error(self, spec: str) -> None:
-        with pytest.raises(ConfigurationError, match="there is no module"):
+        with pytest.raises(ConfigurationError, match="there is no module named"):
             load_application(spec)
 
     @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ class TestDevelopmentKey:
         (tmp_path / "state").write_text("a file")
         with pytest.raises(ConfigurationError, match="Set DJAODJIN_SECRET_KEY") as caught:
             development_key()
-        assert "a development key cannot be kept: Not a directory" in str(caught.value)
+        assert "a development key cannot be saved: Not a directory" in str(caught.value)
 
 
 class TestServeErrors:

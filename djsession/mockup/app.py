@@ -1,4 +1,4 @@
-"""MockupApp: sign in as a mockup user without the proxy. For development only."""
+"""MockupApp: signs in mockup users without the proxy. For development only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MockupOptions(LoginPagesOptions, SettingsOptions, total=False):
 
 
 class MockupApp(LoginPages):
-    """A WSGI application that signs in as a user of a YAML file, in front of another one.
+    """A WSGI application in front of another one that signs in the users of a YAML file.
 
     ::
 
@@ -50,18 +50,19 @@ class MockupApp(LoginPages):
 
     It answers the login page, the logout, the API and the inspector at ``login_path``,
     ``logout_path``, ``api_path`` and ``inspector_path``. All other requests go to ``app`` through a
-    :class:`~djsession.SessionMiddleware`, except that a browser which the gate would refuse is
-    sent to the login page if it has no token, and sees why its token was refused if it has one.
-    Without an ``app`` all other paths are answered with 404.
+    :class:`~djsession.SessionMiddleware`. There is one exception: a browser that the gate would
+    refuse is sent to the login page, or sees why its token was refused if it has one. Without an
+    ``app``, all other paths are answered with 404.
 
-    Anyone who can reach it can sign in as any of its users. It therefore answers only requests
-    from this machine, and all others with 403: :mod:`djsession.mockup.locality` explains how it
-    tells them apart. ``hosts`` are host names and addresses, besides localhost, that count as this
-    machine's.
+    Anyone who can reach MockupApp can sign in as any of its users. It therefore answers only
+    requests from this machine, and refuses all others with 403. :mod:`djsession.mockup.locality`
+    explains how it tells them apart. ``hosts`` are host names and addresses, besides localhost,
+    that count as this machine's.
 
-    ``allow_remote=True`` answers requests from everywhere. A sign-in then needs a key that is made
-    for each start. It is part of the login URL, which goes to stderr and to no log, unless
-    ``print_login_url`` is False. An attacker who can read the traffic can read the key as well.
+    With ``allow_remote=True``, it answers requests from everywhere. A sign-in then needs a key that
+    changes at each start and is part of the login URL. Unless ``print_login_url`` is False, the URL
+    is printed to stderr, but never logged. An attacker who can read the traffic can also read the
+    key.
 
     ``sessions`` is a path to a YAML file or a mapping of names to sessions. The ``settings`` are
     those of SessionMiddleware. If ``app`` is one already, its settings are the default. Raises
@@ -88,13 +89,13 @@ class MockupApp(LoginPages):
         response = self.respond(environ)
         if response is not None:
             return self.send(response, environ, start_response)
-        assert self.app is not None  # respond() has an answer to everything without one
+        assert self.app is not None  # without an app, respond() answers every request
         return self.forward(self.app, environ, start_response)
 
     def forward(
         self, app: WSGIApplication, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Call an application, and keep the request with its status for the inspector.
+        """Call an application, and record the request and its status for the inspector.
 
         For adapters that call the application themselves when :meth:`respond` returns None.
         """
@@ -119,9 +120,10 @@ class MockupApp(LoginPages):
             raise
 
     def recorder(self, environ: dict[str, Any]) -> Callable[[int], None]:
-        """Return a function that keeps a request for the inspector, given the status of the answer.
+        """Return a function that records a request for the inspector, given the answer's status.
 
-        For adapters, as :meth:`forward`. Applications change the environ, so call it before them.
+        For adapters, like :meth:`forward`. Call it before the application, which may change the
+        environ.
         """
         method, path = environ["REQUEST_METHOD"], request_path(environ)
         session = decode_request(self.gate, environ)
@@ -141,9 +143,9 @@ class MockupApp(LoginPages):
         return record
 
     def respond(self, environ: dict[str, Any]) -> Response | None:
-        """Return the answer to a request if it is for the mockups to answer, else None.
+        """Return the answer to a request that the mockups answer, or None for any other request.
 
-        None leaves the request to the application and its gate, which has not decided yet. For
+        None leaves the request to the application and its gate, which still has to decide. For
         adapters that mount the mockups inside a framework.
         """
         response = self.respond_as_page(environ)
@@ -172,10 +174,10 @@ class MockupApp(LoginPages):
         return None
 
     def respond_profile(self, environ: dict[str, Any], slug: str) -> Response:
-        """Return the answer to a request for an organization: as its session describes it, in JSON.
+        """Return the answer to a request for an organization: a session's description, as JSON.
 
-        If several sessions describe the organization, that of the request comes first. For adapters
-        whose framework routes such requests: the application may have paths like these itself.
+        If several sessions describe the organization, the request's own session comes first. For
+        adapters whose framework routes such requests: the application may have such paths itself.
         """
 
         def find(signed_in: Session) -> dict[str, Any] | None:
@@ -188,9 +190,9 @@ class MockupApp(LoginPages):
         return self._respond_document(environ, find)
 
     def respond_user(self, environ: dict[str, Any], username: str) -> Response:
-        """Return the answer to a request for a user of the file: slug, names and address, in JSON.
+        """Return the answer to a request for a user in the file: slug, names and email, as JSON.
 
-        For adapters, as :meth:`respond_profile`.
+        For adapters, like :meth:`respond_profile`.
         """
 
         def find(_: Session) -> dict[str, Any] | None:
@@ -220,7 +222,7 @@ class MockupApp(LoginPages):
     def _login_or_explain(self, environ: dict[str, Any]) -> Response:
         """Send a browser to the login page, or show why its token was refused."""
         decode_request(self.gate, environ)
-        # Whoever sees how far an altered token came can forge one (see djsession.codec).
+        # Anyone who sees which step an altered token fails at can forge one (see djsession.codec).
         if not environ[DECODED_KEY].carries_token or not self._may_sign_in(Request(environ)):
             return redirect(self._login_url(environ))
         page = refusal_page(
@@ -266,7 +268,7 @@ class MockupApp(LoginPages):
         size = len(response.headers["Set-Cookie"])
         if size > MAX_COOKIE_SIZE:
             return (
-                f"its cookie would be {size} bytes and browsers drop those over"
+                f"its cookie would have {size} bytes and browsers drop cookies over"
                 f" {MAX_COOKIE_SIZE}, expected a smaller session"
             )
         return None
@@ -283,8 +285,8 @@ def _guard(
     settings = replace(inner, **explicit)
     if (settings.secret_key, settings.cookie_name) != (inner.secret_key, inner.cookie_name):
         raise ConfigurationError(
-            "secret_key and cookie_name of MockupApp differ from those of the application that it"
-            " wraps, which would refuse every login. Leave them out."
+            "MockupApp has another secret_key or cookie_name than the application that it wraps,"
+            " which would refuse every login. Leave them out."
         )
     if not explicit:
         return app, app.gate

@@ -1,7 +1,7 @@
-"""Forwarder: a WSGI application that passes requests on to a server, over HTTP/1.1.
+"""Forwarder: a WSGI application that passes requests on to a server over HTTP/1.1.
 
-Both directions are streamed. It opens connections to one address only, which no request can change,
-and takes neither a proxy nor a password from the environment.
+Both directions are streamed. The forwarder only connects to one address, which a request cannot
+change. It does not read a proxy or a password from the environment.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _BLOCK = 65_536
 _MAX_IDLE = 8
 _PROBE_SECONDS = 2.0
 
-# Safe to send again on another connection when an idle one turns out to be closed.
+# Methods that are safe to send again if an idle connection turns out to be closed.
 _IDEMPOTENT = ("GET", "HEAD", "OPTIONS")
 
-# Not in front of the path, since the environ is decoded (RFC 3986 section 3.3).
+# What a path may contain unescaped (RFC 3986 section 3.3).
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 
-# What would end a header or the status line, or fold it (RFC 9110 section 5.5).
+# Characters that would end or fold a header or the status line (RFC 9110 section 5.5).
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
-# Lines that the standard library could not parse. It ignores all headers behind such a line.
+# Lines that the standard library cannot parse. It ignores all headers after such a line.
 _UNPARSED = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect)
 
 
 class _NoAnswerError(Exception):
-    """The server did not answer. Holds the status and the sentence for the client.
+    """The server did not answer. Holds the status and the message for the client.
 
-    ``is_down`` says that nothing listens at its address.
+    ``is_down`` tells that nothing listens at its address.
     """
 
     def __init__(self, status: str, sentence: str, *, is_down: bool = False) -> None:
@@ -62,18 +62,18 @@ class _ClientGoneError(Exception):
 
 
 class _MalformedError(http.client.HTTPException):
-    """The server's response has two meanings, or none. Holds the end of a sentence about it."""
+    """The server's response is ambiguous or invalid. Holds the end of a sentence about it."""
 
 
 class _Response(http.client.HTTPResponse):
-    """A response after the interim ones (RFC 9110 section 15.2), which are dropped."""
+    """A final response. Interim responses (RFC 9110 section 15.2) are dropped."""
 
     def begin(self) -> None:
         super().begin()
         for _ in range(16):
             if not 100 <= self.status < 200 or self.status == 101:
                 break
-            # Without headers, begin() reads the next response of the stream.
+            # Once the headers are removed, begin() reads the next response from the stream.
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
         else:
@@ -84,11 +84,11 @@ class _Response(http.client.HTTPResponse):
             self.chunked = False
 
     def _check(self) -> None:
-        """Raise _MalformedError where the client could understand the response differently."""
+        """Raise _MalformedError if the client could understand the response differently."""
         lengths = self.headers.get_all("Content-Length", [])
         codings = self.headers.get_all("Transfer-Encoding", [])
         if len(lengths) + len(codings) > 1:
-            raise _MalformedError("sent a response that says twice how long it is")
+            raise _MalformedError("sent a response that states its length twice")
         if not all(_LENGTH.fullmatch(length.strip(" \t")) for length in lengths):
             raise _MalformedError("sent a response whose Content-Length is not a number")
         if not all(coding.lower() == "chunked" for coding in codings):
@@ -106,8 +106,8 @@ class _Connection(http.client.HTTPConnection):
 class Forwarder:
     """Forwards each request to the server at ``url``, such as ``http://127.0.0.1:8001``.
 
-    The target is PATH_INFO, quoted, and the query as it is. Raises ConfigurationError for a URL
-    that is not the address of an HTTP server.
+    The request target is the quoted PATH_INFO and the unchanged query. Raises ConfigurationError
+    for a URL that is not the address of an HTTP server.
     """
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -122,7 +122,7 @@ class Forwarder:
         if not self.host or not self.port:
             raise _url_error("is not the address of a server")
         if parts.username is not None:
-            raise _url_error("contains a user name or password, which is not sent")
+            raise _url_error("contains a user name or password, which would not be sent")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise _url_error("has a path, but requests are forwarded with their own paths")
         self._netloc = parts.netloc
@@ -151,10 +151,10 @@ class Forwarder:
             connection.request("HEAD", "/")
             connection.getresponse()
         except (TimeoutError, _MalformedError):
-            pass  # It is busy, or answers to each request will say what is wrong.
+            pass  # The server is busy, or the answer to each request will say what is wrong.
         except (http.client.HTTPException, OSError):
             raise ConfigurationError(
-                f"what listens at {self.url} does not speak HTTP: expected the address of your"
+                f"the server at {self.url} does not speak HTTP: expected the address of your"
                 " application's development server"
             ) from None
         finally:
@@ -169,13 +169,13 @@ class Forwarder:
         status = f"{response.status} {response.reason or 'Unknown'}"
         write = start_response(status, response.getheaders())
         if response.status == 101:
-            # The response would close its stream with itself.
+            # Closing the response would also close its stream.
             stream, response.fp = response.fp, None  # type: ignore[assignment]
             environ[TUNNEL_KEY](connection.sock, stream)
             return []
         try:
-            # The client gets the headers before the first event of a stream, and where the body
-            # breaks off, the client notices.
+            # Send the headers now: they must not wait for the first event of a stream, and once
+            # they are sent, the client notices if the body breaks off.
             write(b"")
         except BaseException:
             response.close()
@@ -254,7 +254,7 @@ class Forwarder:
             try:
                 connection.send(b"%x\r\n%b\r\n" % (len(block), block) if body.is_chunked else block)
             except (BrokenPipeError, ConnectionResetError):
-                # It may have answered without reading all.
+                # The server may have answered without reading the whole body.
                 is_sent = False
                 break
         if is_sent and body.is_chunked:
@@ -281,7 +281,7 @@ class Forwarder:
                 raise http.client.IncompleteRead(b"", response.length)
             is_complete = True
         except (http.client.HTTPException, OSError):
-            # The client must not take a part for the whole: the server drops the connection.
+            # The server drops the connection, so that the client notices the incomplete body.
             raise ConnectionAbortedError from None
         finally:
             if is_complete and not response.will_close and connection.sock is not None:
@@ -302,7 +302,7 @@ class Forwarder:
             ("Cache-Control", "no-store"),
             ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
         ]
-        # The page loads itself again, which is only right for what a browser may repeat.
+        # The page reloads itself, which is only safe for requests that may be repeated.
         if error.is_down and environ["REQUEST_METHOD"] == "GET" and is_browser(environ):
             content_type, text = "text/html", upstream_down_page(self.url)
             headers.append(("Refresh", "5"))
@@ -312,13 +312,13 @@ class Forwarder:
 
 
 class _Body:
-    """The body of a request, block by block, and how long it is."""
+    """The body of a request as blocks, and its length."""
 
     def __init__(self, environ: dict[str, Any]) -> None:
         self._stream: IO[bytes] = environ["wsgi.input"]
         self.is_chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
         self.length = 0 if self.is_chunked else int(environ.get("CONTENT_LENGTH") or 0)
-        #: Whether a part of it is read, so that it cannot be sent again.
+        #: Whether a part of the body was read, so that it cannot be sent again.
         self.is_started = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -344,7 +344,7 @@ def _url_error(problem: str) -> ConfigurationError:
 
 
 def _target(environ: dict[str, Any]) -> str:
-    # By concatenation: joining URLs would let a path such as //host name another server.
+    # Concatenated, since joining URLs would let a path such as //host name another server.
     target = quote(environ["PATH_INFO"].encode("latin-1"), safe=_PATH_SAFE)
     query = environ.get("QUERY_STRING")
     return f"{target}?{query}" if query else target

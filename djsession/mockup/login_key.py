@@ -20,7 +20,7 @@ _PARAMETER = "key"
 
 
 class LoginKey:
-    """A random key, made for each start. Only its URL contains it, so keep that out of logs."""
+    """A random key, which is new for each start. The login URL contains it: keep it out of logs."""
 
     def __init__(self) -> None:
         self._value = secrets.token_urlsafe()
@@ -32,7 +32,7 @@ class LoginKey:
     def is_in(self, request: Request) -> bool:
         """Whether a request carries this key, in its URL or else in the cookie."""
         offered = query_parameter(request.environ, _PARAMETER) or _cookie(request)
-        # Takes the same time for every wrong key of the same length.
+        # This takes the same time for every wrong key of the same length.
         return hmac.compare_digest(offered.encode("utf-8", "replace"), self._value.encode("ascii"))
 
     def remember(self, request: Request, response: Response) -> None:

@@ -1,4 +1,4 @@
-"""The pages that every kind of mockup login shares: login, logout, API and inspector."""
+"""The pages that all mockup logins share: login, logout, API and inspector."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class LoginPagesOptions(TypedDict, total=False):
 class LoginPages(ABC):
     """Answers the login page, the logout, the API and the inspector, on this machine only.
 
-    How the browser keeps who is signed in is left to the subclasses: MockupApp writes a token into
-    the cookie that the gate reads, and StandIn writes a cookie of its own.
+    The subclasses decide how the browser remembers who is signed in: MockupApp writes a token into
+    the cookie that the gate reads, and StandIn writes its own cookie.
     """
 
     def __init__(self, sessions: Source, gate: Gate, **options: Unpack[LoginPagesOptions]) -> None:
@@ -94,7 +94,7 @@ class LoginPages(ABC):
         }
         for name, path in paths.items():
             if not path.startswith("/") or not path.strip("/") or not path.isascii():
-                raise ConfigurationError(f"{name} must be the path of a URL below '/', in ASCII")
+                raise ConfigurationError(f"{name} must be a URL path below '/' in ASCII")
         hosts = options.get("hosts", ())
         allow_remote = options.get("allow_remote", False)
         if isinstance(hosts, str):
@@ -113,22 +113,22 @@ class LoginPages(ABC):
             self._inspector_path.rstrip("/"): self._inspect,
         }
         self.gate = gate
-        #: What the inspector lists.
+        #: The requests that the inspector lists.
         self.recent = RecentRequests()
         self.sessions = MockupSessions(sessions, self._why_unusable)
         self._announce(options.get("print_login_url", True))
 
     @abstractmethod
     def _signed_in(self, environ: dict[str, Any]) -> Session | None:
-        """Return the mockup session, as the file has it now, of the user of a request."""
+        """Return the current mockup session of the user who sent a request."""
 
     @abstractmethod
     def _remember(self, request: Request, response: Response, name: str) -> None:
-        """Set the cookie that signs in as the session of a name."""
+        """Set the cookie that signs in with the session of that name."""
 
     @abstractmethod
     def _forget(self, request: Request, response: Response) -> None:
-        """Delete that cookie."""
+        """Delete the cookie that :meth:`_remember` sets."""
 
     @abstractmethod
     def _report(self, environ: dict[str, Any]) -> Report:
@@ -146,14 +146,14 @@ class LoginPages(ABC):
             return f"its token would be refused because {error.reason}"
         except (TypeError, ValueError, RecursionError) as error:
             return (
-                f"a value that JSON cannot hold or a token must not contain ({error}), expected"
+                f"it contains a value that is not allowed in JSON or a token ({error}), expected"
                 " strings, numbers, lists and mappings"
             )
         return None
 
     @property
     def login_path(self) -> str:
-        """The path of the login page, with the key that a sign-in needs when there is one."""
+        """The path of the login page, with the key if a sign-in needs one."""
         return self._key.url(self._login_path) if self._key else self._login_path
 
     def _announce(self, print_login_url: bool) -> None:
@@ -167,11 +167,11 @@ class LoginPages(ABC):
             "" if count == 1 else "s",
         )
         if self._key and print_login_url:
-            # Not through the logger: logs are kept, and read by others.
+            # Not through the logger, since logs are kept and other people read them.
             print(f"Mockup logins: sign in at {self.login_path}", file=sys.stderr, flush=True)
 
     def respond_as_page(self, environ: dict[str, Any]) -> Response | None:
-        """Return the answer to a request for a page, or to one that is not local, else None."""
+        """Return the answer to a request that is for a page or is not local, or else None."""
         if not_local := self._why_not_local(environ):
             return self._refuse_remote(environ, not_local)
         page = self._pages.get(environ.get("PATH_INFO", "").rstrip("/"))
@@ -198,7 +198,7 @@ class LoginPages(ABC):
         self, response: Response, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
         """Answer a request with ``response``, as a WSGI application does."""
-        # Not response(environ, start_response): that makes Location absolute, with a scheme and a
+        # Not response(environ, start_response), which makes Location absolute, with a scheme and a
         # host that a proxy in between may have changed.
         start_response(response.status, response.headerlist)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
@@ -223,11 +223,11 @@ class LoginPages(ABC):
         if form is None:
             return text_response(400, "Bad request")
         next_url = form.get("next") or query_parameter(request.environ, "next")
-        # A click sends the name in the file; the form sends a username.
+        # A click sends the name in the file, and the form sends a username.
         name = form.get("user") or form.get("username", "")
         found = self._find(name)
         if found is None:
-            error = "There is no mockup user of that name. Choose one of the users below."
+            error = "There is no mockup user with that name. Choose one of the users below."
             return self._page(request, next_url, error)
         response = redirect(self._next(request, next_url))
         self._remember(request, response, found)
@@ -238,7 +238,7 @@ class LoginPages(ABC):
         if not self._may_sign_in(request):
             return self._no_key(request)
         if self._key and self._key.is_in_url(request):
-            # The cookie takes over, so that the key leaves the address bar.
+            # The key moves to a cookie, so that it leaves the address bar.
             location = script_url(request.environ) + self._login_path
             if next_url:
                 location += "?" + urlencode({"next": self._next(request, next_url)})
@@ -248,7 +248,7 @@ class LoginPages(ABC):
         return self._page(request, next_url)
 
     def _find(self, name: str) -> str | None:
-        """Return the name in the file of a session, for that name or for its username."""
+        """Return the name in the file for a session's name or username, or None."""
         by_name = self.sessions.by_name
         if name in by_name:
             return name
@@ -286,7 +286,7 @@ class LoginPages(ABC):
         if not self._may_sign_in(request):
             return json_response(403, {"detail": NO_KEY})
         if request.content_type != "application/json":
-            return json_response(400, {"detail": "Expected a body of the type application/json."})
+            return json_response(400, {"detail": "Expected a body with the type application/json."})
         body = _body(request)
         try:
             credentials = json.loads(body or b"")
@@ -299,7 +299,7 @@ class LoginPages(ABC):
             )
         found = self._find(username)
         if found is None:
-            return json_response(401, {"detail": "There is no mockup user of that name."})
+            return json_response(401, {"detail": "There is no mockup user with that name."})
         response = self._send_token(self.sessions.by_name[found], 201)
         self._remember(request, response, found)
         return response
@@ -308,14 +308,14 @@ class LoginPages(ABC):
         return json_response(status, {"token": self._token(session, "jwt")})
 
     def _token(self, session: Session, format: Format) -> str:
-        """Return a token of a session that expires in a day, whatever the session says."""
+        """Return a token for a session. It expires in a day, whatever the session says."""
         expires_at = int(time.time()) + TOKEN_MAX_AGE
         return self.gate.codec.dumps({**session, "exp": expires_at}, format)
 
     def _inspect(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return method_not_allowed("GET, HEAD")
-        # Whoever sees how far an altered token came can forge one (see djsession.codec).
+        # Anyone who sees which step an altered token fails at can forge one (see djsession.codec).
         if not self._may_sign_in(request):
             return self._no_key(request)
         prefix = script_url(request.environ)
@@ -332,8 +332,8 @@ class LoginPages(ABC):
     def _curl(self, request: Request) -> str:
         """Return a command that sends a request as the signed-in user, or ``""``.
 
-        Its token is a fresh one of the mockup session, as the API sends it, never the token of the
-        request: that one may come from the proxy.
+        Its token is a fresh token for the mockup session, like the API sends. It is never the
+        request's token, which may come from the proxy.
         """
         session = self._signed_in(request.environ)
         if session is None or "jwt" not in self.gate.settings.formats:
@@ -345,14 +345,14 @@ class LoginPages(ABC):
     def login_page(self, environ: dict[str, Any], **context: Any) -> str:
         """Return the HTML of the login page. ``context`` are the arguments of ``pages.login_page``.
 
-        For an adapter that renders the page with its framework's templates.
+        An adapter can override it to render the page with its framework's templates.
         """
         return login_page(**context)
 
     def home_url(self, environ: dict[str, Any]) -> str:
-        """Return where a login leads that was not asked for by another page.
+        """Return where a login leads if no other page asked for it.
 
-        For an adapter whose framework has a setting for it.
+        An adapter can override it if its framework has a setting for this.
         """
         return script_url(environ) + "/"
 
@@ -374,7 +374,7 @@ class LoginPages(ABC):
         return Response(html, 401 if error else 200)
 
     def _next(self, request: Request, url: str) -> str:
-        """Return where a login leads: to a page of this site that is not the login or logout."""
+        """Return where a login leads: a page on this site other than the login or logout."""
         prefix = script_url(request.environ)
         url = safe_next(url, "")
         path = url.partition("?")[0].rstrip("/")
@@ -395,12 +395,12 @@ def set_cookie(request: Request, response: Response, name: str, value: str) -> N
 
 
 def _body(request: Request) -> bytes | None:
-    """Return the body of a request, or None if it has no length or is too long for a login."""
+    """Return the body of a request, or None if its length is unknown or too long for a login."""
     length = request.content_length
     if length is None or not 0 <= length <= _MAX_BODY:
         return None
     if request.is_body_seekable:
-        # What is in front of the mockups may have read it, as Pyramid's debug toolbar does.
+        # Middleware in front of the mockups, such as Pyramid's debug toolbar, may have read it.
         request.body_file_raw.seek(0)  # type: ignore[attr-defined]
     body: bytes = request.body_file_raw.read(length)
     return body
@@ -409,7 +409,7 @@ def _body(request: Request) -> bytes | None:
 def _form(request: Request) -> dict[str, str] | None:
     """Return the fields of an urlencoded form, or None for anything else.
 
-    A name that occurs several times has its last value.
+    If a name occurs several times, its last value counts.
     """
     body = _body(request)
     if body is None or request.content_type != "application/x-www-form-urlencoded":
@@ -421,12 +421,12 @@ def _form(request: Request) -> dict[str, str] | None:
 
 
 def text_response(status: int, text: str) -> Response:
-    """Return a response of plain text."""
+    """Return a plain text response."""
     return Response(f"{text}\n", status, content_type="text/plain")
 
 
 def json_response(status: int, document: dict[str, Any]) -> Response:
-    """Return a response of JSON."""
+    """Return a JSON response."""
     response = Response(serialize(document) + b"\n", status, content_type="application/json")
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -441,7 +441,7 @@ def redirect(location: str, status: int = 303) -> Response:
 
 
 def method_not_allowed(allow: str) -> Response:
-    """Return a response to a method that is not one of ``allow``."""
+    """Return the response to a request whose method is not in ``allow``."""
     response = text_response(405, "Method not allowed")
     response.headers["Allow"] = allow
     return response

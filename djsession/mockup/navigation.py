@@ -21,10 +21,10 @@ _PATH_SAFE = "/:@!$&'()*+,;=~"
 
 
 def is_cross_site(environ: dict[str, Any]) -> bool:
-    """Whether a page of another site sends this request.
+    """Whether a page on another site sent this request.
 
-    Browsers report that in Sec-Fetch-Site (W3C Fetch Metadata). Where a browser does not send it,
-    the Origin decides. Other clients send neither.
+    Browsers report this in Sec-Fetch-Site (W3C Fetch Metadata). If the header is missing, the
+    Origin decides. Clients that are not browsers send neither.
     """
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
@@ -36,9 +36,9 @@ def is_cross_site(environ: dict[str, Any]) -> bool:
 
 
 def is_browser(environ: dict[str, Any]) -> bool:
-    """Whether the client is a browser that loads a page: it asks for HTML by name.
+    """Whether the client is a browser that loads a page, since it asks for HTML by name.
 
-    Like the proxy, this takes a client that gives HTML a weight (``text/html;q=0.9``) for another.
+    Like the proxy, this does not count a client that gives HTML a weight (``text/html;q=0.9``).
     """
     accepted = environ.get("HTTP_ACCEPT", "").split(",")
     return "text/html" in (item.strip() for item in accepted)
@@ -74,7 +74,7 @@ def safe_next(url: str, default: str) -> str:
         parts = urlsplit(url)
         if parts.scheme or parts.netloc:
             return default
-        # Existing escapes stay as they are.
+        # Existing escapes are kept.
         return quote(url, safe=_PATH_SAFE + "?#[]%")
     except ValueError:  # a broken IPv6 address, a lone surrogate
         return default

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RecentRequest", "RecentRequests", "Verdict"]
 
-#: "passed" on to the application, sent to "sign in", or "refused".
+#: Whether a request was passed on to the application, sent to sign in, or refused.
 Verdict = Literal["passed", "sign in", "refused"]
 
 _LIMIT = 20
-# A client decides how long a path is, so that the memory of a list needs a limit of its own.
+# A client decides how long a path is, so paths are cut to limit the memory that the list takes.
 _MAX_PATH = 500
 
 
@@ -27,12 +27,12 @@ def _now() -> datetime:
 
 @dataclass(frozen=True)
 class RecentRequest:
-    """One request and what became of it.
+    """One request and its outcome.
 
-    ``path`` has no query string, which may contain what nobody should see twice. ``status`` is the
-    code that the client got, 0 when the application raised an exception before it answered.
-    ``reason`` says why a request was not passed on, ``user`` is the username of its session, and
-    ``decision`` is that of the access rules where there are any.
+    ``path`` does not include the query string, which may contain credentials. ``status`` is the
+    code that the client got, or 0 if the application raised an exception before it answered.
+    ``reason`` tells why a request was not passed on, ``user`` is the username of its session, and
+    ``decision`` is the decision of the access rules, if there are any.
     """
 
     method: str
@@ -63,7 +63,7 @@ class RecentRequests:
         user: str | None = None,
         decision: Decision | None = None,
     ) -> None:
-        """Keep a request, and forget the oldest beyond 20. What follows ``?`` in a path is cut."""
+        """Add a request, without what follows ``?`` in its path. Only the last 20 are kept."""
         path = path.partition("?")[0]
         if len(path) > _MAX_PATH:
             path = path[:_MAX_PATH] + "..."

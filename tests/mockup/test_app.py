@@ -264,7 +264,7 @@ class TestSigningIn:
         answer = post(app, "/login/", {"username": name, "next": "/app/"})
         assert answer.code == 401
         page = answer.body.decode()
-        assert "There is no mockup user of that name" in page
+        assert "There is no mockup user with that name" in page
         assert 'name="next" value="/app/"' in page
         assert "Set-Cookie" not in answer.headers
         assert "<b>root" not in page
@@ -610,7 +610,7 @@ class TestMockupAppStart:
             MockupApp(None, path, secret_key=KEY)
         [problem] = caught.value.problems
         assert problem.startswith(f"{path}:2: big: its cookie would be ")
-        assert "bytes and browsers drop those over 4096" in problem
+        assert "bytes and browsers drop cookies over 4096" in problem
 
     def test_the_size_limit_counts_the_whole_cookie_with_its_attributes(self) -> None:
         # Name, value and attributes: what RFC 6265 section 6.1 counts.

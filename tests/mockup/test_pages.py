@@ -288,7 +288,7 @@ class TestRefusalPageTemplate:
         assert "2 rules compared with the path" in page
 
     def test_where_no_rule_matches_the_fix_is_to_add_one(self) -> None:
-        assert "Add a rule that matches the path" in EVERY_PAGE["no rule"]
+        assert "add a rule that matches the path" in EVERY_PAGE["no rule"]
 
     def test_a_server_that_is_down_is_named(self) -> None:
         page = pages.upstream_down_page("http://127.0.0.1:8123")

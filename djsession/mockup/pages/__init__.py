@@ -1,4 +1,4 @@
-"""The pages of the mockup logins: HTML with an inline style sheet, which needs no script."""
+"""The pages of the mockup logins: HTML with an inline style sheet. They work without scripts."""
 
 from __future__ import annotations
 

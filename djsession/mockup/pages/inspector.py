@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decoding", "grants", "identity", "inspector_page", "session_json"]
 
-# Rows of a list that are shown at once; the others are folded away.
+# The number of rows of a list that are shown at first. The other rows are folded away.
 _SHOWN = 8
 
 _VERDICTS = {"passed": "check", "sign in": "door", "refused": "cross"}
@@ -51,8 +51,8 @@ def inspector_page(
     """Return the page that shows who is signed in, what they may do, and how that was decoded.
 
     ``recent`` are the last requests, newest first. ``rules`` are the access rules in front of the
-    application, ``decision`` what they say about this request, and ``curl`` is a command line that
-    sends a request as the signed-in user. Everything is escaped here.
+    application, ``decision`` is their decision about this request, and ``curl`` is a command line
+    that sends a request as the signed-in user. Everything is escaped here.
     """
     session = report.session
     return document(
@@ -75,9 +75,11 @@ def _identity(report: Report, login_url: str, logout_url: str) -> str:
     sign_in = f'<a class="button" href="{escape(login_url)}">Sign in</a>'
     if session is None:
         if report.traces:
-            return "".join(diagnosis(report, "This request has no session", actions(sign_in)))
+            return "".join(
+                diagnosis(report, "This request does not have a session", actions(sign_in))
+            )
         # Nothing is wrong: nobody has signed in yet.
-        lead = "<p>It does not carry a session token.</p>"
+        lead = "<p>The request does not carry a session token.</p>"
         notes = (item for item in report.findings if not item.is_cause)
         top = hero("This request", "Nobody is signed in", lead, actions(sign_in))
         return "".join((top, *findings(notes)))
@@ -144,7 +146,7 @@ def _exact(moment: datetime | None) -> str:
 
 
 def _relative(moment: datetime) -> str:
-    """Return a moment as people say it: "in 23 hours", "2 days ago"."""
+    """Return a moment relative to now, such as "in 23 hours" or "2 days ago"."""
     seconds = (moment - datetime.now(UTC)) / timedelta(seconds=1)
     size = abs(seconds)
     for length, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
@@ -161,7 +163,9 @@ def _access(session: Session) -> str:
         for organization in organizations
     ]
     if not rows:
-        html = "<p>No roles, so no organizations and no plans.</p>"
+        html = (
+            "<p>The session does not contain any roles, so there are no organizations or plans.</p>"
+        )
         return section("access", "Roles and plans", f'<div class="box">{html}</div>')
     return section(
         "access", "Roles and plans", f'<div class="box">{_folded(rows, "organizations")}</div>'
@@ -192,12 +196,12 @@ def _folded(rows: Sequence[str], name: str) -> str:
 
 
 def _copies(session: Session, curl: str) -> str:
-    # The token's own expiry has no meaning in a file of mockup sessions.
+    # The token's expiry is meaningless in a file of mockup sessions.
     entry = {key: value for key, value in session.items() if key != "exp"}
     text = yaml.safe_dump({session.username or "visitor": entry}, sort_keys=False)
     parts = [
         copyable("json", "As JSON", json.dumps(session, indent=2)),
-        copyable("yaml", "As YAML", text, note="An entry for a file of mockup sessions."),
+        copyable("yaml", "As YAML", text, note="An entry for a file with mockup sessions."),
     ]
     if curl:
         note = "Contains a token that signs in as this user for a day."
@@ -257,12 +261,12 @@ def _rules(rules: Sequence[Rule], decision: Decision | None) -> str:
     return section("rules", "Access rules", html)
 
 
-# Deeper than any session that somebody wants to read, and far from Python's recursion limit.
+# Deeper than any readable session, and far below Python's recursion limit.
 _DEPTH = 20
 
 
 def _tree(value: Any, depth: int = 0) -> str:
-    """Return a JSON value as nested lists that can be folded, long ones folded at first."""
+    """Return a JSON value as nested lists that can be folded. Long lists start out folded."""
     if isinstance(value, dict):
         pairs = [(str(key), item) for key, item in value.items()]
     elif isinstance(value, list):

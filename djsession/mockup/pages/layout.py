@@ -26,8 +26,8 @@ def _hash(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-#: The Content-Security-Policy header. It allows this one style sheet, this one script, and forms to
-#: this site. The script filters the users and copies to the clipboard, nothing essential.
+#: The Content-Security-Policy header. It allows this style sheet, this script, and forms that are
+#: sent to this site. The script is optional: it filters the users and copies to the clipboard.
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)};"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -109,7 +109,7 @@ def document(
 
 
 def hero(eyebrow: str, heading: str, *rest: str, kind: str = "") -> str:
-    """Return the top of a page: a small line, the heading, and HTML below. The first two are text.
+    """Return the top of a page: a small line and the heading, both as text, and HTML below them.
 
     ``kind`` is "bad" for a page that reports what went wrong.
     """
@@ -121,7 +121,7 @@ def hero(eyebrow: str, heading: str, *rest: str, kind: str = "") -> str:
 
 
 def panel(kind: str, html: str, *, alert: bool = False) -> str:
-    """Return a box: "bad", "warning" or "info" as its kind, with the icon that belongs to it."""
+    """Return a box of the kind "bad", "warning" or "info", with the matching icon."""
     icons = {"bad": ("cross", "Error: "), "warning": ("warning", "Warning: "), "info": ("info", "")}
     role = ' role="alert"' if alert else ""
     return f'<div class="panel {kind}"{role}>{icon(*icons[kind])}<div>{html}</div></div>'
@@ -133,7 +133,7 @@ def section(name: str, title: str, html: str) -> str:
 
 
 def copyable(name: str, title: str, text: str, *, note: str = "") -> str:
-    """Return a text that is folded away, with a button that copies it.
+    """Return a folded text with a button that copies it.
 
     Without a script the button stays hidden; one click into the unfolded text selects all of it.
     """

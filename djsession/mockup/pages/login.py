@@ -30,10 +30,10 @@ def login_page(
 ) -> str:
     """Return the page that lists the mockup sessions by name and signs in as one of them.
 
-    ``next_url`` is the page that opens after the login, ``source`` the file that the sessions come
-    from, ``""`` where they come from none. ``error`` is shown above the list, ``problems`` are the
-    mistakes in the file, ``warnings`` what looks like one, ``signed_in`` is the username of the
-    request. Everything is escaped here.
+    ``next_url`` is the page that opens after the login. ``source`` is the file that the sessions
+    come from, or ``""`` if there is no file. ``error`` is shown above the list. ``problems`` are
+    the mistakes in the file, and ``warnings`` are the probable mistakes. ``signed_in`` is the
+    username of the request. Everything is escaped here.
     """
     target = f'<input type="hidden" name="next" value="{escape(next_url)}">'
     facts = [f"{icon('arrow')}<span>Opens <code>{escape(next_url)}</code></span>"]
@@ -74,7 +74,7 @@ def _messages(error: str, problems: Sequence[str], warnings: Sequence[str]) -> I
     if error:
         yield panel("bad", f"<p>{escape(error)}</p>", alert=True)
     if problems:
-        title = "The file has mistakes. The users below are those from before the last edit."
+        title = "The file has mistakes. The users below are from before the last edit."
         yield panel("bad", f"<p>{title}</p>{_lines(problems)}", alert=True)
     if warnings:
         yield panel("warning", f"<p>Check these lines of the file:</p>{_lines(warnings)}")
@@ -116,7 +116,7 @@ def _user(name: str, session: Session) -> str:
 
 
 def _words(name: str, session: Session) -> str:
-    """Return what the filter looks at."""
+    """Return the words that the filter searches."""
     words = [name, session.username, *session.roles]
     for organization in session.get_accessibles():
         words += [organization.slug, organization.printable_name]
@@ -125,7 +125,7 @@ def _words(name: str, session: Session) -> str:
 
 
 def _roles(session: Session) -> Iterator[str]:
-    """Yield a chip for each role: with the organization, or with how many there are."""
+    """Yield a chip for each role, with its organization or the number of its organizations."""
     for role, organizations in session.roles.items():
         if organizations:
             first = organizations[0]

@@ -35,7 +35,7 @@ _MARKS = {"passed": "check", "failed": "cross", "not reached": "dash"}
 
 
 def avatar(name: str) -> str:
-    """Return a square with up to two letters that stand for a name: "dana.lee" is DL."""
+    """Return a square with up to two initials of a name: "dana.lee" becomes DL."""
     words = [word for word in re.split(r"[\W_]+", name) if word]
     letters = "".join(word[0] for word in [*words[:1], *words[1:][-1:]]).upper()
     return f'<span class="avatar" aria-hidden="true">{escape(letters or "?")}</span>'
@@ -62,11 +62,13 @@ def findings(items: Iterable[Finding]) -> Iterator[str]:
 
 
 def diagnosis(report: Report, line: str, buttons: str) -> Iterator[str]:
-    """Yield the first cause as the heading, how to fix it, the other findings and the checks.
+    """Yield the first finding as the heading with its fix, then the other findings and the checks.
 
-    ``line`` is the text above the heading, ``buttons`` the HTML below.
+    ``line`` is the text above the heading, and ``buttons`` is the HTML below it.
     """
-    first, *others = report.findings or (Finding("", "The request has no usable session.", ""),)
+    first, *others = report.findings or (
+        Finding("", "The request does not have a usable session.", ""),
+    )
     heading, colon, cause = first.sentence.partition(": ")
     cause = cause.removeprefix("most likely ")
     facts = [("Likely cause", _capitalized(cause))] if colon else []
@@ -79,7 +81,7 @@ def diagnosis(report: Report, line: str, buttons: str) -> Iterator[str]:
 
 
 def _capitalized(clause: str) -> str:
-    # The name of a setting stays as it is.
+    # The names of settings are not capitalized.
     return clause if "_" in clause.partition(" ")[0] else clause[:1].upper() + clause[1:]
 
 
@@ -132,7 +134,7 @@ def _not_reached(steps: Sequence[Step]) -> str:
 
 
 def header_sizes(report: Report) -> str:
-    """Return the size of each header that the doctor looked at, and values that are harmless."""
+    """Return the size of each header that the doctor examined, and the harmless values."""
     rows = []
     for name, size, value in report.case.request.header_sizes():
         share = min(size / GUNICORN_LIMIT, 1)
@@ -147,20 +149,20 @@ def header_sizes(report: Report) -> str:
     if not rows:
         return ""
     caption = (
-        f"By default gunicorn refuses a header over {GUNICORN_LIMIT} bytes, and nginx one over"
-        f" {NGINX_LIMIT}."
+        f"By default, gunicorn refuses headers over {GUNICORN_LIMIT} bytes, and nginx"
+        f" refuses headers over {NGINX_LIMIT} bytes."
     )
     table = f"<table><caption>{caption}</caption>{''.join(rows)}</table>"
     return section("headers", "Header size", f'<div class="box sizes">{table}</div>')
 
 
 def copy_report(report: Report) -> str:
-    """Return the doctor's report as text to copy: for a colleague, or an issue."""
+    """Return the doctor's report as text to copy, for a colleague or an issue."""
     return copyable("report", "Report", report.as_text())
 
 
 def rule_trace(decision: Decision) -> str:
-    """Return each access rule that was looked at for a decision, and what came of it."""
+    """Return each access rule that was compared for a decision, with its outcome."""
     rows = "".join(
         f'<li class="{"decided" if step.rule is decision.rule else ""}">{rule_code(step.rule)}'
         f"<p>{escape(step.outcome)}</p></li>"

@@ -1,4 +1,4 @@
-"""The pages that say why a request was refused, and what to do."""
+"""The pages that explain why a request was refused and what to do."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = [
     "upstream_down_page",
 ]
 
-#: What somebody without the key of the login URL reads.
+#: The message for somebody who does not have the key in the login URL.
 NO_KEY = (
-    "These mockup logins accept requests from other machines, so these pages need a key, which is"
-    " new for each start. Open the login URL that the application printed when it started."
+    "These mockup logins accept requests from other machines, so these pages need a key, which"
+    " changes at each start. Open the login URL that the application printed when it started."
 )
 
-# How each way to run djsession spells the option, and what that is.
+# How the option is spelled in each way to run djsession.
 _ALLOW_REMOTE = (
     ("allow_remote=True", "MockupApp"),
     ("djsession serve --allow-remote", ""),
@@ -51,7 +51,7 @@ _HOSTS = (
 
 
 def refusal_page(report: Report, *, login_url: str, inspector_url: str) -> str:
-    """Return the page that a refused browser sees in development: why, and what to do.
+    """Return the page that explains to a refused browser, in development, why and what to do.
 
     Everything is escaped here.
     """
@@ -68,7 +68,7 @@ def refusal_page(report: Report, *, login_url: str, inspector_url: str) -> str:
 
 
 def diagnosis_page(report: Report) -> str:
-    """Return the doctor's report about one request as a page, without links to a login."""
+    """Return the doctor's report about one request as a page without links to a login."""
     line, session = f"Diagnosis of {report.request_line}", report.session
     if session is None:
         parts = [*diagnosis(report, line, "")]
@@ -95,7 +95,7 @@ def forbidden_page(
 ) -> str:
     """Return the page for a browser that the access rules refuse.
 
-    ``username`` is None when nobody is signed in, ``source`` the file that the rules come from.
+    ``username`` is None if nobody is signed in. ``source`` is the file that the rules come from.
     Everything is escaped here.
     """
     rule = decision.rule
@@ -103,9 +103,9 @@ def forbidden_page(
     facts = [("Cause", escape(decision.reason))]
     if rule is not None:
         facts.append(("Rule", f'<span class="rule">{rule_code(rule)}</span>'))
-        fix = f"Continue as a user who has that, or change the user or the rule in {where}."
+        fix = f"Sign in as a user who meets the rule, or change the user or the rule in {where}."
     else:
-        fix = f"Add a rule that matches the path to {where}."
+        fix = f"In {where}, add a rule that matches the path."
     rows = "".join(
         f"<div><dt>{name}</dt><dd>{html}</dd></div>" for name, html in [*facts, ("Fix", fix)]
     )
@@ -133,7 +133,7 @@ def forbidden_page(
 
 
 def upstream_down_page(address: str) -> str:
-    """Return the page for when the development server behind the stand-in does not answer.
+    """Return the page that tells that the server behind the stand-in does not answer.
 
     Send it with the header ``Refresh: 5``. ``address`` is escaped here.
     """
@@ -145,7 +145,7 @@ def upstream_down_page(address: str) -> str:
                 "The development server does not answer",
                 '<dl class="why"><div><dt>Address</dt>'
                 f"<dd><code>{escape(address)}</code></dd></div>"
-                "<div><dt>Fix</dt><dd>Start the server in another terminal, on the same port. This"
+                "<div><dt>Fix</dt><dd>Start the server on the same port in another terminal. This"
                 " page reloads every 5 seconds.</dd></div></dl>",
                 kind="bad",
             ),
@@ -167,11 +167,11 @@ def _commands(address: str) -> str:
         )
     )
     html = f'<div class="box"><table class="commands">{rows}</table></div>'
-    return section("commands", "Commands that start it", html)
+    return section("commands", "Commands to start it", html)
 
 
 def not_local_text(not_local: NotLocal) -> str:
-    """Return why a request that is not local was refused, and the option that would allow it."""
+    """Explain why a request that is not local was refused, and which option would allow it."""
     reason, *remedies = _not_local_sentences(not_local, "{}")
     return " ".join(
         [
@@ -196,20 +196,22 @@ def not_local_page(not_local: NotLocal) -> str:
 
 
 def no_key_page() -> str:
-    """Return the page that somebody without the key of the login URL sees."""
+    """Return the page for somebody who does not have the key in the login URL."""
     cause, _, fix = NO_KEY.partition(". ")
     why = (
         f'<dl class="why"><div><dt>Cause</dt><dd>{escape(cause)}.</dd></div>'
         f"<div><dt>Fix</dt><dd>{escape(fix)}</dd></div></dl>"
     )
-    return document("Forbidden", [hero("403 Forbidden", "A login key is needed", why, kind="bad")])
+    return document(
+        "Forbidden", [hero("403 Forbidden", "This page needs a login key", why, kind="bad")]
+    )
 
 
 def _not_local_sentences(not_local: NotLocal, code: str) -> Iterator[str]:
     yield not_local.reason
     yield f"To allow requests from elsewhere, use {_spellings(_ALLOW_REMOTE, code)}."
     if not_local.concerns_host:
-        yield f"To allow one more host name, list it in {_spellings(_HOSTS, code)}."
+        yield f"To allow another host name, list it in {_spellings(_HOSTS, code)}."
 
 
 def _spellings(options: Sequence[tuple[str, str]], code: str) -> str:
