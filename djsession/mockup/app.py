@@ -285,8 +285,8 @@ def _guard(
     settings = replace(inner, **explicit)
     if (settings.secret_key, settings.cookie_name) != (inner.secret_key, inner.cookie_name):
         raise ConfigurationError(
-            "MockupApp has another secret_key or cookie_name than the application that it wraps,"
-            " which would refuse every login. Leave them out."
+            "The secret_key and cookie_name of MockupApp differ from those of the application that"
+            " it wraps, which would refuse every login. Leave them out."
         )
     if not explicit:
         return app, app.gate

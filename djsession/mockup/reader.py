@@ -1,6 +1,6 @@
-"""Reading YAML as data and nothing else, with the line of each value.
+"""Reads YAML as plain data, with the line of each value.
 
-Tags other than YAML's own for JSON's types are mistakes, and so are repeated keys.
+Only the tags for JSON's types are allowed. Other tags and repeated keys are mistakes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from ..errors import MockupError
 
 __all__ = ["MAX_FILE_SIZE", "Problem", "Reader", "Where", "kind_of", "read_text", "text_problems"]
 
-#: Bytes of the largest file that is read.
+#: The size in bytes of the largest file that is read.
 MAX_FILE_SIZE = 1_048_576
 
-# Values in a file once its aliases are followed: a few lines can stand for billions of them.
+# The most values that a file may contain once its aliases are followed. A few lines of aliases can
+# stand for billions of values.
 _MAX_VALUES = 20_000
 
-#: Where a value is: the keys and indexes that lead to it from the top.
+#: The place of a value in a file: the keys and indexes that lead to it from the top.
 Where = tuple[str | int, ...]
 
 
 class Problem(NamedTuple):
-    """What is wrong with a value. One that is not fatal is a warning."""
+    """What is wrong with a value. A problem that is not fatal is a warning."""
 
     where: Where
     what: str
@@ -37,9 +38,9 @@ class Problem(NamedTuple):
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a regular file, since a FIFO would block for ever.
+    """Return the text of a file. It must be a regular file, since a FIFO would block forever.
 
-    Raises MockupError, without the number of a line.
+    Raises MockupError without a line number.
     """
     try:
         status = path.stat()
@@ -67,16 +68,16 @@ class Reader:
         self._scalars = yaml.constructor.SafeConstructor()
 
     def read(self) -> Any:
-        """Return the data; what could not be read is in ``problems``, as line and what.
+        """Return the data. ``problems`` then lists what could not be read, with line numbers.
 
-        Raises MockupError, with one ``line: what``, when the text cannot be read at all.
+        Raises MockupError with a ``line: what`` message if the text cannot be read at all.
         """
         try:
             node = yaml.compose(self._text, Loader=yaml.SafeLoader)
             return None if node is None else self._value(node, ())
         except yaml.MarkedYAMLError as error:
             raise MockupError(self._syntax_problems(error)) from None
-        except (yaml.YAMLError, ValueError, OverflowError):  # no character has such a number
+        except (yaml.YAMLError, ValueError, OverflowError):  # a number that is not a character
             raise MockupError(["1: a character that YAML does not allow, expected text"]) from None
         except RecursionError:
             raise MockupError(["1: nested too deeply, expected a mapping of sessions"]) from None
@@ -106,7 +107,7 @@ class Reader:
         self._left -= 1
         if self._left < 0:
             raise MockupError(
-                [f"1: more than {_MAX_VALUES} values, its aliases followed, expected a small file"]
+                [f"1: more than {_MAX_VALUES} values with aliases followed, expected a small file"]
             )
         self._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
@@ -134,7 +135,7 @@ class Reader:
                 continue
             if key_node.tag != "tag:yaml.org,2002:str":
                 self._problem(
-                    key_node, "a key that is not a string, expected one: put it in quotes"
+                    key_node, "a key that is not a string, expected a string: put it in quotes"
                 )
                 continue
             key = key_node.value
@@ -143,7 +144,7 @@ class Reader:
                 first = self._lines[where]
                 self._problem(
                     key_node,
-                    f"duplicate key {key!r}, first on line {first}, expected each once",
+                    f"duplicate key {key!r}, first on line {first}, expected each key once",
                 )
                 continue
             self._lines[where] = key_node.start_mark.line + 1
@@ -151,17 +152,17 @@ class Reader:
         return {**merged, **own}
 
     def _merges(self, node: yaml.Node, path: Where) -> Iterator[dict[str, Any]]:
-        """Yield the mappings that a merge key (``<<``) brings in, the strongest first."""
+        """Yield the mappings that a merge key (``<<``) brings in, in order of precedence."""
         for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             value = self._value(item, (*path, "<<"))
             if isinstance(value, dict):
                 yield value
             else:
-                self._problem(item, "<< merges what is not a mapping, expected a mapping")
+                self._problem(item, "<< merges something that is not a mapping, expected a mapping")
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         kind = node.tag.rpartition(":")[2] if node.tag.startswith("tag:yaml.org,2002:") else ""
-        # A date stays the text that it is: the proxy sends dates as strings.
+        # Dates stay text, since the proxy sends dates as strings.
         if kind in ("str", "timestamp"):
             return node.value
         if kind == "null":
@@ -182,13 +183,13 @@ class Reader:
     def _unknown(self, node: yaml.Node) -> None:
         self._problem(
             node,
-            f"a value of the unknown type {node.tag!r}, expected a string, a number, true, false,"
+            f"a value with the unknown type {node.tag!r}, expected a string, a number, true, false,"
             " null, a list or a mapping",
         )
 
 
 def text_problems(mapping: Mapping[str, Any], key: str, where: Where) -> Iterator[Problem]:
-    """Yield what is wrong with a value that has to be a string, and not an empty one."""
+    """Yield the problem with a value that must be a non-empty string, if there is one."""
     value = mapping[key]
     if isinstance(value, str) and value.strip():
         return
@@ -197,7 +198,7 @@ def text_problems(mapping: Mapping[str, Any], key: str, where: Where) -> Iterato
 
 
 def kind_of(value: object) -> str:
-    """Name the type of a value as people who write YAML do, never the value."""
+    """Return the type of a value in words for people who write YAML, without the value."""
     if value is None:
         return "empty"
     if isinstance(value, bool):

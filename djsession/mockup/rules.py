@@ -1,7 +1,7 @@
 """Access rules of the stand-in: which requests it forwards, and why.
 
-The proxy of a site holds an ordered list of rules. The first rule whose path matches decides;
-where no rule matches, the request is refused. Mockup files write them like this::
+A site's proxy has an ordered list of rules. The first rule whose path matches decides. If no rule
+matches, the request is refused. Mockup files contain rules like these::
 
     rules:
       - {path: /static/, allow: any}
@@ -10,9 +10,10 @@ where no rule matches, the request is refused. Mockup files write them like this
       - {path: /visits/, allow: authenticated, engaged: app}
       - {path: /, allow: authenticated}
 
-A rule's path is a prefix in whole segments: ``/app/`` matches ``/app``, ``/app/`` and ``/app/x``
-but not ``/apple``, and ``/`` matches every path. (An entry of ``allowed_no_session`` differs: there
-``/`` is the home page only.) ``{name}`` or ``:name`` matches exactly one segment.
+A rule's path is a prefix of whole segments: ``/app/`` matches ``/app``, ``/app/`` and ``/app/x``
+but not ``/apple``, and ``/`` matches every path. (An entry in ``allowed_no_session`` is
+different: there, ``/`` matches only the home page.) ``{name}`` or ``:name`` matches exactly one
+segment.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Verdict = Literal["forward", "sign in", "forbidden"]
 
 _KEYS = ("path", "allow", "roles", "plans", "engaged")
 _PARAMETER = re.compile(r"\{[A-Za-z_][\w-]*\}|:[A-Za-z_][\w-]*", re.ASCII)
-# They become the last_visited of a token, which is ASCII, separated by commas.
+# Tags become the last_visited of a token, which is ASCII, with commas between them.
 _TAG = re.compile(r"[\w-]+", re.ASCII)
 
 
@@ -45,11 +46,11 @@ _TAG = re.compile(r"[\w-]+", re.ASCII)
 class Rule:
     """What a site requires of requests whose path starts with ``path``.
 
-    Either ``allow``, or ``roles`` or ``plans`` or both: then the session needs one of the roles and
-    one of the plans. ``engaged`` holds the tags that ``last_visited`` is kept for, and ``line`` the
-    line in the YAML file, None for a rule that was not read from a file.
+    A rule has either ``allow``, or ``roles``, ``plans`` or both. With both, the session needs one
+    of the roles and one of the plans. ``engaged`` contains the tags that ``last_visited`` is kept
+    for. ``line`` is the line in the YAML file, or None if the rule was not read from a file.
 
-    Raises ConfigurationError for a rule that could never be met or whose meaning is not clear.
+    Raises ConfigurationError for a rule that can never be met or whose meaning is ambiguous.
     """
 
     path: str
@@ -93,7 +94,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Step:
-    """A line of a trace: a rule, and what came of it for this request.
+    """A line of a trace: a rule, and its outcome for this request.
 
     ``outcome`` may quote the request's path: escape it in HTML.
     """
@@ -106,8 +107,8 @@ class Step:
 class Decision:
     """What to do with a request, and why.
 
-    ``rule`` is the rule that decided, None when no rule did. ``reason`` is one sentence that may
-    quote the request's path: escape it in HTML. ``steps`` has each rule that was looked at.
+    ``rule`` is the rule that decided, or None if no rule did. ``reason`` is one sentence that may
+    quote the request's path: escape it in HTML. ``steps`` contains each rule that was compared.
     """
 
     verdict: Verdict
@@ -135,7 +136,7 @@ class Rules:
     def decide(self, path: str, session: Session | None) -> Decision:
         """Decide what happens to a request for ``path``.
 
-        ``path`` is decoded and normalized and has a leading slash; any other path is forbidden.
+        ``path`` must be decoded and normalized, with a leading slash. Any other path is forbidden.
         ``session`` is the session of the signed-in user. None, or a session without a username,
         means that nobody is signed in.
         """
@@ -168,10 +169,10 @@ def _rule_problems(
     plans: Sequence[str],
     engaged: Sequence[str],
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a rule of these values: the key to change and the problem."""
+    """Yield the problems of a rule with these values, each with the key to change."""
     yield from _path_problems(path)
     if allow is not None and (roles or plans):
-        yield "allow", "allow beside roles or plans, expected one or the other"
+        yield "allow", "allow together with roles or plans, expected one or the other"
     elif allow not in (None, "any", "authenticated"):
         yield "allow", f"allow is {allow!r}, expected any or authenticated"
     elif allow is None and not roles and not plans:
@@ -197,13 +198,13 @@ def _rule_problems(
 def read_rules(
     data: Any, where: Where, line_of: Callable[[Where], int | None]
 ) -> tuple[list[Rule], list[Problem]]:
-    """Return the rules in a list from a mockup file, and all that is wrong with the list.
+    """Return the rules in a list from a mockup file, and all problems with the list.
 
-    ``where`` is where the list is in the file. ``line_of`` returns the line of a place in the file,
-    or None when the rules do not come from a file.
+    ``where`` is the place of the list in the file. ``line_of`` returns the line of a place in the
+    file, or None if the rules do not come from a file.
     """
     if not isinstance(data, (list, tuple)) or not data:
-        what = f"rules is {kind_of(data)}, expected a list of rules, or no key rules"
+        what = f"rules is {kind_of(data)}, expected a list of rules, or leave out the key"
         return [], [Problem(where, what)]
     rules: list[Rule] = []
     problems: list[Problem] = []
@@ -237,7 +238,7 @@ def _type_problems(value: Any, where: Where) -> Iterator[Problem]:
             what = f"unknown key {key!r} in a rule, expected {', '.join(_KEYS)}"
             yield Problem((*where, key), what)
     if "path" not in value:
-        yield Problem(where, "a rule without path, expected a string such as /app/")
+        yield Problem(where, "a rule without a path, expected a string such as /app/")
     for key in ("path", "allow"):
         if key in value:
             yield from text_problems(value, key, where)
@@ -255,9 +256,9 @@ def _type_problems(value: Any, where: Where) -> Iterator[Problem]:
 
 
 def _shadow_problems(rule: Rule, earlier: list[Rule], where: Where) -> Iterator[Problem]:
-    """Yield a problem when an earlier rule matches every path that a rule matches.
+    """Yield a problem if an earlier rule matches every path that a rule matches.
 
-    It is enough to compare with one earlier rule at a time. Take the path that consists of the
+    Comparing with one earlier rule at a time is enough. Take the path that consists of the
     rule's own segments, with values for its parameters that occur in no other rule: an earlier rule
     that matches this path matches every path of the rule.
     """
@@ -283,7 +284,7 @@ def _path_problems(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _segments(path: str) -> list[str]:
-    """Return the segments of a path, without the empty one behind a trailing slash."""
+    """Return the segments of a path, without the empty segment after a trailing slash."""
     return path.removesuffix("/").split("/")[1:]
 
 
@@ -296,7 +297,7 @@ def _parameters(path: str) -> list[str]:
 
 
 def _match(pattern: list[str], segments: list[str]) -> list[str] | None:
-    """Return the values of the pattern's parameters, or None when the path does not match."""
+    """Return the values of the pattern's parameters, or None if the path does not match."""
     if len(segments) < len(pattern):
         return None
     values = []
@@ -309,9 +310,9 @@ def _match(pattern: list[str], segments: list[str]) -> list[str] | None:
 
 
 def _verdict(rule: Rule, parameters: list[str], session: Session | None) -> tuple[Verdict, str]:
-    """Return the verdict of a rule that matches, and why: the end of a sentence about the rule.
+    """Return the verdict of a matching rule, and the reason as the end of a sentence about it.
 
-    ``session`` is None when nobody is signed in.
+    ``session`` is None if nobody is signed in.
     """
     if rule.allow == "any":
         return "forward", "lets everybody in"
@@ -330,9 +331,9 @@ def _verdict(rule: Rule, parameters: list[str], session: Session | None) -> tupl
 
 
 def _needs(rule: Rule, parameters: list[str], session: Session) -> Iterator[tuple[str, bool]]:
-    """Yield what a rule needs of a session, in words, and whether the session has it."""
+    """Yield each requirement of a rule in words, and whether the session meets it."""
     arguments = dict(zip(["organization"], parameters, strict=False))
-    # Only printable text goes into a log.
+    # Only printable text may go into a log.
     slug = "".join(text if text.isprintable() else ascii(text) for text in parameters)
     if rule.roles:
         is_met = role_requirement(rule.roles, "organization")(session, arguments)

@@ -1,6 +1,6 @@
-"""Mockup sessions and access rules: reading them, and reporting what is wrong with them.
+"""Reads mockup sessions and access rules, and reports what is wrong with them.
 
-The file maps a name to a session as the proxy would send it::
+The file maps each name to a session as the proxy would send it::
 
     xia:
       roles:
@@ -45,10 +45,10 @@ logger = logging.getLogger("djsession")
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
 _DATE = "a date such as 2030-01-01T09:00:00Z"
-# "app,tutorial": what the proxy sends as last_visited for a rule with several engagement tags.
+# The proxy sends a last_visited such as "app,tutorial" for a rule with several engagement tags.
 _TAGS = re.compile(r"[\w-]+(,[\w-]+)+", re.ASCII)
 
-# The keys that this package reads, then those that the proxy sends as well.
+# The keys that this package reads, then further keys that the proxy sends.
 _SESSION_KEYS = ("username", "roles", "site", "last_visited")
 _KNOWN_OF_SESSION = (
     *_SESSION_KEYS,
@@ -58,8 +58,8 @@ _KNOWN_OF_SESSION = (
 _KNOWN_OF_SITE = ("slug", "printable_name", "email", "full_name")
 _KNOWN_OF_ORGANIZATION = (*_KNOWN_OF_SITE, "created_at", "subscriptions")
 _KNOWN_OF_SUBSCRIPTION = ("plan", "ends_at")
-# How alike two keys must be, from 0 to 1, for a warning. "role" and "roles" are 0.89 alike. A proxy
-# may well send "created_by", which is 0.8 like "created_at".
+# How similar two keys must be for a warning, from 0 to 1. "role" and "roles" have a similarity of
+# 0.89. A proxy may well send "created_by", whose similarity with "created_at" is 0.8.
 _ALIKE = 0.82
 
 
@@ -74,11 +74,11 @@ class _State(NamedTuple):
 class MockupSessions:
     """The mockup sessions by name, and the access rules, from a YAML file or from a mapping.
 
-    A file that was edited is read again when next asked for. While it is broken the last good
-    sessions and rules stay, and ``problems`` says what is wrong. ``check`` is called with each
-    session and returns what else is wrong with it, or None.
+    An edited file is read again at the next access. While the file has mistakes, the last good
+    sessions and rules stay in use, and ``problems`` lists the mistakes. ``check`` is called with
+    each session and returns what else is wrong with it, or None.
 
-    Raises MockupError, with every mistake at once, when there is nothing good to start with.
+    Raises MockupError with all mistakes if the source has mistakes from the start.
     """
 
     def __init__(
@@ -108,26 +108,26 @@ class MockupSessions:
 
     @property
     def rules(self) -> Rules:
-        """The access rules as they are now; without any where the source holds only sessions."""
+        """The access rules as they are now. They are empty if the source contains only sessions."""
         return self._refresh().rules
 
     @property
     def source(self) -> str:
-        """The path of the file, as it was given; ``""`` where there is none."""
+        """The path of the file as it was passed, or ``""`` if there is no file."""
         return "" if self._path is None else str(self._path)
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with the file as it is now, one line each; empty when all is well."""
+        """The mistakes in the file as it is now, one line each."""
         return self._refresh().problems
 
     @property
     def warnings(self) -> list[str]:
-        """What is probably a mistake in the file as it is now, one line each."""
+        """The probable mistakes in the file as it is now, one line each."""
         return self._refresh().warnings
 
     def by_username(self, username: str | None) -> Session | None:
-        """Return the session whose username this is, or None."""
+        """Return the session with this username, or None."""
         sessions = self.by_name.values()
         return next((item for item in sessions if username and item.username == username), None)
 
@@ -139,16 +139,17 @@ class MockupSessions:
                 self._state = self._read(self._path, self._state)
                 if self._state.problems:
                     logger.error(
-                        "mockup sessions: keeping the last good ones. %s",
+                        "mockup sessions: the file has mistakes, so the last good sessions stay in"
+                        " use. %s",
                         " | ".join(self._state.problems),
                     )
                 else:
-                    logger.info("mockup sessions: the file has changed and was read again")
+                    logger.info("mockup sessions: the file has changed and was reloaded")
                 self._log_warnings()
         return self._state
 
     def _read(self, path: Path, last_good: _State) -> _State:
-        # Taken first: an edit while reading is seen next time.
+        # Taken first, so that an edit during reading is noticed next time.
         stamp = _stamp(path)
         try:
             reader = Reader(read_text(path))
@@ -160,7 +161,7 @@ class MockupSessions:
                 for problem in error.problems
             ]
             return _State(stamp, last_good.sessions, last_good.rules, problems, [])
-        # A value that could not be read is missing: what the reader says of it is enough.
+        # A value that could not be read is missing from the data. The reader already reports it.
         unread = {line for line, _ in reader.problems}
         lines = [(reader.line_of(where), what, is_fatal) for where, what, is_fatal in found]
         fatal = [(line, what) for line, what, is_fatal in lines if is_fatal and line not in unread]
@@ -197,7 +198,7 @@ def _validate(
     check: Callable[[Session], str | None],
     line_of: Callable[[Where], int | None],
 ) -> tuple[dict[str, Session], Rules, list[Problem]]:
-    """Return the sessions and the rules of a source, and all that is wrong with it."""
+    """Return the sessions and the rules in a source, and all problems with it."""
     if not _has_rules(data):
         sessions, problems = _read_sessions(data, (), check)
         return sessions, Rules(), problems
@@ -207,7 +208,7 @@ def _validate(
         rules, found = read_rules(data["rules"], ("rules",), line_of)
         problems += found
     problems += [
-        Problem((key,), f"unknown key {key!r} beside sessions, expected sessions and rules")
+        Problem((key,), f"unknown key {key!r} next to sessions, expected sessions and rules")
         for key in data
         if key not in ("sessions", "rules")
     ]
@@ -215,11 +216,11 @@ def _validate(
 
 
 def _has_rules(data: Any) -> bool:
-    """Return whether a source has its users below the key ``sessions`` and not at the top.
+    """Return whether a source has its users below the key ``sessions`` instead of at the top.
 
-    The keys ``sessions`` and ``rules`` at the top are names of users only when what they hold looks
-    like a session: a mapping that has one of the keys username, roles, site and last_visited. Rules
-    do not, even when they are written as a mapping by mistake, so that they are never skipped.
+    The keys ``sessions`` and ``rules`` at the top are names of users only if their values look like
+    sessions: a mapping with one of the keys username, roles, site and last_visited. Rules do not
+    look like that, even if somebody writes them as a mapping, so they are never skipped.
     """
     return (
         isinstance(data, Mapping)
@@ -235,9 +236,9 @@ def _has_rules(data: Any) -> bool:
 def _read_sessions(
     data: Any, where: Where, check: Callable[[Session], str | None]
 ) -> tuple[dict[str, Session], list[Problem]]:
-    """Return the sessions of a mapping of names to sessions, and all that is wrong with it."""
+    """Return the sessions in a mapping from names to sessions, and all problems with it."""
     if not isinstance(data, Mapping) or not data:
-        what = f"{kind_of(data)}, expected a mapping of user names to sessions"
+        what = f"{kind_of(data)}, expected a mapping from user names to sessions"
         return {}, [Problem(where, what)]
     problems: list[Problem] = []
     sessions: dict[str, Session] = {}
@@ -245,12 +246,12 @@ def _read_sessions(
     for name, value in data.items():
         here: Where = (*where, name)
         if not isinstance(name, str) or not name.strip():
-            problems.append(Problem(where, "a user name that is not a string, expected one"))
+            problems.append(Problem(where, "a user name that is not a string, expected a string"))
             continue
         if not isinstance(value, Mapping):
             what = f"{name} is {kind_of(value)}, expected a session: a mapping"
             if name == "rules":
-                what += ". Beside rules, the users are below the key sessions"
+                what += ". In a file with rules, the users are below the key sessions"
             problems.append(Problem(here, what))
             continue
         found = list(_session_problems(value, here))
@@ -259,7 +260,7 @@ def _read_sessions(
         if not any(problem.is_fatal for problem in found) and username is not None:
             if username in usernames:
                 other = usernames[username]
-                what = f"duplicate user: {other} has the same username, expected each once"
+                what = f"duplicate user: {other} has the same username, expected each username once"
                 found.append(Problem((*here, "username"), what))
             usernames[username] = name
             complaint = check(session)
@@ -279,7 +280,7 @@ def _misspelled_keys(
     """
     meant = {key: key for key in known}
     if "subscriptions" in known:
-        meant["plan"] = "subscriptions"  # a list of plans is called so
+        meant["plan"] = "subscriptions"  # the right name for a list of plans
     for key in mapping:
         if isinstance(key, str) and key not in known:
             for close in get_close_matches(key, meant, n=1, cutoff=_ALIKE):
@@ -293,7 +294,7 @@ def _session_problems(session: Mapping[str, Any], where: Where) -> Iterator[Prob
         yield from text_problems(session, "username", where)
     roles = session.get("roles", {})
     if not isinstance(roles, Mapping):
-        what = f"roles is {kind_of(roles)}, expected a mapping of roles to lists of organizations"
+        what = f"roles is {kind_of(roles)}, expected a mapping from roles to lists of organizations"
         yield Problem((*where, "roles"), what)
     else:
         for role, organizations in roles.items():
@@ -331,7 +332,7 @@ def _role_problems(role: object, organizations: Any, where: Where) -> Iterator[P
         yield from _misspelled_keys(organization, _KNOWN_OF_ORGANIZATION, here)
         if "slug" not in organization:
             yield Problem(
-                here, "an organization without slug, expected a string that identifies it"
+                here, "an organization without a slug, expected a string that identifies it"
             )
         for key in ("slug", "printable_name", "email"):
             if key in organization:
@@ -356,9 +357,7 @@ def _subscription_problems(subscription: Any, where: Where) -> Iterator[Problem]
         return
     yield from _misspelled_keys(subscription, _KNOWN_OF_SUBSCRIPTION, where)
     if "plan" not in subscription:
-        yield Problem(
-            where, "a subscription without plan, expected a string that identifies the plan"
-        )
+        yield Problem(where, "a subscription without a plan, expected a string that identifies it")
     else:
         yield from text_problems(subscription, "plan", where)
     yield from _date(subscription, "ends_at", where)

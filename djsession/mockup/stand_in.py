@@ -3,29 +3,30 @@
 Theory of operation
 ===================
 
-MockupApp writes a token into the browser's cookie. The proxy does something else: the browser only
-holds a cookie that says who is signed in, and the proxy checks its access rules and attaches a
+MockupApp writes a token into the browser's cookie. The proxy works differently: the browser only
+has a cookie that tells who is signed in, and the proxy checks its access rules and attaches a
 *fresh* token to *every* request that it forwards. StandIn does the same. For each request it
 
-1. refuses what does not come from this machine (:mod:`djsession.mockup.locality`),
+1. refuses requests that do not come from this machine (:mod:`djsession.mockup.locality`),
 2. answers its own pages: login, logout, API and inspector,
-3. normalizes the path, so that the rules and the application see the same one,
-4. removes from the request whatever a client could use to reach the application as somebody else,
-5. asks the rules of the file, and
-6. forwards the request with a token, or leads to the login page, or refuses.
+3. normalizes the path, so that the rules and the application see the same path,
+4. removes from the request whatever a client could use to impersonate somebody else,
+5. checks the rules in the file, and
+6. forwards the request with a token, redirects to the login page, or refuses the request.
 
-The *sign-in cookie* names a session of the file. It is signed with a key that is derived from the
-secret key, and the application never sees it. Its format is none that the gate accepts, so it is
-of no use at any application. The session itself is read from the file at each request. An edit
-therefore shows at once, and a session of any size works.
+The *sign-in cookie* names a session in the file. It is signed with a key that is derived from the
+secret key, and the application never sees it. The gate does not accept its format, so no
+application accepts the cookie as a session. The session itself is read from the file at each
+request. Edits therefore take effect at once, and sessions can have any size.
 
-StandIn differs from the proxy where the proxy would do harm, or where fidelity helps nobody:
+StandIn differs from the proxy where the proxy would do harm, or where nobody needs the same
+behaviour:
 
-- A path is normalized before it is matched, not afterwards. An encoded question mark or number sign
-  stays a part of the path.
-- Bodies and the query are forwarded as they are. The proxy parses forms and the query, and keeps
-  one value for each name.
-- A browser that is signed in and not granted sees a page that names the rule. The proxy sends it to
+- A path is normalized before it is matched, whereas the proxy does so afterwards. An encoded
+  question mark or number sign remains part of the path.
+- Bodies and the query are forwarded unchanged. The proxy parses forms and the query, and keeps one
+  value for each name.
+- A signed-in browser without access sees a page that names the rule. The proxy sends the browser to
   the login page.
 - Compressed responses, and the cookies of the application, reach the browser as they were sent.
 """
@@ -102,7 +103,7 @@ HOP_BY_HOP = frozenset(
     )
 )
 
-# The server has checked them, and what follows needs them to read the request.
+# The server has checked these headers, and the code that reads the request needs them.
 _ABOUT_THE_REQUEST = frozenset(("host", "transfer-encoding"))
 
 # Seconds until a jwt of the proxy expires.
@@ -112,13 +113,15 @@ _LOOP_HEADER = "HTTP_X_DJSESSION_STAND_IN"
 
 _COOKIE_PREFIX = "djsession_stand_in_"
 
-# What the stand-in forwards and the proxy does not. Nobody would notice it before production.
+# What the stand-in forwards but the proxy does not. Without a warning, nobody would notice before
+# production.
 _TRAPS = {
-    "query": "the proxy forwards only the last value of each name in a query, but that of %s %s"
-    " repeats a name",
-    "multipart": "the proxy forwards a multipart form only with POST: behind it, %s %s has no body",
+    "query": "the proxy forwards only the last value of each name in a query, but the query of %s"
+    " %s repeats a name",
+    "multipart": "the proxy forwards multipart forms only with POST: behind it, %s %s would not"
+    " have a body",
     "cookies": "the proxy drops cookies whose header is not spelled Set-Cookie, as in the response"
-    " to %s %s: ASGI servers write it in lower case",
+    " to %s %s: ASGI servers write the name in lower case",
     "encoding": "the proxy drops the Content-Encoding of the response to %s %s and leaves its body"
     " compressed, since it can only decompress gzip and deflate",
 }
@@ -129,12 +132,12 @@ _SIGNED = re.compile(r"([A-Za-z0-9_-]*)~(\d{1,12})~([0-9a-f]{64})", re.ASCII)
 class StandIn(LoginPages):
     """A WSGI application in front of ``app`` that does what the proxy does, for development.
 
-    ``app`` is what the requests are forwarded to: a WSGI application, or a
+    ``app`` receives the forwarded requests. It is a WSGI application or a
     :class:`~djsession.mockup.forwarder.Forwarder`. ``sessions`` is a path to a YAML file, or a
-    mapping, of sessions and rules. ``settings`` must hold the application's key, and ``format`` is
+    mapping, with sessions and rules. ``settings`` must contain the application's key. ``format`` is
     ``"openssl"`` for a token in the cookie or ``"jwt"`` for one in the Authorization header.
-    With ``websockets``, the request that opens one is forwarded, which the proxy does not do. The
-    ``options`` are those of :class:`~djsession.mockup.MockupApp`.
+    With ``websockets``, WebSockets are forwarded, which the proxy does not do. The ``options``
+    are those of :class:`~djsession.mockup.MockupApp`.
 
     Raises ConfigurationError for a wrong option, and MockupError with all mistakes in the file.
     """
@@ -151,7 +154,7 @@ class StandIn(LoginPages):
     ) -> None:
         if format not in settings.formats:
             raise ConfigurationError(
-                f"the application only accepts tokens of the format {', '.join(settings.formats)},"
+                f"the application only accepts tokens in the format {', '.join(settings.formats)},"
                 f" so the stand-in must not send {format}: use --format {settings.format}"
             )
         self.app = app
@@ -160,7 +163,7 @@ class StandIn(LoginPages):
         self._signing_key = hmac.digest(
             settings.secret_key[0].encode("ascii"), b"djsession stand-in: sign-in cookie", "sha256"
         )
-        # For the tokens of /api/auth, which are jwt whatever the application accepts.
+        # For the tokens from /api/auth, which are jwts whatever the application accepts.
         self._api_codec = SessionCodec(
             settings.secret_key, max_token_size=settings.max_token_size, formats=("jwt",)
         )
@@ -191,8 +194,8 @@ class StandIn(LoginPages):
     def _respond(self, environ: dict[str, Any]) -> Response | Callable[[int], None]:
         """Return the answer to a request, or prepare it to be forwarded.
 
-        In the second case, return a function that expects the status of the application's answer,
-        and keeps the request for the inspector.
+        In the second case, return a function that takes the status of the application's answer and
+        records the request for the inspector.
         """
         if not_local := self._why_not_local(environ):
             return self._refuse_remote(environ, not_local)
@@ -200,7 +203,7 @@ class StandIn(LoginPages):
             return text_response(508, "This server forwards requests to itself.")
         method = environ["REQUEST_METHOD"]
         if method not in METHODS:
-            response = text_response(405, "The proxy does not forward requests of this method.")
+            response = text_response(405, "The proxy does not forward requests with this method.")
             response.headers["Allow"] = ", ".join(METHODS)
             return response
         path = normalize_path(environ.get("PATH_INFO", ""))
@@ -229,7 +232,7 @@ class StandIn(LoginPages):
         return partial(record, verdict="passed")
 
     def _mention(self, environ: dict[str, Any], traps: Iterable[str]) -> None:
-        """Log what the proxy would do differently, once each."""
+        """Log what the proxy would do differently, each difference only once."""
         for trap in traps:
             if trap not in self._mentioned:
                 self._mentioned.add(trap)
@@ -237,10 +240,10 @@ class StandIn(LoginPages):
                 logger.warning(_TRAPS[trap], environ["REQUEST_METHOD"], path)
 
     def _is_forged(self, environ: dict[str, Any]) -> bool:
-        """Whether another site makes a browser change something.
+        """Whether another site makes a browser send a request that may change something.
 
-        An application behind the JWT backend may rely on the header, which no form can set: but
-        the proxy and the stand-in add it to whatever the browser sends.
+        An application behind the JWT backend may rely on the Authorization header, which a form
+        cannot set. But the proxy and the stand-in add the header to whatever the browser sends.
         """
         return (
             self._format == "jwt"
@@ -253,7 +256,7 @@ class StandIn(LoginPages):
             return text_response(
                 501,
                 "The proxy does not forward WebSockets, and neither does djsession serve. A"
-                " development server that reloads pages by one needs the option --websockets.",
+                " development server that uses one to reload pages needs the option --websockets.",
             )
         if is_cross_site(environ):
             return text_response(403, "Another site must not open this WebSocket.")
@@ -278,14 +281,14 @@ class StandIn(LoginPages):
         return json_response(403, {"detail": decision.reason})
 
     def _attach(self, environ: dict[str, Any], session: Session | None, rule: Rule | None) -> None:
-        """Replace in a request what the proxy replaces, and remove what it must not carry."""
+        """Replace what the proxy replaces in a request, and remove what must not be forwarded."""
         is_websocket = _is_websocket(environ)
         named = environ.get("HTTP_CONNECTION", "").lower().split(",")
         for name in {*HOP_BY_HOP, *(item.strip() for item in named)} - _ABOUT_THE_REQUEST:
             environ.pop(_environ_key(name), None)
         if is_websocket:
             environ["HTTP_CONNECTION"], environ["HTTP_UPGRADE"] = "Upgrade", "websocket"
-        # In CGI this is the address of a proxy for outgoing requests (https://httpoxy.org).
+        # CGI programs read this as the address of an outgoing proxy (https://httpoxy.org).
         environ.pop("HTTP_PROXY", None)
         seen = environ.get(_LOOP_HEADER)
         environ[_LOOP_HEADER] = f"{seen},{self._id}" if seen else self._id
@@ -321,7 +324,7 @@ class StandIn(LoginPages):
     def _fresh_token(
         self, environ: dict[str, Any], session: Session | None, rule: Rule | None
     ) -> str:
-        """Return the token that goes with a request; "" for a visitor where the format is jwt."""
+        """Return the token for a request, or "" for a visitor if the format is jwt."""
         content: dict[str, Any] = dict(session or {})
         if session is not None:
             own = content.pop("last_visited", None)
@@ -360,9 +363,9 @@ class StandIn(LoginPages):
         return self.sessions.rules
 
     def _signed_in(self, environ: dict[str, Any]) -> Session | None:
-        """Return the session that the sign-in cookie names, else that of a client of the API.
+        """Return the session that the sign-in cookie names, or else the session of an API client.
 
-        Such a client sends the token that ``/api/auth`` gave it.
+        An API client sends the token that it got from ``/api/auth``.
         """
         own = self._sign_in_cookie(environ)
         for name, value in _split_cookies(environ.get("HTTP_COOKIE", "")):
@@ -380,7 +383,7 @@ class StandIn(LoginPages):
         )
 
     def _sign_in_cookie(self, environ: dict[str, Any]) -> str:
-        """Return the cookie's name. Cookies do not tell ports apart, so the name does."""
+        """Return the cookie's name. It contains the port, since all ports share cookies."""
         return f"{_COOKIE_PREFIX}{environ['SERVER_PORT']}"
 
     def _remember(self, request: Request, response: Response, name: str) -> None:
@@ -428,17 +431,18 @@ class StandIn(LoginPages):
 
 
 class _Visits:
-    """Since when each user has visited which tag (the proxy keeps that in its database)."""
+    """When each user first visited each tag. The proxy keeps this in its database."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since: dict[tuple[str, str], datetime] = {}
 
     def visit(self, username: str, tags: Iterable[str]) -> str | None:
-        """Record a visit, and return what last_visited says at it.
+        """Record a visit, and return the value of last_visited for it.
 
-        None on the first visit; then the date of the first one, in ISO 8601; a comma-separated list
-        of the known tags while only some are known. Without a tag, nothing is kept.
+        That is None on the first visit, and then the date of the first visit in ISO 8601. If only
+        some of the tags are known, it is a comma-separated list of these. Without a tag, nothing is
+        recorded.
         """
         tags = tuple(tags)
         with self._lock:
@@ -455,11 +459,11 @@ class _Visits:
 
 
 def normalize_path(path: str) -> str | None:
-    """Return a path as the rules and the application see it, or None for one that is not valid.
+    """Return a path as the rules and the application see it, or None if it is not valid.
 
-    ``path`` is PATH_INFO: percent-decoded once, its bytes as latin-1 (PEP 3333). Dot segments are
-    removed (RFC 3986 section 5.2.4) and repeated slashes are merged. A path that contains control
-    characters or is not UTF-8 is not valid.
+    ``path`` is PATH_INFO, percent-decoded once, with its bytes as latin-1 (PEP 3333). Dot segments
+    are removed (RFC 3986 section 5.2.4) and repeated slashes are merged. A path that contains
+    control characters or is not UTF-8 is not valid.
     """
     try:
         text = path.encode("latin-1").decode()
@@ -514,7 +518,7 @@ def _is_own_cookie(name: str) -> bool:
 
 
 def _split_cookies(header: str) -> list[tuple[str, str]]:
-    """Return the cookies of a header: each name, and the rest with its equals sign."""
+    """Return the cookies in a header as pairs: the name, and the rest from the equals sign on."""
     found = []
     for item in header.split(";"):
         name, equals, value = item.partition("=")

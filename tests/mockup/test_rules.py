@@ -294,8 +294,11 @@ class TestRule:
         ("values", "problem"),
         [
             ({"path": "/"}, "a rule that admits nobody"),
-            ({"path": "/{a}", "allow": "any", "roles": ("manager",)}, "allow beside roles"),
-            ({"path": "/", "allow": "authenticated", "plans": ("basic",)}, "allow beside roles"),
+            ({"path": "/{a}", "allow": "any", "roles": ("manager",)}, "allow together with roles"),
+            (
+                {"path": "/", "allow": "authenticated", "plans": ("basic",)},
+                "allow together with roles",
+            ),
             ({"path": "/", "allow": "everybody"}, "allow is 'everybody'"),
             ({"path": "/", "roles": ("manager",)}, "roles with 0 parameters"),
             ({"path": "/{a}/{b}", "roles": ("manager",)}, "roles with 2 parameters"),

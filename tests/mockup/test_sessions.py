@@ -154,7 +154,7 @@ dana:
     )
     assert problems_of(path) == [
         "2: username is a number, expected a string: put it in quotes",
-        "5: an organization without slug, expected a string that identifies it",
+        "5: an organization without a slug, expected a string that identifies it",
         "6: slug is a number, expected a string: put it in quotes",
         "7: created_at is not a date, expected a date such as 2030-01-01T09:00:00Z, or null",
         "8: email is a list, expected a string",
@@ -163,40 +163,40 @@ dana:
         "11: site is a string, expected a mapping",
         "12: last_visited is not a date, expected a date such as 2030-01-01T09:00:00Z, or null",
         "13: bob is a number, expected a session: a mapping",
-        "15: roles is a list, expected a mapping of roles to lists of organizations",
-        "16: duplicate key 'xia', first on line 14, expected each once",
-        "24: a subscription without plan, expected a string that identifies the plan",
+        "15: roles is a list, expected a mapping from roles to lists of organizations",
+        "16: duplicate key 'xia', first on line 14, expected each key once",
+        "24: a subscription without a plan, expected a string that identifies it",
         "24: ends_at is not a date, expected a date such as 2030-01-01T09:00:00Z, or null",
         "25: plan is true or false, expected a string: put it in quotes",
         "26: a string, expected a subscription: a mapping with a plan",
         "28: subscriptions is a string, expected a list of plans",
-        "29: a key that is not a string, expected one: put it in quotes",
+        "29: a key that is not a string, expected a string: put it in quotes",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "1: empty, expected a mapping of user names to sessions"),
-        ("# nothing\n", "1: empty, expected a mapping of user names to sessions"),
-        ("[]", "1: an empty list, expected a mapping of user names to sessions"),
-        ("alice", "1: a string, expected a mapping of user names to sessions"),
-        ("{}", "1: an empty mapping, expected a mapping of user names to sessions"),
+        ("", "1: empty, expected a mapping from user names to sessions"),
+        ("# nothing\n", "1: empty, expected a mapping from user names to sessions"),
+        ("[]", "1: an empty list, expected a mapping from user names to sessions"),
+        ("alice", "1: a string, expected a mapping from user names to sessions"),
+        ("{}", "1: an empty mapping, expected a mapping from user names to sessions"),
         ("alice:", "1: alice is empty, expected a session: a mapping"),
         ("alice:\n\troles: {}\n", "2: a tab in the indentation, expected spaces"),
         ("a:\n  roles: {}\n\n \tsite: {}\n", "4: a tab in the indentation, expected spaces"),
         ("a: {roles: [", "1: expected the node content"),
         ("a: {roles: {}}\n--- \nb: {}", "2: but found another document"),
-        ("a: !!python/object:os.system {}", "1: a value of the unknown type"),
-        ("a: {b: !!python/object/apply:os.system [id]}", "1: a value of the unknown type"),
-        ("a: {b: !!binary aGk=}", "1: a value of the unknown type"),
-        ("a: {b: !!set {c, d}}", "1: a value of the unknown type"),
-        ("a: {b: !custom 1}", "1: a value of the unknown type"),
-        ("a: {b: .nan}", "1: a value of the unknown type"),
-        ("a: {b: !!int x}", "1: a value of the unknown type"),
+        ("a: !!python/object:os.system {}", "1: a value with the unknown type"),
+        ("a: {b: !!python/object/apply:os.system [id]}", "1: a value with the unknown type"),
+        ("a: {b: !!binary aGk=}", "1: a value with the unknown type"),
+        ("a: {b: !!set {c, d}}", "1: a value with the unknown type"),
+        ("a: {b: !custom 1}", "1: a value with the unknown type"),
+        ("a: {b: .nan}", "1: a value with the unknown type"),
+        ("a: {b: !!int x}", "1: a value with the unknown type"),
         ("a: &a {b: *a}", "1: an anchor refers to itself"),
-        ("a: {b: 1, b: 2}", "1: duplicate key 'b', first on line 1, expected each once"),
-        ("a: {<<: 1}", "1: << merges what is not a mapping, expected a mapping"),
+        ("a: {b: 1, b: 2}", "1: duplicate key 'b', first on line 1, expected each key once"),
+        ("a: {<<: 1}", "1: << merges something that is not a mapping, expected a mapping"),
         ("a: {username: b}\nb: {}", "2: duplicate user: a has the same username"),
         ("a: {x: \x00}", "1: a character that YAML does not allow"),
         ("a: *nowhere", "1: found undefined alias"),
@@ -216,7 +216,7 @@ def test_a_billion_laughs_attack_in_yaml_is_stopped(write: Callable[[str], Path]
     lines += [f"a{n}: &a{n} {{l: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)]
     started = time.monotonic()
     [problem] = problems_of(write("\n".join(lines)))
-    assert "values, its aliases followed" in problem
+    assert "values with aliases followed" in problem
     assert time.monotonic() - started < 20
 
 
@@ -238,12 +238,12 @@ def test_a_mapping_of_mockup_sessions_is_checked_like_a_file() -> None:
     with pytest.raises(MockupError) as caught:
         MockupSessions({"a": {"roles": {"manager": [{}]}, "site": 1}, "b": None}, accept)
     assert caught.value.problems == [
-        "a.roles.manager[0]: an organization without slug, expected a string that identifies it",
+        "a.roles.manager[0]: an organization without a slug, expected a string that identifies it",
         "a.site: site is a number, expected a mapping",
         "b: b is empty, expected a session: a mapping",
     ]
     with pytest.raises(
-        MockupError, match="sessions: an empty mapping, expected a mapping of user names"
+        MockupError, match="sessions: an empty mapping, expected a mapping from user names"
     ):
         MockupSessions({}, accept)
 
@@ -322,17 +322,17 @@ class TestRulesInAMockupFile:
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ("sessions: {}", "1: an empty mapping, expected a mapping of user names to sessions"),
-            ("sessions:", "1: empty, expected a mapping of user names to sessions"),
+            ("sessions: {}", "1: an empty mapping, expected a mapping from user names to sessions"),
+            ("sessions:", "1: empty, expected a mapping from user names to sessions"),
             (
                 "sessions: {invoice_keys: []}",
                 "1: invoice_keys is an empty list, expected a session",
             ),
             (
                 "sessions: {a: {}}\nruels: [{path: /, allow: any}]",
-                "2: unknown key 'ruels' beside sessions, expected sessions and rules",
+                "2: unknown key 'ruels' next to sessions, expected sessions and rules",
             ),
-            ("sessions: {a: {}}\nxia: {}", "2: unknown key 'xia' beside sessions, expected"),
+            ("sessions: {a: {}}\nxia: {}", "2: unknown key 'xia' next to sessions, expected"),
             ("sessions: {a: {}}\nrules:", "2: rules is empty, expected a list of rules"),
             ("sessions: {a: {}}\nrules: []", "2: rules is an empty list, expected a list"),
             (
@@ -341,8 +341,8 @@ class TestRulesInAMockupFile:
             ),
             (
                 "a: {}\nrules: [{path: /, allow: any}]",
-                "2: rules is a list, expected a session: a mapping. Beside rules, the users are"
-                " below the key sessions",
+                "2: rules is a list, expected a session: a mapping. In a file with rules, the"
+                " users are below the key sessions",
             ),
             ("sessions: {roles: {}}\nrules: []", "2: rules is an empty list, expected a list"),
             (
@@ -398,7 +398,7 @@ rules:
 """
         assert problems_of(write(text)) == [
             "3: unknown key 'role' in a rule, expected path, allow, roles, plans, engaged",
-            "4: a rule without path, expected a string such as /app/",
+            "4: a rule without a path, expected a string such as /app/",
             "5: path is a number, expected a string: put it in quotes",
             "6: allow is true or false, expected a string: put it in quotes",
             "7: 'app/' must start with '/': it is the path of a URL",
@@ -417,7 +417,7 @@ rules:
             " is subscribed",
             "25: a number in roles, expected a string",
             "25: an empty string in roles, expected a string",
-            "28: allow beside roles or plans, expected one or the other",
+            "28: allow together with roles or plans, expected one or the other",
             "29: a rule that admits nobody, expected allow, or roles, plans or both",
             "30: '{a}b' in a path, expected a parameter such as {profile}",
             "32: ' tutorial' in engaged, expected a tag of letters, digits, - and _",
@@ -525,7 +525,7 @@ xia:
     ) -> None:
         text = "xia: {roles: {manager: [{slug: xia, subscriptions: [{plans: basic}]}]}}"
         assert problems_of(write(text)) == [
-            "1: a subscription without plan, expected a string that identifies the plan"
+            "1: a subscription without a plan, expected a string that identifies it"
         ]
         assert caplog.messages[0].endswith("yaml:1: unknown key 'plans', did you mean 'plan'?")
 

@@ -802,7 +802,12 @@ class TestStandInWarnings:
         ("method", "target", "headers", "said"),
         [
             ("GET", "/static/?tag=a&b=1&tag=c", {}, "the last value of each name in a query"),
-            ("PUT", "/static/", {"CONTENT_TYPE": "multipart/form-data; boundary=x"}, "has no body"),
+            (
+                "PUT",
+                "/static/",
+                {"CONTENT_TYPE": "multipart/form-data; boundary=x"},
+                "not have a body",
+            ),
         ],
     )
     def test_a_request_that_the_proxy_would_change_is_logged_once(
