@@ -207,5 +207,5 @@ class Gate:
         return trace_token(
             candidate,
             self.settings,
-            is_quoted=f'"{candidate.token}"' in (cookie or ""),
+            is_quoted=cookie is not None and f'"{candidate.token}"' in cookie,
         )

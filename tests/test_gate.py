@@ -563,6 +563,19 @@ class TestLogOfTheGate:
         assert "transport cookie, format openssl" in caplog.text
         assert "transport bearer, format jwt" in caplog.text
 
+    @pytest.mark.parametrize(
+        ("cookie", "found"),
+        [(f'sessionid="{OPENSSL}"', "one pair removed"), (f"sessionid={OPENSSL}", "none")],
+        ids=["quoted", "not quoted"],
+    )
+    def test_debug_says_whether_a_cookie_was_quoted(
+        self, cookie: str, found: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.DEBUG, "djsession"):
+            decode(make_gate(), request(cookie=cookie))
+        [quotes] = [line for line in caplog.text.splitlines() if "quotes:" in line]
+        assert quotes.split(maxsplit=2)[1:] == ["passed", found]
+
 
 def test_a_gate_keeps_nothing_about_a_request() -> None:
     gate = make_gate()
