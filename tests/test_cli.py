@@ -26,7 +26,7 @@ from djsession import SessionCodec, cli, dumps, loads
 from djsession.errors import InvalidPadding
 from djsession.keys import generate_key
 from tests.helpers.commands import ROOT, command, environment
-from tests.helpers.servers import http, raw_http
+from tests.helpers.servers import free_port, http, post_form, raw_http
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 ALPHABET = set(string.ascii_letters + string.digits)
@@ -692,6 +692,28 @@ class TestServeCommand:
             out = self.stop(process)
         assert process.returncode == 0
         assert "Traceback" not in out
+
+    def test_in_front_of_a_server_it_prints_the_key_that_the_server_needs(
+        self, serve: Callable[..., int], tmp_path: Path
+    ) -> None:
+        upstream = free_port()
+        arguments = (f"http://127.0.0.1:{upstream}", "--mockup", "examples/site.yaml")
+        process = self.start(*arguments, XDG_STATE_HOME=str(tmp_path))
+        try:
+            port = int(self.read_until(process, r"Open http://127\.0\.0\.1:(\d+)/")[1])
+            key = self.read_until(process, r"^    export DJAODJIN_SECRET_KEY='(\w+)'$")[1]
+            serve(
+                *("-m", "djsession", "serve", "examples.hello", "--port", str(upstream)),
+                port=upstream,
+                DJAODJIN_SECRET_KEY=key,
+            )
+            status, headers, _ = post_form(port, "/login/", "username=xia")
+            assert status == 303
+            cookie = headers["set-cookie"].partition(";")[0]
+            assert b"<h1>Hello, xia</h1>" in http(port, Cookie=cookie)[2]
+        finally:
+            self.stop(process)
+        assert key == (tmp_path / "djsession" / "key").read_text().strip()
 
     def test_it_serves_several_requests_at_a_time(self, tmp_path: Path) -> None:
         (tmp_path / "slow.py").write_text(
