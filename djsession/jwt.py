@@ -32,7 +32,7 @@ _VALID_LAST_CHARACTERS = {0: b"", 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
 def sign(payload: bytes, key: bytes) -> str:
     """Return a signed token with a payload, which is a JSON object in UTF-8."""
     signed = _OUR_HEADER + b"." + urlsafe_b64encode(payload).rstrip(b"=")
-    return (signed + b"." + _signature(signed, key)).decode("ascii")
+    return (signed + b"." + _signature(signed, key)).decode()
 
 
 def verify(token: bytes, key: bytes) -> bytes:

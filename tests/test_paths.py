@@ -27,6 +27,13 @@ def test_without_entries_no_path_is_open(path: str) -> None:
     assert path not in OpenPaths([])
 
 
+def test_only_slashes_are_removed_from_the_end_of_an_entry() -> None:
+    paths = OpenPaths(["/INDEX/", "/UNIX"])
+    assert "/INDEX" in paths
+    assert "/INDE" not in paths
+    assert "/UNI" not in paths
+
+
 def test_the_home_page_entry_opens_the_home_page_only() -> None:
     home = OpenPaths(["/"])
     assert "/" in home
@@ -84,7 +91,7 @@ AMBIGUOUS = [
 ]
 
 
-@pytest.mark.parametrize("path", AMBIGUOUS, ids=ascii)
+@pytest.mark.parametrize("path", AMBIGUOUS)
 def test_a_path_that_can_be_read_in_two_ways_matches_nothing(path: str) -> None:
     assert path not in OpenPaths(["/static", "/"])
 
@@ -123,7 +130,6 @@ def test_only_text_matches_an_entry(path: object) -> None:
 @pytest.mark.parametrize(
     "entry",
     ["", "static/", " /static/", "https://cdn.example.com/static/", "*", "/\ud800"],
-    ids=ascii,
 )
 def test_an_entry_that_is_not_a_path_is_an_error(entry: str) -> None:
     with pytest.raises(ValueError, match="must start with '/'"):
@@ -133,11 +139,11 @@ def test_an_entry_that_is_not_a_path_is_an_error(entry: str) -> None:
 @pytest.mark.parametrize(
     "entry",
     ["//", "/a//b", "/a/../b", "/./a", "/a\\b", "/a%2fb", "/a%20b", "/\n", "/a\x7f", "/\ufffd"],
-    ids=ascii,
 )
 def test_an_entry_that_no_path_matches_is_an_error(entry: str) -> None:
-    with pytest.raises(ValueError, match="no path ever matches"):
+    with pytest.raises(ValueError, match="no path ever matches") as caught:
         OpenPaths([entry])
+    assert str(caught.value).endswith("without '//', backslashes and '.' or '..' segments")
 
 
 @given(st.text("/.;%25eEfF\\ax\x00\ufffd", max_size=14) | st.text(max_size=14))
