@@ -7,6 +7,7 @@ import pytest
 
 from djsession import AccessDenied, ConfigurationError, Gate, Session, dumps
 from djsession.gate import DecodedRequest
+from djsession.transport import REPLACED_PEER
 from tests.helpers.gates import Request, ask, check, decode, make_gate, request
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.tokens import OPAQUE, REFUSED, forge, jwt_of, token_of
@@ -277,12 +278,75 @@ class TestGateAndTrustedProxies:
         assert ask(gate, request("/login", token=OPENSSL, peer="192.0.2.1")) == {}
         assert ask(gate, request("/login", peer="192.0.2.1")) == {}
 
+    def test_the_cause_says_whether_the_peer_is_known(self) -> None:
+        gate = make_gate(trusted_proxies=["10.0.0.7"])
+        for peer in ("192.0.2.1", None):
+            causes = decode(gate, request(token=OPENSSL, peer=peer)).causes
+            assert causes == ("the request did not come from one of trusted_proxies",)
+        assert decode(gate, request(token=OPENSSL, peer=REPLACED_PEER)).causes == (
+            "trusted_proxies cannot be checked, since an address from X-Forwarded-For may have"
+            " replaced that of the connection; put SessionMiddleware around ProxyFix, and run"
+            " uvicorn with --no-proxy-headers",
+        )
+
     def test_nothing_is_decrypted_for_another_peer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         gate = make_gate(trusted_proxies=["10.0.0.7"])
         monkeypatch.setattr(gate.codec, "try_loads", lambda token: pytest.fail("decoded"))
         decoded = decode(gate, request(token=OPENSSL, peer="192.0.2.1"))
         assert decoded.session is None
         assert decoded.carries_token
+
+
+TRUSTING: dict[str, Any] = {"trusted_proxies": ["10.0.0.7"]}
+CONFLICT = "the request carries two different sessions"
+# Requests on every way through the gate: whether they carry a token, and one of the causes why they
+# do not carry a session, if so.
+WAYS: dict[str, tuple[Request, dict[str, Any], bool, str]] = {
+    "one cookie": (request(token=OPENSSL), {}, True, ""),
+    "one refused cookie": (request(token="garbage"), {}, True, "cookie sessionid: "),
+    "a token in the header": (request(bearer=JWT), {}, True, ""),
+    "a refused token in the header": (request(bearer="a.b.c"), {}, True, "Authorization: "),
+    "two equal sessions": (request(token=OPENSSL, bearer=JWT), {}, True, ""),
+    "two sessions": (request(token=dumps(DANA, KEY), bearer=JWT), {}, True, CONFLICT),
+    "no token": (request(), {}, False, "the request carries no session token, "),
+    "an empty header": (request(authorization="Bearer"), {}, False, "Authorization: Bearer is"),
+    "an empty header and a cookie": (
+        request(token=OPENSSL, authorization="Bearer"),
+        {},
+        True,
+        "Authorization: Bearer is",
+    ),
+    "another peer": (request(peer="::1"), TRUSTING, False, "the request did not come from"),
+    "another peer and a cookie": (
+        request(token=OPENSSL, peer="::1"),
+        TRUSTING,
+        True,
+        "the request did not come from",
+    ),
+    "a trusted peer": (request(token=OPENSSL, peer="10.0.0.7"), TRUSTING, True, ""),
+}
+
+
+@pytest.mark.parametrize(("head", "settings", "carries_token", "cause"), WAYS.values(), ids=WAYS)
+def test_what_was_decoded_holds_all_that_another_gate_needs(
+    head: Request, settings: dict[str, Any], carries_token: bool, cause: str
+) -> None:
+    gate = make_gate(**settings)
+    decoded = decode(gate, head)
+    assert decoded.settings is gate.settings
+    assert decoded.headers == (head.cookie, head.authorization, head.peer)
+    assert decoded.carries_token is carries_token
+    assert (decoded.session is None) == bool(cause)
+    assert all(found.startswith(cause) for found in decoded.causes)
+    assert len(decoded.causes) == bool(cause)
+    assert decode(gate, head, decoded) is decoded
+
+
+@pytest.mark.parametrize("token", [OPENSSL, JWT, "garbage"], ids=["openssl", "jwt", "refused"])
+def test_a_single_cookie_takes_the_fast_path(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = make_gate()
+    monkeypatch.setattr(gate, "_decode_by_rules", lambda headers: pytest.fail("the slow path"))
+    decode(gate, request(token=token))
 
 
 # Settings under which the same request carries a session, and under which it does not.
@@ -533,7 +597,6 @@ class TestLogOfTheGate:
             ("/\ud800\udfff", "/\\ud800\\udfff"),
             ("/café/日本/😀", "/café/日本/😀"),
         ],
-        ids=lambda item: ascii(item),
     )
     def test_a_path_cannot_break_or_disguise_the_line(
         self, path: str, written: str, caplog: pytest.LogCaptureFixture
@@ -560,8 +623,9 @@ class TestLogOfTheGate:
         with caplog.at_level(logging.DEBUG, "djsession"):
             decode(make_gate(), request(token=OPENSSL, bearer="a.b.c"))
         assert [record.levelname for record in caplog.records] == ["DEBUG", "DEBUG"]
-        assert "transport cookie, format openssl" in caplog.text
-        assert "transport bearer, format jwt" in caplog.text
+        cookie, bearer = (record.getMessage() for record in caplog.records)
+        assert cookie.startswith("session token: transport cookie, format openssl\n")
+        assert bearer.startswith("session token: transport bearer, format jwt\n")
 
     @pytest.mark.parametrize(
         ("cookie", "found"),
