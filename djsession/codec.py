@@ -222,7 +222,7 @@ class SessionCodec:
             if not _is_valid_last_visited(session.get("last_visited")):
                 raise ValueError("last_visited may contain only letters, digits and _.,:+-")
             container = openssl.encrypt(serialize(session), self._keys[0])
-            return b64encode(container).decode("ascii")
+            return b64encode(container).decode()
         if format == "jwt":
             payload = serialize({"exp": int(time.time()) + max_age, **session})
             return jwt.sign(payload, self._keys[0])
@@ -244,7 +244,7 @@ def dumps(
 
 
 def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
+    raise ValueError  # NaN and Infinity are not JSON
 
 
 def _refuse_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -273,7 +273,6 @@ def _read_plaintext(
     failure: type[SessionError] | SessionError | None = None
     if plaintext is None:
         plaintext, failure = padded, InvalidPadding
-    document: Any = None
     is_text = is_json = True
     try:
         text = plaintext.decode("ascii")
@@ -323,7 +322,6 @@ def _check_plaintext(plaintext: bytes, document: Any) -> type[SessionError] | Se
 
 def _read_claims(payload: bytes) -> dict[str, Any]:
     """Return the session in the payload of a jwt whose signature was verified."""
-    document: Any = None
     failure: SessionError | None = None
     try:
         text = payload.decode().strip(_WHITESPACE)
@@ -431,7 +429,7 @@ def serialize(session: dict[str, Any]) -> bytes:
     """Return a session as JSON in ASCII. See :meth:`SessionCodec.dumps` for dates and decimals."""
     return json.dumps(
         session, default=_to_json_value, allow_nan=False, separators=(",", ":")
-    ).encode("ascii")
+    ).encode()
 
 
 def _to_json_value(value: object) -> str | float:

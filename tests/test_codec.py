@@ -5,12 +5,14 @@ import string
 import sys
 import time
 from base64 import b64decode, b64encode
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import partial
 from random import Random
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -18,11 +20,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from djsession import ConfigurationError, Session, SessionCodec, SessionError, dumps, loads
+from djsession import codec as codec_module
 from djsession import errors as e
-from djsession.codec import FORMATS
+from djsession.codec import FORMATS, token_format
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 from tests.helpers.strategies import JSON
-from tests.helpers.tokens import FUTURE, REFUSED, forge, jwt_of, nested, token_of
+from tests.helpers.tokens import (
+    FUTURE,
+    REFUSED,
+    base64url,
+    forge,
+    jwt_of,
+    nested,
+    token_of,
+    token_of_blocks,
+)
 
 OBJECTS = st.dictionaries(
     st.text().filter(lambda name: name not in ("exp", "last_visited")), JSON, max_size=6
@@ -171,6 +183,56 @@ def test_a_jwt_with_one_character_changed_is_refused() -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_bytes_are_accepted_as_well_as_text(format: Any) -> None:
     assert loads(dumps(XIA, KEY, format).encode(), KEY).username == "xia"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_format_of_a_token_is_recognized(format: Any) -> None:
+    assert token_format(dumps(XIA, KEY, format)) == format
+
+
+# An openssl token for each way to fail, and for each combination of them that takes another path.
+REFUSED_PLAINTEXTS = {
+    "padding": token_of_blocks(b"x" * 16),
+    "padding of JSON": token_of_blocks(b'{"a": 1}' + b" " * 8),
+    "padding of an array": token_of_blocks(b"[1]" + b" " * 13),
+    "padding of random bytes": token_of_blocks(b"\xff" * 16),
+    "text": token_of(b"\xff\xff"),
+    "text in JSON": token_of(b'{"a": "\xff"}'),
+    "JSON": token_of(b'{"a": 1,}'),
+    "more than JSON": token_of(b"{} {}"),
+    "object": token_of(b"[1]"),
+    "depth": token_of(nested(65, "lists")),
+    "recursion": token_of(b"[" * 10_000),
+    "repeated name": token_of(b'{"a": 1, "a": 2}'),
+    "last_visited": token_of(b'{"last_visited": 1}'),
+    "expiry": token_of(b'{"exp": 1}'),
+}
+
+
+@pytest.mark.parametrize("token", REFUSED_PLAINTEXTS.values(), ids=REFUSED_PLAINTEXTS)
+def test_every_refusal_of_a_plaintext_does_the_same_work(token: str) -> None:
+    """The time itself is measured in tests/attacks."""
+    work: Counter[str] = Counter()
+
+    def count(frame: FrameType, event: str, value: Any) -> None:
+        if event == "return" and frame.f_code.co_name == "raw_decode":
+            work["failed parses"] += value is None
+        elif frame.f_code.co_filename != codec_module.__file__:
+            return
+        elif event == "c_exception" and value.__name__ == "decode":
+            work["failed conversions"] += 1
+        elif event == "c_call" and value.__name__ == "decode" and len(value.__self__) > 1:
+            # What is converted only in order to fail is a single byte.
+            work["conversions"] += 1
+
+    codec = SessionCodec(KEY)
+    sys.setprofile(count)
+    try:
+        found = codec.try_loads(token)
+    finally:
+        sys.setprofile(None)
+    assert isinstance(found, SessionError)
+    assert work == {"conversions": 2, "failed conversions": 1, "failed parses": 1}
 
 
 class TestWhiteSpace:
@@ -352,7 +414,7 @@ class TestTokenExpiry:
 
     @pytest.mark.parametrize("payload", [b"{}", b'{"username": "xia"}', b'{"a": {"exp": 1e10}}'])
     def test_a_jwt_needs_an_exp(self, payload: bytes) -> None:
-        with pytest.raises(e.InvalidExpiry, match="the jwt does not have an exp"):
+        with pytest.raises(e.InvalidExpiry, match=r"^the jwt does not have an exp; "):
             loads(jwt_of(payload), KEY)
 
     @IN_EACH_FORMAT
@@ -396,7 +458,10 @@ class TestTokenExpiry:
             (119, "119 s"),
             (120, "2 minutes"),
             (600, "10 minutes"),
+            (7199, "119 minutes"),
             (7200, "2 hours"),
+            (172_799, "47 hours"),
+            (172_800, "2 days"),
             (10**6, "11 days"),
             (10**30, "9999 days"),
         ],
@@ -452,7 +517,6 @@ class TestTokenDepth:
         b'\\\\\\"]',
         b",]",
     ],
-    ids=ascii,
 )
 def test_brackets_and_quotes_in_strings_neither_hide_nor_add_a_level(
     write: Write, text: bytes
@@ -465,6 +529,27 @@ def test_brackets_and_quotes_in_strings_neither_hide_nor_add_a_level(
         plaintext = b'{"exp":%d,"deep":%b}' % (FUTURE, inner)
         found = SessionCodec(KEY).try_loads(write(plaintext))
         assert isinstance(found, Session if levels <= 64 else e.NestedTooDeeply), levels
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"[" * 64 + b"]" * 64, False),
+        (b"[" * 65 + b"]" * 65, True),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, True),
+        (b"[" + b",".join([b'{"a":["b",1]}'] * 65) + b"]", False),
+        (b"[" + b",".join([b'["\\n"]'] * 65) + b"]", False),
+        (b"[" * 63 + b'"\\"["' + b"]" * 63, False),
+    ],
+    ids=["64", "65", "65 objects", "wide", "escapes", "64 with one in a string"],
+)
+def test_the_depth_is_seen_in_the_text_wherever_it_can_be(text: bytes, expected: bool) -> None:
+    class Document:
+        def __iter__(self) -> Any:
+            pytest.fail("its values were visited, which takes longer")
+
+    document: Any = Document()
+    assert codec_module._is_nested_too_deeply(text, document) is expected
 
 
 def with_frames_left(left: int, function: Callable[[], object]) -> object:
@@ -621,6 +706,12 @@ def test_dumping_in_an_unknown_format_is_an_error() -> None:
     unknown: Any = "jwe"
     with pytest.raises(ValueError, match="unknown format"):
         dumps({}, KEY, unknown)
+
+
+def test_the_json_in_a_token_is_compact() -> None:
+    # The size of a cookie is limited.
+    payload = dumps({"a": [1, {}], "exp": 1}, KEY, "jwt").split(".")[1]
+    assert payload == base64url(b'{"exp":1,"a":[1,{}]}')
 
 
 def test_a_jwt_keeps_the_exp_of_the_session() -> None:
