@@ -36,6 +36,10 @@ class TestGateAndPaths:
         assert not gate.is_open("/secret")
         assert ask(gate, request("/secret")) is None
 
+    def test_an_entry_opens_a_path_unless_the_shell_says_otherwise(self) -> None:
+        gate = make_gate("/login")
+        assert gate.check(decode(gate, request("/login")), "GET", "/login") == {}
+
     def test_no_path_is_open_where_the_shell_says_so(self) -> None:
         gate = make_gate("/login", "/")
         for path in ("/login", "/"):
@@ -505,7 +509,7 @@ class TestLogOfTheGate:
         head = request(cookie="djs=garbage; djs=abc", bearer="a.b.c")
         [(_, line)] = logged(caplog, make_gate(cookie_name="djs"), head)
         assert line.count("cookie djs: the token is not valid base64") == 2
-        assert line.count("Authorization: the signature of the jwt does not verify") == 1
+        assert line.count(" | Authorization: the signature of the jwt does not verify") == 1
         assert "\n" not in line
 
     @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ a test is missing, or the change makes no difference. The latter are listed in `
 with the reason. This script fails if a change survives that is not listed, and if a change is
 listed that does not survive.
 
-mutmut does not change what is outside of functions, such as regular expressions and tables.
+mutmut changes neither what is outside of functions, such as regular expressions and tables, nor
+functions with a decorator. The decorator ``hide_locals`` is removed first, since it only shortens
+tracebacks.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +74,8 @@ def survivors(module: str) -> Iterator[Survivor]:
         for name in ("djsession", "tests"):
             shutil.copytree(ROOT / name, Path(folder) / name, ignore=ignored)
         shutil.copy(ROOT / "_djsession_pytest.py", folder)
+        source = Path(folder) / "djsession" / f"{module}.py"
+        source.write_text(re.sub(r"\n *@hide_locals\n", "\n", source.read_text("utf-8")), "utf-8")
         configuration = (ROOT / "pyproject.toml").read_text("utf-8")
         configuration += CONFIGURATION.format(module=module, tests=TESTS[module])
         (Path(folder) / "pyproject.toml").write_text(configuration, "utf-8")
