@@ -395,7 +395,7 @@ class TestLastVisited:
 
     def test_dumps_does_not_write_what_would_be_refused(self) -> None:
         for value in ("a b", 'a"', 1, ["app"]):
-            with pytest.raises(ValueError, match="last_visited"):
+            with pytest.raises(ValueError, match=r"^last_visited may contain .* and _\.,:\+-$"):
                 dumps({"last_visited": value}, KEY)
         assert loads(dumps({"last_visited": "a b"}, KEY, "jwt"), KEY)["last_visited"] == "a b"
 
@@ -700,6 +700,10 @@ def test_dumping_what_json_cannot_hold_is_an_error() -> None:
     itself["itself"] = itself
     with pytest.raises(ValueError, match="Circular"):
         dumps(itself, KEY)
+
+
+def test_a_codec_writes_the_cookie_format_unless_asked_for_another() -> None:
+    assert token_format(SessionCodec(KEY).dumps(XIA)) == "openssl"
 
 
 def test_dumping_in_an_unknown_format_is_an_error() -> None:
