@@ -238,7 +238,7 @@ def fuzz(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Change the code of the modules that decode tokens, and see whether a test notices.
 
-    ``nox -s mutants -- paths jwt`` names some of the modules. Takes an hour for all of them.
+    ``nox -s mutants -- paths jwt`` names some of the modules. All take a quarter of an hour.
     """
     # Random examples would kill another mutant each time.
     environment = {"DJSESSION_TEST_PROFILE": "mutants"}
