@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..devserver import address_of, open_server, run_until_stopped
 from ..mockup.navigation import is_browser
-from ..mockup.pages import CONTENT_SECURITY_POLICY, diagnosis_page
+from ..mockup.pages import PAGE_HEADERS, diagnosis_page
 from ..wsgi import request_path
 from .configuration import Configuration
 from .diagnosis import Case
@@ -73,10 +73,7 @@ class Listener:
         headers = [
             ("Content-Type", f"{content_type}; charset=utf-8"),
             ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
-            ("Referrer-Policy", "same-origin"),
-            ("X-Content-Type-Options", "nosniff"),
+            *PAGE_HEADERS,
         ]
         start_response(status, headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 from ..devserver import TUNNEL_KEY
 from ..errors import ConfigurationError
 from .navigation import is_browser
-from .pages import CONTENT_SECURITY_POLICY, upstream_down_page
+from .pages import PAGE_HEADERS, upstream_down_page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -298,10 +298,7 @@ class Forwarder:
         self, environ: dict[str, Any], start_response: StartResponse, error: _NoAnswerError
     ) -> Iterable[bytes]:
         content_type, text = "text/plain", str(error)
-        headers = [
-            ("Cache-Control", "no-store"),
-            ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
-        ]
+        headers = [*PAGE_HEADERS]
         # The page reloads itself, which is only safe for requests that may be repeated.
         if error.is_down and environ["REQUEST_METHOD"] == "GET" and is_browser(environ):
             content_type, text = "text/html", upstream_down_page(self.url)

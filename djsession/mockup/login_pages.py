@@ -30,8 +30,8 @@ from .navigation import (
     script_url,
 )
 from .pages import (
-    CONTENT_SECURITY_POLICY,
     NO_KEY,
+    PAGE_HEADERS,
     inspector_page,
     login_page,
     no_key_page,
@@ -174,6 +174,9 @@ class LoginPages(ABC):
         """Return the answer to a request that is for a page or is not local, or else None."""
         if not_local := self._why_not_local(environ):
             return self._refuse_remote(environ, not_local)
+        return self._answer_page(environ)
+
+    def _answer_page(self, environ: dict[str, Any]) -> Response | None:
         page = self._pages.get(environ.get("PATH_INFO", "").rstrip("/"))
         return page(Request(environ)) if page else None
 
@@ -188,10 +191,7 @@ class LoginPages(ABC):
 
     def secured(self, response: Response) -> Response:
         """Return the response with the headers that every page gets."""
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-        response.headers["Referrer-Policy"] = "same-origin"
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(PAGE_HEADERS)
         return response
 
     def send(

@@ -106,9 +106,6 @@ HOP_BY_HOP = frozenset(
 # The server has checked these headers, and the code that reads the request needs them.
 _ABOUT_THE_REQUEST = frozenset(("host", "transfer-encoding"))
 
-# Seconds until a jwt of the proxy expires.
-_JWT_MAX_AGE = 7_200
-
 _LOOP_HEADER = "HTTP_X_DJSESSION_STAND_IN"
 
 _COOKIE_PREFIX = "djsession_stand_in_"
@@ -211,7 +208,7 @@ class StandIn(LoginPages):
             return text_response(400, "The path of this request is not a valid path in UTF-8.")
         environ["PATH_INFO"] = path.encode().decode("latin-1")
         environ.pop("HTTP_SCRIPT_NAME", None)
-        page = self.respond_as_page(environ)
+        page = self._answer_page(environ)
         if page is not None:
             return page
         if _is_websocket(environ) and (refusal := self._refuse_websocket(environ)):
@@ -335,7 +332,8 @@ class StandIn(LoginPages):
         elif self._format == "jwt":
             return ""
         if self._format == "jwt":
-            content["exp"] = int(time.time()) + _JWT_MAX_AGE
+            # That of the file would not be fresh: dumps() writes the one that the proxy would.
+            content.pop("exp", None)
         return self.gate.codec.dumps(content, self._format)
 
     def _filtered(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

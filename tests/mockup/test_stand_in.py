@@ -109,6 +109,12 @@ def session_of(environ: dict[str, Any], format: str = "openssl") -> Session:
     return loads(token, KEY)
 
 
+def ask(port: int, method: str, target: str, lines: str = "") -> bytes:
+    """Send a request as it is, and return the whole answer. ``lines`` are further headers."""
+    head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{lines}Connection: close\r\n\r\n"
+    return exchange(port, head.encode())
+
+
 def without(session: Session, *keys: str) -> dict[str, Any]:
     return {key: value for key, value in session.items() if key not in keys}
 
@@ -152,6 +158,13 @@ class TestWhatTheApplicationReceives:
         assert session_of(first) == {}
         assert second["HTTP_AUTHORIZATION"] == "Bearer"
         assert second["HTTP_COOKIE"] == f"sessionid={OPAQUE}"
+
+    def test_a_jwt_is_fresh_even_if_the_file_says_when_it_expires(self, inside: Recorder) -> None:
+        sessions = {"sessions": {"xia": {**XIA, "exp": int(time.time()) + 9_999_999}}}
+        app = stand_in(inside, sessions=sessions, format="jwt")
+        get(app, "/app/", HTTP_COOKIE=sign_in(app))
+        [received] = inside.environs
+        assert session_of(received, "jwt")["exp"] <= time.time() + 7_200
 
     def test_a_token_left_in_the_cookie_does_not_contradict_the_jwt(
         self, inside: Recorder, jwt_app: StandIn
@@ -287,8 +300,7 @@ class TestWhatTheApplicationReceives:
     def test_names_with_underscores_never_arrive(self, inside: Recorder) -> None:
         with running_app(stand_in(inside)) as port:
             lines = "X_Forwarded_For: 192.0.2.1\r\nX_Real-IP: 192.0.2.1\r\nCook_ie: a=b\r\n"
-            sent = f"GET /static/ HTTP/1.1\r\nHost: localhost\r\n{lines}Connection: close\r\n\r\n"
-            assert exchange(port, sent.encode()).endswith(b"inside")
+            assert ask(port, "GET", "/static/", lines).endswith(b"inside")
         [environ] = inside.environs
         assert environ["HTTP_X_FORWARDED_FOR"] == environ["HTTP_X_REAL_IP"] == "127.0.0.1"
         assert not any("192.0.2.1" in str(value) for value in environ.values())
@@ -546,8 +558,7 @@ class TestStandInResponses:
             return [b"replaced"]
 
         with running_app(stand_in(broken)) as port:
-            sent = b"GET /static/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            answer = exchange(port, sent)
+            answer = ask(port, "GET", "/static/")
         assert answer.startswith(b"HTTP/1.1 500 Error")
         assert b"sessionid" not in answer
 
@@ -574,8 +585,7 @@ class TestStandInAccess:
         self, method: str, app: StandIn, inside: Recorder
     ) -> None:
         with running_app(app) as port:
-            sent = f"{method} /static/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            assert exchange(port, sent.encode()).startswith(b"HTTP/1.1 405")
+            assert ask(port, method, "/static/").startswith(b"HTTP/1.1 405")
         assert not inside.environs
         assert method not in METHODS
 
@@ -739,8 +749,7 @@ class TestStandInPaths:
         rules = [{"path": "/static/", "allow": "any"}, {"path": "/", "allow": "authenticated"}]
         app = stand_in(inside, sessions={"sessions": SESSIONS, "rules": rules})
         with running_app(app) as port:
-            sent = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            answer = exchange(port, sent.encode())
+            answer = ask(port, "GET", target)
         assert answer.startswith(b"HTTP/1.1 200" if path.startswith("/static") else b"HTTP/1.1 403")
         for environ in inside.environs:
             assert environ["PATH_INFO"].encode("latin-1").decode() == path
@@ -758,8 +767,7 @@ class TestStandInPaths:
         self, target: str, app: StandIn, inside: Recorder
     ) -> None:
         with running_app(app) as port:
-            sent = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            assert exchange(port, sent.encode()).startswith(b"HTTP/1.1 403")
+            assert ask(port, "GET", target).startswith(b"HTTP/1.1 403")
         assert not inside.environs
 
     @pytest.mark.parametrize(
@@ -769,8 +777,7 @@ class TestStandInPaths:
         self, target: str, app: StandIn, inside: Recorder
     ) -> None:
         with running_app(app) as port:
-            sent = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            assert exchange(port, sent.encode()).startswith(b"HTTP/1.1 400")
+            assert ask(port, "GET", target).startswith(b"HTTP/1.1 400")
         assert not inside.environs
 
     def test_the_pages_answer_under_their_normalized_paths(self, app: StandIn) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .inspector import inspector_page
-from .layout import CONTENT_SECURITY_POLICY
+from .layout import PAGE_HEADERS
 from .login import login_page
 from .refusal import (
     NO_KEY,
@@ -17,8 +17,8 @@ from .refusal import (
 )
 
 __all__ = [
-    "CONTENT_SECURITY_POLICY",
     "NO_KEY",
+    "PAGE_HEADERS",
     "diagnosis_page",
     "forbidden_page",
     "inspector_page",

@@ -9,7 +9,7 @@ from html import escape
 from importlib.resources import files
 
 __all__ = [
-    "CONTENT_SECURITY_POLICY",
+    "PAGE_HEADERS",
     "copyable",
     "document",
     "hero",
@@ -26,11 +26,17 @@ def _hash(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-#: The Content-Security-Policy header. It allows this style sheet, this script, and forms that are
+#: The headers of every page. The policy allows this style sheet, this script, and forms that are
 #: sent to this site. The script is optional: it filters the users and copies to the clipboard.
-CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)};"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+PAGE_HEADERS = (
+    ("Cache-Control", "no-store"),
+    (
+        "Content-Security-Policy",
+        f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)};"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("Referrer-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
 )
 
 _DEVELOPMENT = "Development"
