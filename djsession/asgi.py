@@ -18,7 +18,7 @@ from .wsgi import DECODED_KEY, SESSION_KEY
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Credentials", "SessionMiddleware", "User", "open_path", "peer_of"]
+__all__ = ["SessionMiddleware", "User", "open_path", "peer_of"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -39,9 +39,9 @@ class SessionMiddleware:
         app = SessionMiddleware(app, allowed_no_session=["/static/"])
 
     Inside ``app``, ``scope["djsession.session"]`` is always a Session. As with Starlette's
-    AuthenticationMiddleware, ``scope["user"]`` is a :class:`User` and ``scope["auth"]`` is
-    :class:`Credentials`. The answer to a refused request, or to the handshake of a refused
-    WebSocket, is 403. Every response to a request that passes gets the caching headers of
+    AuthenticationMiddleware, ``scope["user"]`` is the user and ``scope["auth"]`` the credentials.
+    Both are the same :class:`User`. The answer to a refused request, or to the handshake of a
+    refused WebSocket, is 403. Every response to a request that passes gets the caching headers of
     :mod:`djsession.caching`. Nothing is buffered, and lifespan events pass through unchanged.
 
     :class:`djsession.wsgi.SessionMiddleware` explains what the middleware trusts.
@@ -86,8 +86,8 @@ class SessionMiddleware:
 
         def send_with_caching(message: Message) -> Awaitable[None]:
             # The second type is a response that refuses a WebSocket's handshake.
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = _with_caching_headers(message.get("headers", ()), is_personal=is_personal)
+            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
+                headers = _with_caching_headers(message.get("headers", ()), is_personal)
                 message = {**message, "headers": headers}
             return send(message)
 
@@ -95,7 +95,10 @@ class SessionMiddleware:
 
 
 class User:
-    """``scope["user"]``: the session's user, with the attributes of Starlette's ``BaseUser``."""
+    """``scope["user"]`` and ``scope["auth"]``: the session's user.
+
+    It has the attributes of Starlette's ``BaseUser`` and ``AuthCredentials``.
+    """
 
     __slots__ = ("session",)
 
@@ -117,19 +120,6 @@ class User:
         """The username, or ``""`` if nobody is signed in."""
         return self.session.username or ""
 
-    def __repr__(self) -> str:
-        # Do not show the session: error reports print the scope.
-        return f"<{type(self).__name__}>"
-
-
-class Credentials:
-    """``scope["auth"]``: the principals, in the attribute of Starlette's ``AuthCredentials``."""
-
-    __slots__ = ("session",)
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
     @property
     def scopes(self) -> list[str]:
         """The principals of the session, and ``authenticated`` if somebody is signed in.
@@ -143,6 +133,7 @@ class Credentials:
         return ["authenticated", *(item for item in principals if item != self.session.username)]
 
     def __repr__(self) -> str:
+        # Do not show the session: error reports print the scope.
         return f"<{type(self).__name__}>"
 
 
@@ -163,11 +154,12 @@ def decode_scope(gate: Gate, scope: Scope) -> Session | None:
             text = value.decode("latin-1")
             authorization = text if authorization is None else f"{authorization},{text}"
     earlier = scope.get(DECODED_KEY)
-    decoded = gate.decode(cookie, authorization, peer_of(gate, scope), earlier)
+    peer = peer_of(scope) if gate.reads_peer else None
+    decoded = gate.decode(cookie, authorization, peer, earlier)
     scope[DECODED_KEY] = decoded
     session = decoded.session
     found = scope[SESSION_KEY] = Session() if session is None else session
-    scope["user"], scope["auth"] = User(found), Credentials(found)
+    scope["user"] = scope["auth"] = User(found)
     return session
 
 
@@ -186,15 +178,15 @@ def check_scope(gate: Gate, scope: Scope) -> Session:
     )
 
 
-def peer_of(gate: Gate, scope: Scope) -> str | None:
-    """Return the address of the connection, or None for a Unix socket or without trusted_proxies.
+def peer_of(scope: Scope) -> str | None:
+    """Return the address of the connection, or None for a Unix socket.
 
     Returns REPLACED_PEER if the server may have replaced the address with one from X-Forwarded-For.
     In that case uvicorn and Hypercorn set the port to 0, which a real connection never has. If the
     client sent a port too, in X-Forwarded-For (uvicorn) or X-Forwarded-Port (Daphne), the server
     uses that port.
     """
-    client = None if gate.settings.trusted_proxies is None else scope.get("client")
+    client = scope.get("client")
     if not client:
         return None
     address: str = client[0]
@@ -238,20 +230,19 @@ def _as_bytes(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 
 
 # The headers that a response without any caching headers gets, by ``is_personal``.
-_DEFAULT_HEADERS = {
-    flag: _as_bytes(with_caching_headers([], is_personal=flag)) for flag in (False, True)
-}
+_DEFAULT_HEADERS = {flag: _as_bytes(with_caching_headers([], flag)) for flag in (False, True)}
 
 _CACHING_NAMES = tuple(name.encode() for name in CACHING_NAMES)
 
 
-def _with_caching_headers(headers: Headers, *, is_personal: bool) -> list[tuple[bytes, bytes]]:
-    headers = list(headers)
+def _with_caching_headers(headers: Headers, is_personal: bool) -> list[tuple[bytes, bytes]]:
+    if not isinstance(headers, list):
+        headers = list(headers)
     for name, _ in headers:
         if len(name) in (4, 13) and name.lower() in _CACHING_NAMES:
             as_text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-            return _as_bytes(with_caching_headers(as_text, is_personal=is_personal))
-    return [*headers, *_DEFAULT_HEADERS[is_personal]]
+            return _as_bytes(with_caching_headers(as_text, is_personal))
+    return headers + _DEFAULT_HEADERS[is_personal]
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

@@ -35,8 +35,8 @@ REFUSAL_HEADERS = (("Cache-Control", "no-store"), ("Vary", _VARY_VALUE))
 #: The names of the headers that this module changes, in lower case.
 CACHING_NAMES = ("cache-control", "vary")
 
-_IMPERSONAL_HEADERS = (("Vary", _VARY_VALUE),)
-_PERSONAL_HEADERS = (("Vary", _VARY_VALUE), ("Cache-Control", "private"))
+_IMPERSONAL_HEADERS = [("Vary", _VARY_VALUE)]
+_PERSONAL_HEADERS = [("Vary", _VARY_VALUE), ("Cache-Control", "private")]
 
 
 def caching_headers(cache_control: str, vary: str, *, is_personal: bool) -> tuple[str, str]:
@@ -86,7 +86,7 @@ def caching_changes(
 
 
 def with_caching_headers(
-    headers: list[tuple[str, str]], *, is_personal: bool
+    headers: list[tuple[str, str]], is_personal: bool
 ) -> list[tuple[str, str]]:
     """Return a WSGI response's headers with the caching headers added or changed."""
     for name, _ in headers:
@@ -95,4 +95,4 @@ def with_caching_headers(
             replaced = [name.lower() for name, _ in changes]
             return [*(header for header in headers if header[0].lower() not in replaced), *changes]
     # The fast path for most responses, which do not have any caching headers yet.
-    return [*headers, *(_PERSONAL_HEADERS if is_personal else _IMPERSONAL_HEADERS)]
+    return headers + (_PERSONAL_HEADERS if is_personal else _IMPERSONAL_HEADERS)

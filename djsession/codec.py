@@ -43,9 +43,10 @@ import re
 import time
 from base64 import b64encode
 from binascii import a2b_base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from json.scanner import make_scanner
 from typing import Any, Literal, NoReturn
 
 from . import jwt, openssl
@@ -104,7 +105,10 @@ _WHITESPACE = " \t\n\r"  # RFC 8259 section 2
 _LAST_VISITED = re.compile(r"[A-Za-z0-9_.,:+-]*")
 
 _BRACES_TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
-_NOT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
+# The outline of a JSON text has its brackets, quotes and colons, with braces as brackets. It also
+# has every "-" and "p", since a date or a URL would otherwise seem to start with a colon.
+_NOT_STRUCTURE = b":-p"
+_NOT_OUTLINE = bytes(set(range(256)) - set(b'{}[]"' + _NOT_STRUCTURE))
 
 
 def token_format(token: str) -> Format:
@@ -120,7 +124,7 @@ class SessionCodec:
     ``max_token_size`` is in characters. ``formats`` are the formats that are accepted. Raises
     ConfigurationError as :func:`~djsession.keys.check_secret_keys` does.
 
-    A codec is immutable and can be shared between threads.
+    A codec can be shared between threads.
     """
 
     @hide_locals
@@ -135,6 +139,8 @@ class SessionCodec:
         self._keys = tuple(key.encode("ascii") for key in keys)
         self._max_token_size = max_token_size
         self._reads_jwt, self._reads_openssl = "jwt" in formats, "openssl" in formats
+        # The scanners that no thread is using.
+        self._scanners: list[_CountingScanner] = []
 
     @hide_locals
     def loads(self, token: str | bytes) -> Session:
@@ -180,12 +186,19 @@ class SessionCodec:
             raise InvalidBase64 from None
         salt, ciphertext = openssl.split(container)
         failures = []
-        for key in self._keys:
-            padded = openssl.decrypt(salt, ciphertext, key)
-            document, failure = _read_plaintext(padded, openssl.unpad(padded))
-            if failure is None:
-                return document
-            failures.append(failure)
+        try:
+            scanner = self._scanners.pop()
+        except IndexError:
+            scanner = _CountingScanner()
+        try:
+            for key in self._keys:
+                padded = openssl.decrypt(salt, ciphertext, key)
+                document, failure = _read_plaintext(padded, openssl.unpad(padded), scanner)
+                if failure is None:
+                    return document
+                failures.append(failure)
+        finally:
+            self._scanners.append(scanner)
         raise _furthest_failure(failures)
 
     def _load_jwt(self, token: str) -> dict[str, Any]:
@@ -254,14 +267,44 @@ def _refuse_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-_parse = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
-_parse_strictly = json.JSONDecoder(
-    parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated_names
-).raw_decode
+def _scanner(**hooks: Any) -> Callable[[str, int], tuple[Any, int]]:
+    """Return a parser. Its arguments are a text and an index, its result a value and its end.
+
+    Without JSONDecoder's own method around it, it takes less time, and raises StopIteration instead
+    of ValueError if the text does not start with a value.
+    """
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant, **hooks)
+    return make_scanner(decoder)  # type: ignore[arg-type]
+
+
+_scan = _scanner()
+_scan_strictly = _scanner(object_pairs_hook=_refuse_repeated_names)
+
+
+class _CountingScanner:
+    """Parses JSON and counts the names in its objects, for one text at a time.
+
+    Where a name is repeated, an object has fewer names than its text. Passing the names of each
+    object to _refuse_repeated_names takes almost as long as the whole parse.
+    """
+
+    __slots__ = ("counts", "scan")
+
+    def __init__(self) -> None:
+        counts: list[int] = []
+        append = counts.append
+
+        def count(document: dict[str, Any]) -> dict[str, Any]:
+            append(len(document))
+            return document
+
+        #: The number of names in each object.
+        self.counts = counts
+        self.scan = _scanner(object_hook=count)
 
 
 def _read_plaintext(
-    padded: bytes, plaintext: bytes | None
+    padded: bytes, plaintext: bytes | None, scanner: _CountingScanner
 ) -> tuple[dict[str, Any], SessionError | None]:
     """Return the session in a decrypted token and None, or an empty dict and the error.
 
@@ -281,38 +324,46 @@ def _read_plaintext(
         text = plaintext.decode("latin-1")
         failure = failure or InvalidEncoding
     text = text.strip(_WHITESPACE)
+    scanner.counts.clear()
     try:
-        document, end = _parse_strictly(text)
-    except SessionError as error:
-        is_json = False
-        failure = failure or without_traceback(error)
+        document, end = scanner.scan(text, 0)
     except RecursionError:
         is_json = False
         failure = failure or NestedTooDeeply
-    except ValueError:
+    except (ValueError, StopIteration):
         is_json = False
         failure = failure or InvalidJSON
     else:
         if end != len(text):
             failure = failure or InvalidJSON
-        failure = failure or _check_plaintext(plaintext, document)
+        failure = failure or _check_plaintext(plaintext, text, document, sum(scanner.counts))
         if failure is None:
             return document, None
     if is_text:
         with suppress(UnicodeDecodeError):
             b"\xff".decode("ascii")
         plaintext.decode("latin-1")
-    if is_json:
+    if is_json and failure is not RepeatedName:  # finding a repeated name is a failed parse
         with suppress(ValueError):
-            _parse("{")
+            _scan("{", 0)
     return {}, failure if isinstance(failure, SessionError) else failure()
 
 
-def _check_plaintext(plaintext: bytes, document: Any) -> type[SessionError] | SessionError | None:
-    """Return what is wrong with the session in an openssl token, which is not signed, or None."""
+def _check_plaintext(
+    plaintext: bytes, text: str, document: Any, names: int
+) -> type[SessionError] | SessionError | None:
+    """Return what is wrong with the session in an openssl token, which is not signed, or None.
+
+    ``names`` is the number of names in all objects of the session.
+    """
     if type(document) is not dict:
         return NotAnObject
-    if _is_nested_too_deeply(plaintext, document):
+    outline = plaintext.translate(_BRACES_TO_BRACKETS, _NOT_OUTLINE)
+    # In the outline, a colon follows each name, and may follow the start of another string. If
+    # there are only as many as the session has names, no name is repeated.
+    if outline.count(b'":') != names and _has_repeated_names(text):
+        return RepeatedName
+    if _is_nested_too_deeply(plaintext, document, outline):
         return NestedTooDeeply
     last_visited = document.get("last_visited")
     if last_visited is not None and not _is_valid_last_visited(last_visited):
@@ -325,16 +376,18 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
     failure: SessionError | None = None
     try:
         text = payload.decode().strip(_WHITESPACE)
-        document, end = _parse(text)
+        document, end = _scan(text, 0)
         if end != len(text):
             failure = InvalidClaims()
         elif type(document) is not dict:
             failure = NotAnObject()
-        elif _is_nested_too_deeply(payload, document):
-            failure = NestedTooDeeply()
+        else:
+            outline = payload.translate(_BRACES_TO_BRACKETS, _NOT_OUTLINE)
+            if _is_nested_too_deeply(payload, document, outline):
+                failure = NestedTooDeeply()
     except RecursionError:
         failure = NestedTooDeeply()
-    except ValueError:  # including UnicodeDecodeError
+    except (ValueError, StopIteration):  # including UnicodeDecodeError
         failure = InvalidClaims()
     if failure is None:
         if "exp" in document:
@@ -347,19 +400,26 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
     return claims
 
 
-def _is_nested_too_deeply(text: bytes, document: dict[str, Any]) -> bool:
+def _has_repeated_names(text: str) -> bool:
+    try:
+        _scan_strictly(text, 0)
+    except RepeatedName:
+        return True
+    return False
+
+
+def _is_nested_too_deeply(text: bytes, document: dict[str, Any], outline: bytes) -> bool:
     """Return whether a document is nested more than MAX_DEPTH levels deep. ``text`` is its JSON.
 
     Visiting every value would take half as long as parsing the document. This looks only at the
-    brackets of the text, and treats braces as brackets. They show the depth unless a string
-    contains one. Without escaped quotes, the two quotes of a string without brackets are neighbors
-    once all other characters are removed. If removing all such pairs leaves no quote, then every
-    bracket belongs to the structure. Each removal of all ``[]`` then removes the innermost level.
+    brackets of the outline. They show the depth unless a string contains one. Without escaped
+    quotes, the two quotes of a string without brackets are neighbors once all other characters are
+    removed. If removing all such pairs leaves no quote, then every bracket belongs to the
+    structure. Each removal of all ``[]`` then removes the innermost level.
     """
-    structure = text.translate(_BRACES_TO_BRACKETS, _NOT_STRUCTURE)
-    if structure.count(b"[") <= MAX_DEPTH:
+    if outline.count(b"[") <= MAX_DEPTH:
         return False
-    structure = structure.replace(b'""', b"")
+    structure = outline.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
     # Searching for one byte is ten times as fast as searching for two.
     has_escaped_quotes = b"\\" in text and b'\\"' in text
     if b'"' not in structure and not has_escaped_quotes:

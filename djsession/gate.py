@@ -19,9 +19,9 @@ from .transport import (
     REPLACED_PEER,
     Candidate,
     agree,
-    cookie_tokens,
     find_candidates,
     refusal_of_all,
+    sole_token,
 )
 
 __all__ = ["DecodedRequest", "Gate"]
@@ -86,7 +86,10 @@ class Gate:
         self.codec = settings.codec()
         self._open_paths = settings.open_paths()
         self._trusted_proxies = settings.trusted_peers()
+        #: Whether :meth:`decode` needs the peer. Finding it takes time.
+        self.reads_peer = self._trusted_proxies is not None
         self._cookie_name = settings.cookie_name
+        self._cookie_start = f'{settings.cookie_name}="'
         self._has_warned = False
 
     def decode(
@@ -99,7 +102,8 @@ class Gate:
         """Decode the session in the headers of a request, whatever its path.
 
         ``cookie`` and ``authorization`` are the values of the two headers, or None for a missing
-        header. ``peer`` is the address of the connection, or None or "" for a Unix socket.
+        header. ``peer`` is the address of the connection, or None or "" for a Unix socket. It is
+        None for every gate that does not read it.
         ``earlier`` is the result of another gate for the same request. It is returned if that
         gate's settings for decoding are the same and the headers have not changed.
         """
@@ -114,11 +118,11 @@ class Gate:
         ):
             return earlier
         settings = self.settings
-        if authorization is None and self._trusted_proxies is None:
+        if authorization is None and not self.reads_peer:
             # The fast path for most requests: the rules for several tokens do not apply.
-            tokens = cookie_tokens(cookie, self._cookie_name)
-            if len(tokens) == 1 and not logger.isEnabledFor(logging.DEBUG):
-                found = self.codec.try_loads(tokens[0])
+            token = sole_token(cookie or "", self._cookie_start)
+            if token and not logger.isEnabledFor(logging.DEBUG):
+                found = self.codec.try_loads(token)
                 if type(found) is Session:
                     return DecodedRequest(settings, headers, found, (), True)
                 causes = (f"cookie {self._cookie_name}: {found}",)

@@ -14,6 +14,7 @@ without the key can still change its bits. This is why the checks here and in
 from __future__ import annotations
 
 import os
+from functools import partial
 from hmac import compare_digest
 
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -26,7 +27,10 @@ try:
     # CPython's own MD5. For 24 bytes it takes half as long as OpenSSL's, which hashlib prefers.
     from _md5 import md5  # type: ignore[import-not-found]
 except ImportError:
-    from hashlib import md5
+    import hashlib
+
+    # The format prescribes MD5. A FIPS build of Python requires the flag.
+    md5 = partial(hashlib.md5, usedforsecurity=False)
 
 __all__ = ["MAGIC", "decrypt", "derive_key_and_iv", "encrypt", "split", "unpad"]
 
@@ -43,11 +47,10 @@ _MISMATCHING_PADDING = b"\x01" * 8
 
 def derive_key_and_iv(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
     """Return the AES-256 key (32 bytes) and the IV (16 bytes) for a passphrase and a salt."""
-    # The format prescribes MD5. A FIPS build of Python requires the flag.
     secret = passphrase + salt
-    first = md5(secret, usedforsecurity=False).digest()
-    second = md5(first + secret, usedforsecurity=False).digest()
-    return first + second, md5(second + secret, usedforsecurity=False).digest()
+    first = md5(secret).digest()
+    second = md5(first + secret).digest()
+    return first + second, md5(second + secret).digest()
 
 
 def split(container: bytes) -> tuple[bytes, bytes]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["Organization", "Session", "Subscription", "parse_datetime"]
+__all__ = ["Organization", "Session", "Subscription", "parse_datetime", "username_of"]
 
 MANAGER = "manager"
 
@@ -115,6 +115,12 @@ class Organization(_Document):
         return [Subscription(item) for item in self._documents("subscriptions")]
 
 
+def username_of(session: dict[str, Any]) -> str | None:
+    """Return ``session.username``. A function is faster than a property."""
+    value = session.get("username")
+    return value if isinstance(value, str) and value.strip() else None
+
+
 class Session(_Document):
     """The decoded session of a request: a dict with the JSON as the proxy sent it.
 
@@ -126,8 +132,7 @@ class Session(_Document):
     @property
     def username(self) -> str | None:
         """The unique name of the signed-in user, or None."""
-        value = self.get("username")
-        return value if isinstance(value, str) and value.strip() else None
+        return username_of(self)
 
     @property
     def is_authenticated(self) -> bool:

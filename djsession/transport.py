@@ -61,6 +61,7 @@ __all__ = [
     "cookie_tokens",
     "find_candidates",
     "refusal_of_all",
+    "sole_token",
 ]
 
 Transport = Literal["cookie", "bearer", "unknown"]
@@ -138,6 +139,26 @@ def cookie_tokens(cookie: str | None, cookie_name: str) -> list[str]:
         if len(found) > MAX_COOKIES:
             break
     return found
+
+
+def sole_token(cookie: str, start: str) -> str:
+    """Return the only token in a Cookie header if it is spelled as the proxy does, or ``""``.
+
+    ``start`` is the name of the cookie with ``="``. The result is ``""`` or the only item of what
+    :func:`cookie_tokens` returns, which takes several times as long.
+    """
+    before, _, rest = cookie.partition(start)
+    token, quote, after = rest.partition('"')
+    name = start[:-2]
+    if (
+        not quote
+        or (before and (before[-2:] != "; " or name in before))
+        or (after and (after[0] != ";" or name in after))
+        or ";" in token
+        or len(token) == 32
+    ):
+        return ""
+    return token
 
 
 def refusal_of_all(

@@ -11,7 +11,7 @@ from .caching import with_caching_headers
 from .errors import AccessDenied, ConfigurationError, hide_locals
 from .gate import Gate
 from .refusal import refusal
-from .session import Session
+from .session import Session, username_of
 from .settings import Settings, SettingsOptions
 from .transport import REPLACED_PEER
 
@@ -31,9 +31,9 @@ __all__ = [
     "forbidden",
     "is_asgi",
     "is_open",
-    "native_string",
     "peer_of",
     "request_path",
+    "set_remote_user",
 ]
 
 #: The environ key that holds the Session.
@@ -108,7 +108,7 @@ class SessionMiddleware:
         def start_response_with_caching(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
         ) -> Callable[[bytes], object]:
-            headers = with_caching_headers(headers, is_personal=is_personal)
+            headers = with_caching_headers(headers, is_personal)
             if exc_info is None:
                 return start_response(status, headers)
             return start_response(status, headers, exc_info)
@@ -148,18 +148,12 @@ def decode_request(gate: Gate, environ: dict[str, Any]) -> Session | None:
     only once: a second gate with the same settings uses the result of the first.
     """
     get = environ.get
-    decoded = gate.decode(
-        get("HTTP_COOKIE"), get("HTTP_AUTHORIZATION"), peer_of(environ), get(DECODED_KEY)
-    )
+    peer = peer_of(environ) if gate.reads_peer else None
+    decoded = gate.decode(get("HTTP_COOKIE"), get("HTTP_AUTHORIZATION"), peer, get(DECODED_KEY))
     environ[DECODED_KEY] = decoded
     session = decoded.session
-    environ[SESSION_KEY] = Session() if session is None else session
-    username = None if session is None else session.username
-    remote_user = None if username is None else native_string(username)
-    if remote_user is None:
-        environ.pop("REMOTE_USER", None)
-    else:
-        environ["REMOTE_USER"] = remote_user
+    found = environ[SESSION_KEY] = Session() if session is None else session
+    set_remote_user(environ, found)
     return session
 
 
@@ -204,10 +198,21 @@ def forbidden(environ: dict[str, Any], start_response: StartResponse) -> Iterabl
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
 
-def native_string(username: str) -> str | None:
-    """Return a username as a native string (PEP 3333), or None if that would be unsafe."""
-    if username.isascii() and username.isprintable():
-        return username
+def set_remote_user(environ: dict[str, Any], session: Session) -> None:
+    """Set ``environ["REMOTE_USER"]`` to the username as a native string (PEP 3333).
+
+    Removes it if nobody is signed in, or if the username would be unsafe in a header or a log.
+    """
+    username = username_of(session)
+    if username is not None and not (username.isascii() and username.isprintable()):
+        username = _native_string(username)
+    if username is None:
+        environ.pop("REMOTE_USER", None)
+    else:
+        environ["REMOTE_USER"] = username
+
+
+def _native_string(username: str) -> str | None:
     if _CONTROL.search(username):
         return None
     try:

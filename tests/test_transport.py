@@ -14,8 +14,10 @@ from djsession.transport import (
     TrustedProxies,
     agree,
     bearer_token,
+    cookie_tokens,
     find_candidates,
     refusal_of_all,
+    sole_token,
 )
 from tests.helpers.sessions import KEY, XIA
 from tests.helpers.tokens import OPAQUE
@@ -34,6 +36,50 @@ def bearer(header: str) -> list[str]:
     found = find_candidates(None, header, "sessionid")
     assert all(candidate.transport == "bearer" for candidate in found)
     return [candidate.token for candidate in found]
+
+
+# Parts of Cookie headers, most of them in a spelling that the proxy does not use.
+_PARTS = st.sampled_from(
+    ["sessionid", "=", '"', '="', ";", "; ", " ", "a", "ab.c", "x=1; ", 'sessionid="ab', OPAQUE]
+)
+
+
+class TestSoleToken:
+    """The fast path, for what the proxy sends."""
+
+    @pytest.mark.parametrize("before", ["", "a=1; ", '_ga=GA1.2; theme="dark; mode"; '])
+    @pytest.mark.parametrize("after", ["", "; a=1", ";a=1", '; theme="dark mode"'])
+    def test_the_token_of_the_proxy_is_found(self, before: str, after: str) -> None:
+        assert sole_token(f'{before}sessionid="{OPENSSL}"{after}', 'sessionid="') == OPENSSL
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "",
+            "a=1",
+            "sessionid=abc",
+            'sessionid="abc',
+            'sessionid="abc" ;a=1',
+            'sessionid="abc"def',
+            'sessionid="abc;def"',
+            'sessionid=""',
+            'xsessionid="abc"',
+            'x sessionid="abc"',
+            'a=1;sessionid="abc"',
+            f'sessionid="{OPAQUE}"',
+            'sessionid=def; sessionid="abc"',
+            'sessionid ="def"; sessionid="abc"',
+            'sessionid="abc"; sessionid=def',
+            'sessionid="abc"; sessionid="def"',
+        ],
+    )
+    def test_whatever_else_is_looked_at_more_closely(self, header: str) -> None:
+        assert sole_token(header, 'sessionid="') == ""
+
+    @given(st.lists(_PARTS, max_size=12).map("".join) | st.text())
+    def test_it_never_differs_from_the_rules(self, header: str) -> None:
+        found = sole_token(header, 'sessionid="')
+        assert found == "" or [found] == cookie_tokens(header, "sessionid")
 
 
 class TestFindingTokens:

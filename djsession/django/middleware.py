@@ -20,7 +20,7 @@ from django.utils.http import http_date
 from ..caching import REFUSAL_HEADERS
 from ..errors import AccessDenied, ConfigurationError
 from ..session import Session
-from ..wsgi import DECODED_KEY, SCRIPT_NAME_HEADER, SESSION_KEY, native_string
+from ..wsgi import DECODED_KEY, SCRIPT_NAME_HEADER, SESSION_KEY, set_remote_user
 from . import error_reports, messages, page_cache
 from .backends.auth import announce_user
 from .backends.base import SessionStore, local_store_class
@@ -119,12 +119,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
                 is_refused = True
                 # The page that renders the refusal may read it.
                 request.djsession = Session()
-        username = request.djsession.username
-        remote_user = None if username is None else native_string(username)
-        if remote_user is None:
-            request.META.pop("REMOTE_USER", None)
-        else:
-            request.META["REMOTE_USER"] = remote_user
+        set_remote_user(meta, request.djsession)
         session = self.SessionStore(
             proxied=request.djsession, request=request, is_refused=is_refused
         )

@@ -19,9 +19,14 @@ __all__ = ["forced_session", "peer_of", "session_of"]
 
 
 def peer_of(gate: Gate, request: HttpRequest) -> str | None:
-    """Return the address of the connection, or REPLACED_PEER if it may have been replaced."""
+    """Return the address of the connection if the gate reads it.
+
+    Returns REPLACED_PEER if the address may have been replaced.
+    """
+    if not gate.reads_peer:
+        return None
     scope = getattr(request, "scope", None)
-    return wsgi.peer_of(request.META) if scope is None else asgi.peer_of(gate, scope)
+    return wsgi.peer_of(request.META) if scope is None else asgi.peer_of(scope)
 
 
 def session_of(request: HttpRequest) -> Session:

@@ -97,4 +97,4 @@ def add_caching_headers(request: Request, response: Response) -> None:
     if REFUSED_KEY in environ:
         response.headers.update(REFUSAL_HEADERS)
     else:
-        response.headerlist = with_caching_headers(response.headerlist, is_personal=is_personal)
+        response.headerlist = with_caching_headers(response.headerlist, is_personal)
