@@ -136,14 +136,15 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         if isinstance(session, SessionStore):
             if session.modified or _is_renewed(request):
                 session.local  # noqa: B018
-            options = _cookie_options(session, response) if session.is_local_open else None
-            if options is not None:
-                try:
-                    session.save()
-                except Exception as error:
-                    options, failure = None, _failure_of_save(error)
-                    response = response_for_exception(request, failure)
-            _set_cookies(request, response, options)
+            if session.is_local_open:
+                options = _cookie_options(session, response)
+                if options is not None:
+                    try:
+                        session.save()
+                    except Exception as error:
+                        options, failure = None, _failure_of_save(error)
+                        response = response_for_exception(request, failure)
+                _set_cookies(request, response, options)
         _set_caching_headers(request, response)
         _record(request, response)
         return response
@@ -154,15 +155,16 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
         if isinstance(session, SessionStore):
             if session.modified or _is_renewed(request):
                 await session.aopen_local()
-            options = _cookie_options(session, response) if session.is_local_open else None
-            if options is not None:
-                try:
-                    await session.asave()
-                except Exception as error:
-                    options, failure = None, _failure_of_save(error)
-                    answer = sync_to_async(response_for_exception, thread_sensitive=False)
-                    response = await answer(request, failure)
-            _set_cookies(request, response, options)
+            if session.is_local_open:
+                options = _cookie_options(session, response)
+                if options is not None:
+                    try:
+                        await session.asave()
+                    except Exception as error:
+                        options, failure = None, _failure_of_save(error)
+                        answer = sync_to_async(response_for_exception, thread_sensitive=False)
+                        response = await answer(request, failure)
+                _set_cookies(request, response, options)
         _set_caching_headers(request, response)
         _record(request, response)
         return response
@@ -239,11 +241,8 @@ def _set_cookies(
 ) -> None:
     """Set the cookie of a saved local session, or delete the cookie of a flushed one."""
     session = request.session
-    if (
-        not session.is_local_open
-        or session.is_refused  # its error page may have emptied the session
-        or session.is_of_test_client
-    ):
+    # The error page of a refused request may have emptied the session.
+    if session.is_refused or session.is_of_test_client:
         return
     name = get_settings().local_session_cookie_name
     if options is not None:

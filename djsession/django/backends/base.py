@@ -61,6 +61,14 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     #: The format of the tokens that it writes.
     token_format: Format = "openssl"
 
+    # What most requests do not change.
+    accessed = False
+    _user: Any = _NOT_LOADED
+    _backend: str | None = None
+    _local_part: LocalPart[SessionBase] | None = None
+    # Changes that were made before the local session was opened.
+    _is_modified = _is_cleared = False
+
     def __init__(
         self,
         session_key: str | None = None,
@@ -70,16 +78,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         is_refused: bool = False,
     ) -> None:
         # Do not call Django's own method, which imports a serializer for every request.
-        self.accessed = False
         self._token = session_key
         self._proxied = proxied
         self._request = request
-        self._user: Any = _NOT_LOADED
-        self._backend: str | None = None
         self._is_refused = is_refused
-        self._local_part: LocalPart[SessionBase] | None = None
-        # Changes that were made before the local session was opened.
-        self._is_modified = self._is_cleared = False
 
     # The two parts.
 
