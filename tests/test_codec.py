@@ -7,6 +7,7 @@ import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -364,6 +365,63 @@ def test_a_repeated_name_is_found_whatever_the_value_that_it_hides() -> None:
                 plaintext = b'{"a"%b%b,"a"%b%b}' % (colon, hidden, colon, shown)
                 with pytest.raises(e.RepeatedName):
                     loads(token_of(plaintext), KEY)
+
+
+@pytest.fixture
+def closer_looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts in which a repeated name was searched for."""
+    texts: list[str] = []
+    look = codec_module._has_repeated_names
+
+    def recording(text: str) -> bool:
+        texts.append(text)
+        return look(text)
+
+    monkeypatch.setattr(codec_module, "_has_repeated_names", recording)
+    return texts
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        XIA,
+        {},
+        {"last_visited": "2026-11-23T06:20:17.123456+00:00"},
+        {"picture": "https://example.com/xia.png", "site": {"url": "http://cowork.net:8000/"}},
+        {"roles": {"manager": [{"slug": "a", "email": "a@b.c"}, {"slug": "b", "email": None}]}},
+        {"name": 'Chamoix "Coworking"; café \\ {[:]}', "empty": ["", {}, [], ":"[:0]]},
+    ],
+)
+def test_counting_names_is_enough_for_the_usual_session(
+    session: dict[str, Any], closer_looks: list[str]
+) -> None:
+    assert loads(dumps(session, KEY), KEY) == session
+    assert loads(token_of(json.dumps(session, indent=1).encode()), KEY) == session
+    assert closer_looks == []
+
+
+@pytest.mark.parametrize(
+    "session", [{"a": ":"}, {"time": "12:30"}, {"a": 'say "a": b'}, {"a": "x", "b": [":", ":x"]}]
+)
+def test_a_string_that_looks_like_a_name_costs_a_closer_look(
+    session: dict[str, Any], closer_looks: list[str]
+) -> None:
+    assert loads(dumps(session, KEY), KEY) == session
+    assert len(closer_looks) == 1
+
+
+def test_threads_do_not_count_each_others_names(closer_looks: list[str]) -> None:
+    codec = SessionCodec(KEY)
+    sessions = [{"a": [{"b": number, "c": {}}] * 300} for number in range(4)]
+    tokens = list(map(codec.dumps, sessions)) * 10
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(codec.loads, tokens)) == sessions * 10
+    finally:
+        sys.setswitchinterval(interval)
+    assert closer_looks == []
 
 
 def test_the_signature_of_a_jwt_vouches_for_its_names() -> None:

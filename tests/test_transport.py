@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from djsession.transport import (
     refusal_of_all,
     sole_token,
 )
-from tests.helpers.sessions import KEY, XIA
+from tests.helpers.sessions import CAPTURES, KEY, XIA, load_capture
 from tests.helpers.tokens import OPAQUE
 
 OPENSSL = dumps(XIA, KEY)
@@ -51,6 +52,12 @@ class TestSoleToken:
     @pytest.mark.parametrize("after", ["", "; a=1", ";a=1", '; theme="dark mode"'])
     def test_the_token_of_the_proxy_is_found(self, before: str, after: str) -> None:
         assert sole_token(f'{before}sessionid="{OPENSSL}"{after}', 'sessionid="') == OPENSSL
+
+    @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
+    def test_it_is_found_in_every_capture(self, path: Path) -> None:
+        header = load_capture(path).environ.get("HTTP_COOKIE", "")
+        found = cookie_tokens(header, "sessionid")
+        assert found == ([sole_token(header, 'sessionid="')] if found else [])
 
     @pytest.mark.parametrize(
         "header",

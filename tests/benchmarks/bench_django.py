@@ -31,6 +31,7 @@ from .measuring import (
 
 ROWS = (
     ("nothing", "bare"),
+    ("nothing", "floor"),
     ("nothing", "djsession"),
     ("nothing", "deployutils"),
     ("query", "bare"),

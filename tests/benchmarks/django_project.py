@@ -5,6 +5,7 @@ Importing it configures Django. ``served(NAME)`` is for a server: one stack, as 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import django
 from django.conf import settings
 
-from .measuring import KEY
+from .measuring import KEY, openssl_floor
 
 FOLDER = TemporaryDirectory()
 
@@ -68,6 +69,19 @@ def query(request: HttpRequest) -> HttpResponse:
 urlpatterns = [path("nothing", nothing), path("whoami", whoami), path("query", query)]
 
 
+def floor_middleware(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Decode the token without any check: among other code this takes longer than in a loop."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        token = request.META["HTTP_COOKIE"].partition('sessionid="')[2][:-1]
+        openssl_floor(token, KEY.encode())
+        return get_response(request)
+
+    return middleware
+
+
 def stack(package: str, **more: Any) -> dict[str, Any]:
     return {
         "MIDDLEWARE": [
@@ -83,6 +97,7 @@ def stack(package: str, **more: Any) -> dict[str, Any]:
 #: Settings, by the name of the stack.
 STACKS = {
     "bare": {"MIDDLEWARE": []},
+    "floor": {"MIDDLEWARE": [f"{__name__}.floor_middleware"]},
     "djsession": stack("djsession.django"),
     "djsession, no database": stack("djsession.django", DJSESSION={"USER_SOURCE": "session"}),
     "deployutils": stack("deployutils.apps.django_deployutils"),
