@@ -184,7 +184,7 @@ class SessionCodec:
             container = a2b_base64(token, strict_mode=True)
         except ValueError:
             raise InvalidBase64 from None
-        salt, ciphertext = openssl.split(container)
+        salt, ciphertext = openssl.parse_container(container)
         failures = []
         try:
             scanner = self._scanners.pop()

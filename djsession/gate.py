@@ -18,9 +18,9 @@ from .trace import Trace, trace_token
 from .transport import (
     REPLACED_PEER,
     Candidate,
-    agree,
     find_candidates,
-    refusal_of_all,
+    refusal_of_request,
+    sessions_agree,
     sole_token,
 )
 
@@ -41,7 +41,7 @@ _NOTHING_SENT = (
 
 
 # The values of Cookie and Authorization, and the address of the connection.
-_Headers = tuple[str | None, str | None, str | None]
+_Received = tuple[str | None, str | None, str | None]
 
 
 class DecodedRequest:
@@ -51,19 +51,19 @@ class DecodedRequest:
     shows neither the headers nor the session.
     """
 
-    __slots__ = ("carries_token", "causes", "headers", "session", "settings")
+    __slots__ = ("carries_token", "causes", "received", "session", "settings")
 
     def __init__(
         self,
         settings: Settings,
-        headers: _Headers,
+        received: _Received,
         session: Session | None,
         causes: Sequence[str],
         carries_token: bool,
     ) -> None:
         self.settings = settings
         #: The header values and the peer that the gate received.
-        self.headers = headers
+        self.received = received
         #: The session that the request carries, or None.
         self.session = session
         #: Why the request does not carry a session: one clause for each cause.
@@ -107,10 +107,10 @@ class Gate:
         ``earlier`` is the result of another gate for the same request. It is returned if that
         gate's settings for decoding are the same and the headers have not changed.
         """
-        headers = (cookie, authorization, peer)
+        received = (cookie, authorization, peer)
         if (
             earlier is not None
-            and earlier.headers == headers
+            and earlier.received == received
             and (
                 earlier.settings is self.settings
                 or earlier.settings.decoding == self.settings.decoding
@@ -124,15 +124,15 @@ class Gate:
             if token and not logger.isEnabledFor(logging.DEBUG):
                 found = self.codec.try_loads(token)
                 if type(found) is Session:
-                    return DecodedRequest(settings, headers, found, (), True)
+                    return DecodedRequest(settings, received, found, (), True)
                 causes = (f"cookie {self._cookie_name}: {found}",)
-                return DecodedRequest(settings, headers, None, causes, True)
-        return self._decode_by_rules(headers)
+                return DecodedRequest(settings, received, None, causes, True)
+        return self._decode_by_rules(received)
 
-    def _decode_by_rules(self, headers: _Headers) -> DecodedRequest:
+    def _decode_by_rules(self, received: _Received) -> DecodedRequest:
         """Decode a request by the rules that :mod:`djsession.transport` explains."""
         settings = self.settings
-        cookie, authorization, peer = headers
+        cookie, authorization, peer = received
         candidates = find_candidates(cookie, authorization, self._cookie_name)
         if self._trusted_proxies is not None and peer not in self._trusted_proxies:
             cause = "the request did not come from one of trusted_proxies"
@@ -142,13 +142,15 @@ class Gate:
                     " have replaced that of the connection; put SessionMiddleware around ProxyFix,"
                     " and run uvicorn with --no-proxy-headers"
                 )
-            return DecodedRequest(settings, headers, None, (cause,), bool(candidates))
-        cause = refusal_of_all(candidates, authorization, settings.formats, settings.max_token_size)
+            return DecodedRequest(settings, received, None, (cause,), bool(candidates))
+        cause = refusal_of_request(
+            candidates, authorization, settings.formats, settings.max_token_size
+        )
         if cause:
-            return DecodedRequest(settings, headers, None, (cause,), bool(candidates))
+            return DecodedRequest(settings, received, None, (cause,), bool(candidates))
         if not candidates:
             cause = _NOTHING_SENT.format(self._cookie_name)
-            return DecodedRequest(settings, headers, None, (cause,), False)
+            return DecodedRequest(settings, received, None, (cause,), False)
         if logger.isEnabledFor(logging.DEBUG):
             for candidate in candidates:
                 logger.debug("%s", self.trace(cookie, candidate))
@@ -163,11 +165,11 @@ class Gate:
             else:
                 causes.append(f"Authorization: {found}")
         if not sessions:
-            return DecodedRequest(settings, headers, None, causes, True)
-        if len(sessions) > 1 and not agree(sessions):
+            return DecodedRequest(settings, received, None, causes, True)
+        if len(sessions) > 1 and not sessions_agree(sessions):
             cause = "the request carries two different sessions"
-            return DecodedRequest(settings, headers, None, (cause,), True)
-        return DecodedRequest(settings, headers, sessions[0], (), True)
+            return DecodedRequest(settings, received, None, (cause,), True)
+        return DecodedRequest(settings, received, sessions[0], (), True)
 
     @hide_locals
     def check(

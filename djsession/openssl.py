@@ -32,7 +32,7 @@ except ImportError:
     # The format prescribes MD5. A FIPS build of Python requires the flag.
     md5 = partial(hashlib.md5, usedforsecurity=False)
 
-__all__ = ["MAGIC", "decrypt", "derive_key_and_iv", "encrypt", "split", "unpad"]
+__all__ = ["MAGIC", "decrypt", "derive_key_and_iv", "encrypt", "parse_container", "unpad"]
 
 MAGIC = b"Salted__"
 
@@ -53,7 +53,7 @@ def derive_key_and_iv(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
     return first + second, md5(second + secret).digest()
 
 
-def split(container: bytes) -> tuple[bytes, bytes]:
+def parse_container(container: bytes) -> tuple[bytes, bytes]:
     """Return the salt and the ciphertext of a container.
 
     Raises InvalidContainer when the header is missing, and InvalidLength when the ciphertext is

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .transport import Candidate
 
-__all__ = ["Status", "Step", "Trace", "count", "session_text", "trace_token"]
+__all__ = ["Status", "Step", "Trace", "quantity", "session_text", "trace_token"]
 
 Status = Literal["passed", "failed", "not reached"]
 
@@ -174,18 +174,18 @@ def _outcomes(
 
 def _common_values(token: str, kind: Format) -> dict[str, str]:
     values = {
-        "size": f"{count(len(token), 'character')}, starts with {_public_start(token)}",
+        "size": f"{quantity(len(token), 'character')}, starts with {_public_start(token)}",
         "format": f"{kind}, since it {'contains' if kind == 'jwt' else 'does not contain'} dots",
     }
     if kind == "openssl":
         try:
             container = b64decode(token, validate=True)
-            values["base64"] = count(len(container), "byte")
-            salt, ciphertext = openssl.split(container)
+            values["base64"] = quantity(len(container), "byte")
+            salt, ciphertext = openssl.parse_container(container)
         except (ValueError, SessionError):
             return values
         values["Salted__"] = f"salt {salt.hex()}"
-        values["ciphertext"] = count(len(ciphertext), "byte")
+        values["ciphertext"] = quantity(len(ciphertext), "byte")
     return values
 
 
@@ -193,9 +193,9 @@ def _key_values(token: str, kind: Format, key: str, session: Session | None) -> 
     exp = None if session is None else session.get("exp")
     values = {"expiry": f"exp {exp}" if exp is not None else "none"}
     if kind == "openssl":
-        salt, _ = openssl.split(b64decode(token))
+        salt, _ = openssl.parse_container(b64decode(token))
         _, iv = openssl.derive_key_and_iv(key.encode("ascii"), salt)
-        length = count(len(key), "character")
+        length = quantity(len(key), "character")
         values["key and IV"] = f"key {MASK}, {length} long; iv {iv.hex()}"
     return values
 
@@ -211,10 +211,10 @@ def _summary(session: Session) -> str:
         (len(session.get_accessibles()), "organization"),
         (len(session.accessible_plans()), "active plan"),
     )
-    return "a username; " + ", ".join(count(number, what) for number, what in counts)
+    return "a username; " + ", ".join(quantity(number, what) for number, what in counts)
 
 
-def count(number: int, what: str) -> str:
+def quantity(number: int, what: str) -> str:
     """Return a number with a noun, in the singular or the plural."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 

@@ -56,11 +56,11 @@ __all__ = [
     "Candidate",
     "Transport",
     "TrustedProxies",
-    "agree",
+    "sessions_agree",
     "bearer_token",
     "cookie_tokens",
     "find_candidates",
-    "refusal_of_all",
+    "refusal_of_request",
     "sole_token",
 ]
 
@@ -161,7 +161,7 @@ def sole_token(cookie: str, start: str) -> str:
     return token
 
 
-def refusal_of_all(
+def refusal_of_request(
     candidates: Sequence[Candidate],
     authorization: str | None,
     formats: Sequence[str],
@@ -178,7 +178,7 @@ def refusal_of_all(
     return ""
 
 
-def agree(sessions: Sequence[Session]) -> bool:
+def sessions_agree(sessions: Sequence[Session]) -> bool:
     """Return whether the sessions that were decoded from one request agree (rule 4)."""
     first, *others = (
         {key: value for key, value in session.items() if key not in _CHANGING_KEYS}

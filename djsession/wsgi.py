@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DECODED_KEY",
     "PROXY_FIX_KEY",
-    "SCRIPT_NAME_HEADER",
+    "SCRIPT_NAME_KEY",
     "SESSION_KEY",
     "SessionMiddleware",
     "check_request",
@@ -47,7 +47,7 @@ PROXY_FIX_KEY = "werkzeug.proxy_fix.orig"
 
 #: The header that makes gunicorn move a part of the path into SCRIPT_NAME. Since a client can set
 #: this header, no path is open for a request that has it.
-SCRIPT_NAME_HEADER = "HTTP_SCRIPT_NAME"
+SCRIPT_NAME_KEY = "HTTP_SCRIPT_NAME"
 
 # Characters that a native string (PEP 3333) cannot contain.
 _NOT_NATIVE = re.compile("[^\x00-\xff]")
@@ -182,13 +182,13 @@ def check_request(gate: Gate, environ: dict[str, Any], *, may_be_open: bool = Tr
         environ[DECODED_KEY],
         environ.get("REQUEST_METHOD", "GET"),
         request_path(environ),
-        may_be_open=may_be_open and SCRIPT_NAME_HEADER not in environ,
+        may_be_open=may_be_open and SCRIPT_NAME_KEY not in environ,
     )
 
 
 def is_open(gate: Gate, environ: dict[str, Any]) -> bool:
     """Return whether an entry of allowed_no_session opens the path of a request."""
-    return SCRIPT_NAME_HEADER not in environ and gate.is_open(request_path(environ))
+    return SCRIPT_NAME_KEY not in environ and gate.is_open(request_path(environ))
 
 
 def forbidden(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

@@ -338,7 +338,7 @@ def test_what_was_decoded_holds_all_that_another_gate_needs(
     gate = make_gate(**settings)
     decoded = decode(gate, head)
     assert decoded.settings is gate.settings
-    assert decoded.headers == (head.cookie, head.authorization, head.peer)
+    assert decoded.received == (head.cookie, head.authorization, head.peer)
     assert decoded.carries_token is carries_token
     assert (decoded.session is None) == bool(cause)
     assert all(found.startswith(cause) for found in decoded.causes)

@@ -32,7 +32,7 @@ def _openssl(*arguments: str, data: bytes) -> bytes:
 
 
 def _open(container: bytes) -> bytes | None:
-    return openssl.unpad(openssl.decrypt(*openssl.split(container), PASSPHRASE))
+    return openssl.unpad(openssl.decrypt(*openssl.parse_container(container), PASSPHRASE))
 
 
 def test_a_fixed_vector_derives_the_key_and_iv_that_openssl_prints() -> None:
@@ -63,7 +63,7 @@ def test_a_key_derived_with_sha_256_does_not_open() -> None:
 
 @given(st.binary(max_size=200), st.binary(min_size=1, max_size=40))
 def test_what_was_encrypted_in_a_container_decrypts(plaintext: bytes, passphrase: bytes) -> None:
-    salt, ciphertext = openssl.split(openssl.encrypt(plaintext, passphrase))
+    salt, ciphertext = openssl.parse_container(openssl.encrypt(plaintext, passphrase))
     assert openssl.unpad(openssl.decrypt(salt, ciphertext, passphrase)) == plaintext
 
 
@@ -77,13 +77,13 @@ def test_the_salt_of_a_container_is_fresh_each_time() -> None:
 )
 def test_a_container_without_the_header_is_refused(container: bytes) -> None:
     with pytest.raises(InvalidContainer):
-        openssl.split(container)
+        openssl.parse_container(container)
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 17, 31])
 def test_a_ciphertext_that_is_not_whole_blocks_is_refused(size: int) -> None:
     with pytest.raises(InvalidLength):
-        openssl.split(b"Salted__12345678" + bytes(size))
+        openssl.parse_container(b"Salted__12345678" + bytes(size))
 
 
 @pytest.mark.parametrize("size", range(1, 17))

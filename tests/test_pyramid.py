@@ -221,7 +221,7 @@ class TestPyramidGate:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         app = make_wsgi_app()
-        gate = app.registry["djsession.installed"].gate
+        gate = app.registry["djsession.state"].gate
         monkeypatch.setattr(gate.codec, "try_loads", lambda token: pytest.fail("decoded again"))
         with pytest.raises(pytest.fail.Exception):
             TestApp(app).get("/me", headers=cookie())

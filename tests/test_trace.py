@@ -48,7 +48,7 @@ def traced(token: str, *keys: str, transport: Any = "cookie", **settings: Any) -
 def test_the_trace_shows_a_session_step_by_step(caplog: pytest.LogCaptureFixture) -> None:
     token = dumps(XIA, KEY)
     log = debug_log(caplog, request(token=token))
-    salt, _ = openssl.split(b64decode(token))
+    salt, _ = openssl.parse_container(b64decode(token))
     _, iv = openssl.derive_key_and_iv(KEY.encode(), salt)
     assert "the cookie sessionid" in log
     assert f"salt {salt.hex()}" in log
@@ -222,7 +222,7 @@ def test_no_log_of_a_trace_holds_a_key_or_a_token(
 
 def test_the_trace_never_shows_a_derived_key(caplog: pytest.LogCaptureFixture) -> None:
     token = dumps(XIA, KEY)
-    salt, _ = openssl.split(b64decode(token))
+    salt, _ = openssl.parse_container(b64decode(token))
     key, _ = openssl.derive_key_and_iv(KEY.encode(), salt)
     log = debug_log(caplog, request(token=token)).lower()
     assert key.hex() not in log

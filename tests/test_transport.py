@@ -13,11 +13,11 @@ from djsession.errors import TokenTooLarge
 from djsession.transport import (
     MAX_COOKIES,
     TrustedProxies,
-    agree,
     bearer_token,
     cookie_tokens,
     find_candidates,
-    refusal_of_all,
+    refusal_of_request,
+    sessions_agree,
     sole_token,
 )
 from tests.helpers.sessions import CAPTURES, KEY, XIA, load_capture
@@ -207,7 +207,7 @@ def refusal(
     cookie: str | None, authorization: str | None, formats: Any = FORMATS, size: int = 65_536
 ) -> str:
     candidates = find_candidates(cookie, authorization, "sessionid")
-    return refusal_of_all(candidates, authorization, formats, size)
+    return refusal_of_request(candidates, authorization, formats, size)
 
 
 class TestRefusalOfAllTokens:
@@ -266,8 +266,8 @@ class TestAgreementOfTokens:
         ],
     )
     def test_sessions_may_differ_in_exp_and_last_visited(self, one: Any, other: Any) -> None:
-        assert agree([Session(one), Session(other)])
-        assert agree([Session(other), Session(one)])
+        assert sessions_agree([Session(one), Session(other)])
+        assert sessions_agree([Session(other), Session(one)])
 
     @pytest.mark.parametrize(
         ("one", "other"),
@@ -282,15 +282,15 @@ class TestAgreementOfTokens:
         ],
     )
     def test_any_other_difference_is_a_conflict(self, one: Any, other: Any) -> None:
-        assert not agree([Session(one), Session(other)])
-        assert not agree([Session(other), Session(one)])
+        assert not sessions_agree([Session(one), Session(other)])
+        assert not sessions_agree([Session(other), Session(one)])
 
     def test_all_of_several_sessions_are_compared(self) -> None:
         xia, dana = Session(username="xia"), Session(username="dana")
-        assert agree([xia])
-        assert agree([xia, xia, xia])
-        assert not agree([xia, xia, dana])
-        assert not agree([dana, xia, xia])
+        assert sessions_agree([xia])
+        assert sessions_agree([xia, xia, xia])
+        assert not sessions_agree([xia, xia, dana])
+        assert not sessions_agree([dana, xia, xia])
 
 
 class TestTrustedProxies:

@@ -20,7 +20,7 @@ from django.utils.http import http_date
 from ..caching import REFUSAL_HEADERS
 from ..errors import AccessDenied, ConfigurationError
 from ..session import Session
-from ..wsgi import DECODED_KEY, SCRIPT_NAME_HEADER, SESSION_KEY, set_remote_user
+from ..wsgi import DECODED_KEY, SCRIPT_NAME_KEY, SESSION_KEY, set_remote_user
 from . import error_reports, messages, page_cache
 from .backends.auth import announce_user
 from .backends.base import SessionStore, local_store_class
@@ -113,7 +113,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]
                     request.method or "",
                     # The path that Django's URL resolver matches.
                     request.path_info,
-                    may_be_open=SCRIPT_NAME_HEADER not in meta,
+                    may_be_open=SCRIPT_NAME_KEY not in meta,
                 )
             except AccessDenied:
                 is_refused = True

@@ -27,7 +27,7 @@ from ..errors import (
 from ..keys import GENERATED_LENGTH, PROXY_LENGTH
 from ..session import Session
 from ..settings import KEY_NAME, Settings
-from ..trace import Trace, count
+from ..trace import Trace, quantity
 from ..transport import Candidate, bearer_token, find_candidates
 from .configuration import Configuration
 from .inputs import RecordedRequest
@@ -184,7 +184,7 @@ def _of_keys(case: Case, decodes: bool) -> Iterator[Finding]:
             why = ": a shell may have removed some, since it interprets $, !, # and *"
             yield Finding(
                 "key-length",
-                f"{name} is {count(len(trimmed), 'character')} long, but the proxy's keys have"
+                f"{name} is {quantity(len(trimmed), 'character')} long, but the proxy's keys have"
                 f" {PROXY_LENGTH}{why if len(trimmed) < PROXY_LENGTH else ''}.",
                 "Put the key in single quotes wherever a shell reads it, then compare it again.",
             )
@@ -270,7 +270,7 @@ def _other_algorithm(token: str) -> SessionError | None:
 def _of_content(token: str, keys: Sequence[str]) -> Finding | None:
     """Return what is wrong with an openssl token that one of the keys decrypts, or None."""
     try:
-        salt, ciphertext = openssl.split(b64decode(token, validate=True))
+        salt, ciphertext = openssl.parse_container(b64decode(token, validate=True))
     except (ValueError, SessionError):
         return None
     for passphrase in (key.encode("ascii") for key in keys):
@@ -612,7 +612,7 @@ def _of_headers(case: Case) -> Iterator[Finding]:
         if size > GUNICORN_LIMIT and name in ("cookie", "authorization"):
             yield _note(
                 "header-limit",
-                f"The {name.capitalize()} header has {count(size, 'byte')}. By default, gunicorn"
+                f"The {name.capitalize()} header has {quantity(size, 'byte')}. By default, gunicorn"
                 f" refuses headers over {GUNICORN_LIMIT} bytes with 400 or 431, and nginx in front"
                 f" of the application refuses headers over {NGINX_LIMIT} bytes with 400.",
                 "Raise the limits: gunicorn --limit-request-field-size 32768; in nginx,"

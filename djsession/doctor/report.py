@@ -11,7 +11,7 @@ from typing import Any
 from ..gate import Gate
 from ..redact import redact
 from ..session import Session
-from ..trace import Step, Trace, count, session_text, trace_token
+from ..trace import Step, Trace, quantity, session_text, trace_token
 from .diagnosis import Case, Finding, diagnose
 
 __all__ = ["Report"]
@@ -123,7 +123,7 @@ class Report:
             headers = [*self.case.request.header_sizes()]
             width = max((len(name) for name, _, _ in headers), default=0)
             for name, size, value in headers:
-                yield f"  {name:<{width}}  {count(size, 'byte'):>11}  {value}".rstrip()
+                yield f"  {name:<{width}}  {quantity(size, 'byte'):>11}  {value}".rstrip()
             yield ""
         for trace in self.traces:
             yield from _table(trace, colour)

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from ..errors import ConfigurationError
 from ..keys import check_secret_keys
-from ..trace import count
+from ..trace import quantity
 
 __all__ = ["CHANGES", "Change", "Keys", "changes", "differences", "surroundings", "trim"]
 
@@ -138,7 +138,7 @@ def changes(keys: Keys) -> Iterator[Change]:
     for start, end in combinations(range(len(keys.raw) + 1), 2):
         if end - start > 1:
             sentence = (
-                f"The proxy's key contains {count(end - start - 1, 'comma')}: the environment"
+                f"The proxy's key contains {quantity(end - start - 1, 'comma')}: the environment"
                 f" variable was read as {end - start} keys, since commas separate keys in it."
             )
             yield Change(_COMMA, sentence, trim(",".join(keys.raw[start:end])))
@@ -173,9 +173,9 @@ def _difference(raw: str, site_key: str) -> str:
     more = len(key) - len(site_key)
     if first + last >= min(len(key), len(site_key)):
         if more < 0:
-            return f"lacks {count(-more, 'character')}, from {position} on{also}"
-        return f"has {count(more, 'character')} too many, from character {first + 1} on{also}"
-    length = f", and has {count(len(key), 'character')}" if more else ""
+            return f"lacks {quantity(-more, 'character')}, from {position} on{also}"
+        return f"has {quantity(more, 'character')} too many, from character {first + 1} on{also}"
+    length = f", and has {quantity(len(key), 'character')}" if more else ""
     return f"differs at {position}{length}{also}"
 
 

@@ -13,7 +13,7 @@ from ..gate import Gate
 from ..session import Session
 from ..wsgi import DECODED_KEY, SESSION_KEY, decode_request
 from .session import REFUSED_KEY, PyramidSession
-from .settings import installed
+from .settings import state_of
 
 __all__ = [
     "add_caching_headers",
@@ -48,7 +48,7 @@ def session_of(request: Request) -> Session:
     attributes = request.__dict__
     if "djsession" not in attributes:
         # The tween has not run yet, or this is a subrequest without tweens.
-        open_request(installed(request.registry).gate, request)
+        open_request(state_of(request.registry).gate, request)
     session: Session = attributes["djsession"]
     return session
 

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from ..errors import ConfigurationError
 from ..local_session import LocalPart, MergedSession
 from ..session import Session
-from .settings import installed
+from .settings import state_of
 
 __all__ = ["REFUSED_KEY", "PyramidSession"]
 
@@ -45,7 +45,7 @@ class PyramidSession(MergedSession[Any]):
     def _make_local_part(self) -> LocalPart[Any]:
         request = self._request
         is_refused = REFUSED_KEY in request.environ
-        configured = installed(request.registry).local_factory or _UnwritableSession
+        configured = state_of(request.registry).local_factory or _UnwritableSession
         factory = _UnstoredSession if is_refused else configured
 
         callbacks = (request.response_callbacks, request.finished_callbacks)

@@ -17,7 +17,7 @@ from ..errors import ConfigurationError, hide_locals
 from ..gate import Gate
 from ..settings import BOOLEAN, LIST, Parser, Settings, setting
 
-__all__ = ["OPTIONS", "Installed", "PyramidSettings", "installed", "settings_of"]
+__all__ = ["OPTIONS", "ApplicationState", "PyramidSettings", "settings_of", "state_of"]
 
 logger = logging.getLogger("djsession")
 
@@ -26,7 +26,7 @@ KEY_NAME = PREFIX + "secret_key"
 
 #: The registry key that holds the options of ``config.add_djsession``.
 OPTIONS = "djsession.options"
-_INSTALLED = "djsession.installed"
+_STATE = "djsession.state"
 
 # The settings that turn on Pyramid's development helpers.
 _DEVELOPMENT_SETTINGS = (
@@ -84,7 +84,7 @@ class PyramidSettings(Settings):
             )
 
 
-class Installed:
+class ApplicationState:
     """What djsession keeps for an application: settings, gate and local session factory."""
 
     @hide_locals
@@ -133,14 +133,14 @@ class Installed:
         return None
 
 
-def installed(registry: Registry) -> Installed:
+def state_of(registry: Registry) -> ApplicationState:
     """Return what djsession keeps for an application. Raises ConfigurationError."""
-    found: Installed | None = registry.get(_INSTALLED)
+    found: ApplicationState | None = registry.get(_STATE)
     if found is None:
-        found = registry[_INSTALLED] = Installed(registry)
+        found = registry[_STATE] = ApplicationState(registry)
     return found
 
 
 def settings_of(registry: Registry) -> PyramidSettings:
     """Return the settings of an application. Raises ConfigurationError."""
-    return installed(registry).settings
+    return state_of(registry).settings

@@ -15,7 +15,7 @@ from ..errors import AccessDenied
 from ..gate import Gate
 from ..wsgi import check_request, forbidden
 from .request import open_request, refuse
-from .settings import installed
+from .settings import state_of
 
 __all__ = ["mockup_tween_factory", "tween_factory"]
 
@@ -31,7 +31,7 @@ def tween_factory(handler: Handler, registry: Registry) -> Handler:
     views and unknown paths. An explicit ``pyramid.tweens`` setting must contain it, below
     ``pyramid.tweens.excview_tween_factory``. Otherwise the application does not start.
     """
-    gate = installed(registry).gate
+    gate = state_of(registry).gate
 
     def tween(request: Request) -> Any:
         if open_request(gate, request) is None:
@@ -59,7 +59,7 @@ def mockup_tween_factory(handler: Handler, registry: Registry) -> Handler:
     This also requires one of Pyramid's own development settings, such as
     ``pyramid.reload_templates``, or ``djsession.mockup_without_debug``.
     """
-    application = installed(registry)
+    application = state_of(registry)
     settings = application.settings
     if settings.mockup is None:
         return handler

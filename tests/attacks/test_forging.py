@@ -120,7 +120,7 @@ class TestForgedUsername:
             changed = bytes(a ^ b for a, b in zip(block, difference, strict=True))
             forged = container[:at] + changed + container[at + BLOCK :]
             assert isinstance(outcome(forged), SessionError)
-            plaintext = openssl.decrypt(*openssl.split(forged), KEY.encode())
+            plaintext = openssl.decrypt(*openssl.parse_container(forged), KEY.encode())
             # She did get what she wanted, behind the block that she garbled.
             assert plaintext[: self.AT] == self.HEAD
             assert plaintext[self.AT + BLOCK :][:BLOCK] == self.WANTED

@@ -95,7 +95,7 @@ def stack(package: str, **more: Any) -> dict[str, Any]:
 
 
 #: Settings, by the name of the stack.
-STACKS = {
+STACKS: dict[str, dict[str, Any]] = {
     "bare": {"MIDDLEWARE": []},
     "floor": {"MIDDLEWARE": [f"{__name__}.floor_middleware"]},
     "djsession": stack("djsession.django"),

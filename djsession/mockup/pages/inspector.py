@@ -12,7 +12,7 @@ import yaml
 
 from ...doctor import Report
 from ...session import Organization, Session
-from ...trace import count
+from ...trace import quantity
 from ..recent import RecentRequest
 from .layout import copyable, document, hero, icon, section
 from .parts import (
@@ -151,7 +151,7 @@ def _relative(moment: datetime) -> str:
     size = abs(seconds)
     for length, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
         if size >= length * (1.95 if unit != "second" else 1):
-            text = count(round(size / length), unit)
+            text = quantity(round(size / length), unit)
             return f"in {text}" if seconds > 0 else f"{text} ago"
     return "now"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ...doctor import Finding, Report
 from ...doctor.diagnosis import GUNICORN_LIMIT, NGINX_LIMIT
 from ...session import Subscription
-from ...trace import Step, Trace, count
+from ...trace import Step, Trace, quantity
 from .layout import copyable, hero, icon, panel, section
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def _checks(trace: Trace, several_tokens: bool, several_keys: bool) -> str:
     failed = trace.failed
     passed = sum(step.status == "passed" for step in trace.steps)
     where = f'<span class="soft">{escape(trace.steps[0].value)}</span>' if several_tokens else ""
-    title = f"{icon('check')}{count(passed, 'check')} passed"
+    title = f"{icon('check')}{quantity(passed, 'check')} passed"
     if failed is not None:
-        title = f"{icon('cross')}{count(passed, 'check')} passed, then one failed"
+        title = f"{icon('cross')}{quantity(passed, 'check')} passed, then one failed"
     rows = "".join(
         _not_reached([*steps])
         if is_skipped
@@ -144,7 +144,7 @@ def header_sizes(report: Report) -> str:
             f'<td><svg class="bar{" full" if share == 1 else ""}" aria-hidden="true"'
             f' viewBox="0 0 100 6" preserveAspectRatio="none"><rect width="100" height="6"/>'
             f'<rect width="{100 * share:.1f}" height="6"/></svg>{shown}</td>'
-            f"<td>{count(size, 'byte')}</td></tr>"
+            f"<td>{quantity(size, 'byte')}</td></tr>"
         )
     if not rows:
         return ""

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ...doctor import Report
-from ...trace import count
+from ...trace import quantity
 from ..locality import NotLocal
 from .inspector import decoding, grants, identity, session_json
 from .layout import document, hero, section
@@ -110,7 +110,7 @@ def forbidden_page(
         f"<div><dt>{name}</dt><dd>{html}</dd></div>" for name, html in [*facts, ("Fix", fix)]
     )
     trace, inspector = rule_trace(decision), escape(inspector_url)
-    looked_at = f"{count(len(decision.steps), 'rule')} compared with the path"
+    looked_at = f"{quantity(len(decision.steps), 'rule')} compared with the path"
     return document(
         "Forbidden",
         [
