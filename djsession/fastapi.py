@@ -27,6 +27,7 @@ from fastapi.openapi.models import SecurityBase as Model
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
+from .asgi import open_path
 from .errors import ConfigurationError
 from .requirements import Requirement, plan_requirement, role_requirement
 from .session import Session
@@ -109,10 +110,13 @@ def plan_required(*plans: str) -> Dependency:
     return _required(plan_requirement(plans))
 
 
-def _required(is_met: Requirement) -> Dependency:
+def _required(requirement: Requirement) -> Dependency:
     async def check(connection: HTTPConnection, session: CurrentSession) -> Session:
-        if is_met(session, connection.path_params):
+        if requirement(session, connection.path_params):
             return session
+        scope = connection.scope
+        path = open_path(scope) or scope["path"]
+        requirement.log_refusal(session, scope.get("method", "GET"), path)
         if connection.scope["type"] == "websocket":
             raise WebSocketException(code=1008)
         raise HTTPException(status_code=403)

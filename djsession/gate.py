@@ -24,7 +24,7 @@ from .transport import (
     sole_token,
 )
 
-__all__ = ["DecodedRequest", "Gate"]
+__all__ = ["DecodedRequest", "Gate", "log_request"]
 
 logger = logging.getLogger("djsession")
 
@@ -195,11 +195,8 @@ class Gate:
             # warning once, so that such an application says something.
             level = logging.INFO if self._has_warned else logging.WARNING
             self._has_warned = True
-        if logger.isEnabledFor(level):
-            verdict = "passes without a session" if is_open else "refused"
-            path = _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], path)
-            method = method if method.isalpha() and method.isascii() else "?"
-            logger.log(level, "%s %s %s: %s", method, path, verdict, " | ".join(decoded.causes))
+        verdict = "passes without a session" if is_open else "refused"
+        log_request(level, method, path, verdict, decoded.causes)
         if not is_open:
             raise AccessDenied
         return Session()
@@ -215,3 +212,11 @@ class Gate:
             self.settings,
             is_quoted=cookie is not None and f'"{candidate.token}"' in cookie,
         )
+
+
+def log_request(level: int, method: str, path: str, verdict: str, causes: Sequence[str]) -> None:
+    """Write one line about a request to the log. The causes must not contain personal data."""
+    if logger.isEnabledFor(level):
+        path = _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], path)
+        method = method if method.isalpha() and method.isascii() else "?"
+        logger.log(level, "%s %s %s: %s", method, path, verdict, " | ".join(causes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 import pytest
@@ -17,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 from djsession import ConfigurationError, Session
 from djsession.asgi import SessionMiddleware
 from djsession.fastapi import CurrentSession, plan_required, role_required
-from djsession.testing import log_in, session_headers
+from djsession.testing import log_in, log_out, session_headers
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 Manager = Annotated[Session, Depends(role_required("manager", account="slug"))]
@@ -119,6 +120,25 @@ def client() -> TestClient:
 @pytest.fixture
 def xia(client: TestClient) -> TestClient:
     return log_in(client, XIA)
+
+
+def test_the_log_says_what_a_view_requires(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "djsession")
+    xia = log_in(client, XIA)
+    assert xia.get("/manage/xia").status_code == 200
+    assert xia.get("/manage/cowork").status_code == 403
+    with pytest.raises(WebSocketDisconnect), xia.websocket_connect("/ws/cowork"):
+        pass
+    assert log_out(client).get("/public/manage").status_code == 403
+    required = "refused: the view requires the role manager in"
+    slug = "the organization of its argument slug, but the user does not have it"
+    assert [record.getMessage() for record in caplog.records if record.name == "djsession"] == [
+        f"GET /manage/cowork {required} {slug}",
+        f"GET /ws/cowork {required} {slug}",
+        f"GET /public/manage {required} any organization, but nobody is signed in",
+    ]
 
 
 class TestCurrentSession:

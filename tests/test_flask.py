@@ -925,6 +925,21 @@ class TestFlaskDecorators:
     ) -> None:
         assert client(app, session).get(path).status_code == code
 
+    def test_the_log_says_what_a_view_requires(
+        self, app: Flask, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "djsession")
+        client(app, XIA).get("/of/xia")
+        client(app, XIA).get("/of/co%0Awork?token=a")
+        client(app, {}).post("/any")
+        client(app, {}).get("/none")
+        assert caplog.messages == [
+            "GET /of/co\\nwork refused: the view requires the role manager or contributor in the"
+            " organization of its argument slug, but the user does not have it",
+            "GET /none refused: the view requires the plan other for any organization, but nobody"
+            " is signed in",
+        ]
+
     def test_async_views_are_decorated_too(self, app: Flask) -> None:
         @app.route("/async")
         @role_required("manager")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from inspect import iscoroutinefunction
@@ -9,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from django.core.exceptions import PermissionDenied
 
+from ..gate import log_request
 from ..requirements import Requirement, plan_requirement, role_requirement
 from .backends.base import SessionStore
 from .requests import session_of
@@ -37,11 +39,16 @@ def plan_required(*plans: str) -> Callable[[View], View]:
     return _required(plan_requirement(plans))
 
 
-def _required(is_met: Requirement) -> Callable[[View], View]:
+def _required(requirement: Requirement) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         def check(request: Any, arguments: dict[str, Any]) -> None:
-            is_inactive = getattr(request, "djsession_user_is_inactive", False)
-            if is_inactive or not is_met(session_of(request), arguments):
+            session, method, path = session_of(request), request.method or "", request.path_info
+            if getattr(request, "djsession_user_is_inactive", False):
+                cause = "the user is inactive in the database"
+                log_request(logging.INFO, method, path, "refused", [cause])
+                raise PermissionDenied
+            if not requirement(session, arguments):
+                requirement.log_refusal(session, method, path)
                 raise PermissionDenied
 
         # Loading the user first sets request.djsession_user_is_inactive if appropriate.

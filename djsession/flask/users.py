@@ -115,11 +115,13 @@ def plan_required(*plans: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return _required(plan_requirement(plans))
 
 
-def _required(is_met: Requirement) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def _required(requirement: Requirement) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            if not is_met(session_of_request(), kwargs):
+            session = session_of_request()
+            if not requirement(session, kwargs):
+                requirement.log_refusal(session, request.method, request.path)
                 abort(403)
             return cast(R, current_app.ensure_sync(view)(*args, **kwargs))
 

@@ -58,7 +58,7 @@ class _Predicate:
     def __init__(self, value: str | Sequence[str], config: Configurator) -> None:
         self._wanted = (value,) if isinstance(value, str) else tuple(value)
         try:
-            self._is_met = self.requirement(self._wanted)
+            self._requirement = self.requirement(self._wanted)
         except ConfigurationError:
             raise ConfigurationError(f"{self.name} takes a name or a list of names") from None
 
@@ -68,7 +68,7 @@ class _Predicate:
     phash = text
 
     def __call__(self, context: Any, request: Request) -> bool:
-        return self._is_met(session_of(request), {})
+        return self._requirement(session_of(request), {})
 
 
 class RolePredicate(_Predicate):

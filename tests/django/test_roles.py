@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -343,7 +344,10 @@ class TestInactiveUsers:
         [role_required("editor"), role_required("editor", account="slug"), plan_required("basic")],
         ids=["a role", "a role for one organization", "a plan"],
     )
-    def test_a_user_who_is_not_active_does_not_pass(self, required: Any) -> None:
+    def test_a_user_who_is_not_active_does_not_pass(
+        self, required: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "djsession")
         session = session_with("editor")
         row = User.objects.create(username="xia")
         assert required(view)(signed_in(session), slug="cowork").content == b"passed"
@@ -351,6 +355,7 @@ class TestInactiveUsers:
         row.save()
         with pytest.raises(PermissionDenied):
             required(view)(signed_in(session), slug="cowork")
+        assert caplog.messages[-1] == "GET / refused: the user is inactive in the database"
         assert signed_in(session).user.is_anonymous
 
     @pytest.mark.django_db(transaction=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import pickle
 from typing import Any
 
@@ -320,6 +321,22 @@ def test_role_required_of_django_allows_the_role_only(path: str) -> None:
     assert status("cowork", BOTH) == 403  # a contributor
     assert status("other", BOTH) == 403
     assert status("xia", {}) == 403
+
+
+@pytest.mark.django_db
+def test_the_log_says_what_a_view_of_django_requires(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "djsession")
+    as_user(Client(), BOTH).get("/manage/xia/")
+    as_user(Client(), BOTH).get("/manage/cowork/?token=a")
+    as_user(Client(), {}).get("/manage/cowork/")
+    required = (
+        "GET /manage/cowork/ refused: the view requires the role manager in the organization of its"
+        " argument slug, but"
+    )
+    assert [message for message in caplog.messages if " refused: " in message] == [
+        f"{required} the user does not have it",
+        f"{required} nobody is signed in",
+    ]
 
 
 @pytest.mark.django_db
