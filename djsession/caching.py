@@ -86,9 +86,14 @@ def caching_changes(
 
 
 def with_caching_headers(
-    headers: list[tuple[str, str]], is_personal: bool
+    headers: Iterable[tuple[str, str]], is_personal: bool
 ) -> list[tuple[str, str]]:
-    """Return a WSGI response's headers with the caching headers added or changed."""
+    """Return a WSGI response's headers with the caching headers added or changed.
+
+    PEP 3333 requires a list, but servers such as gunicorn accept any iterable.
+    """
+    if not isinstance(headers, list):
+        headers = list(headers)
     for name, _ in headers:
         if len(name) in (4, 13) and name.lower() in CACHING_NAMES:
             changes = caching_changes(headers, is_personal=is_personal)

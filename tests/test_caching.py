@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from djsession.caching import (
@@ -99,6 +101,15 @@ def headers(*items: tuple[str, str], is_personal: bool = True) -> list[tuple[str
 def test_caching_headers_are_added_where_there_are_none() -> None:
     assert headers(("X-A", "1")) == [("Cache-Control", "private"), ("Vary", BOTH), ("X-A", "1")]
     assert headers(("X-A", "1"), is_personal=False) == [("Vary", BOTH), ("X-A", "1")]
+
+
+@pytest.mark.parametrize("kind", [tuple, iter])
+@pytest.mark.parametrize("more", [(), (("Vary", "Accept"),)])
+def test_headers_need_not_be_a_list(kind: Any, more: tuple[tuple[str, str], ...]) -> None:
+    """PEP 3333 requires a list, but gunicorn, for one, takes any iterable."""
+    items = (("X-A", "1"), *more)
+    found = with_caching_headers(kind(items), is_personal=True)
+    assert found == with_caching_headers(list(items), is_personal=True)
 
 
 def test_names_of_caching_headers_are_read_in_any_case() -> None:
