@@ -302,6 +302,10 @@ class _CountingScanner:
         self.counts = counts
         self.scan = _scanner(object_hook=count)
 
+    def __reduce__(self) -> tuple[type[_CountingScanner], tuple[()]]:
+        # For copies of a codec: json's scanner cannot be copied.
+        return _CountingScanner, ()
+
 
 def _read_plaintext(
     padded: bytes, plaintext: bytes | None, scanner: _CountingScanner
@@ -330,8 +334,11 @@ def _read_plaintext(
     except RecursionError:
         is_json = False
         failure = failure or NestedTooDeeply
-    except (ValueError, StopIteration):
+    except ValueError:
         is_json = False
+        failure = failure or InvalidJSON
+    except StopIteration:
+        # This takes less time to raise than a ValueError: is_json stays true, for the work below.
         failure = failure or InvalidJSON
     else:
         if end != len(text):

@@ -33,6 +33,7 @@ def causes(organizations: int) -> dict[str, str]:
         "padding": token_of_blocks(whole.ljust(len(whole) // 16 * 16 + 16, b"\0")),
         "encoding": token_of(start + b'"\xff\xff\xff\xff\xff\xff\xff\xff"]}'),
         "JSON": token_of(start + b'"........",,'),
+        "delimiter": token_of(start + b'"........"::'),
         "not an object": token_of(b'["username", "x", "a", [' + start[24:] + b'"........"]]'),
     }
     assert len({len(token) for token in tokens.values()}) == 1
