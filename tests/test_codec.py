@@ -254,7 +254,31 @@ def test_every_refusal_of_a_plaintext_does_the_same_work(
     finally:
         sys.setprofile(None)
     assert isinstance(found, SessionError)
-    assert work == {"conversions": 2, "failed conversions": 1, "failed parses": 1}
+    assert work == {"conversions": 1, "failed conversions": 1, "failed parses": 1}
+
+
+def test_what_is_parsed_does_not_depend_on_a_text_that_is_not_ascii() -> None:
+    """Otherwise the time would show how far an altered token is still JSON."""
+    parsed: set[str] = set()
+    scanner = codec_module._CountingScanner()
+    scan = scanner.scan
+
+    def recording(text: str, index: int) -> Any:
+        parsed.add(text)
+        return scan(text, index)
+
+    scanner.scan = recording
+    codec = SessionCodec(KEY)
+    codec._scanners.append(scanner)
+    start = b'{"a": ['.ljust(80) + b'"'
+    for rest in (b"x" * 9, b'"]}', b'"]} ]', b"\x01", b'",', b" ", b"\\"):
+        text = (start + rest).ljust(95)
+        for padding in (b"\x01", b"\x00", b"\xff"):
+            for position in (0, 3, 80, 81, 94):
+                padded = text[:position] + b"\x80" + text[position + 1 :] + padding
+                assert isinstance(codec.try_loads(token_of_blocks(padded)), SessionError)
+    assert len(parsed) == 1
+    assert len(parsed.pop()) == pytest.approx(96, abs=80)
 
 
 @pytest.mark.parametrize("format", FORMATS)
