@@ -20,19 +20,18 @@ Every refusal looks the same from outside. It must also *take* the same time. ``
 takes care of that: it does not stop at the first error.
 
 1. Whether or not the padding is correct, the bytes are decoded as ASCII.
-2. If they are ASCII, they are parsed as JSON. If not, a stand-in of the same length is parsed. The
-   text itself must not be, since the parse would show how much of it is JSON. An altered block
-   makes the block before it random. Ten in a hundred random blocks can be a part of a string, so
-   that the parse goes on to the altered block, and takes longer if that is valid, too. But only
-   one in 65,536 is ASCII.
+2. If they are ASCII, they are parsed as JSON. If not, a decoy of the same length is parsed
+   instead, since the time of a parse shows how much of a text is JSON. To change a block, an
+   attacker makes the block before it random. Inside a string, one random block in ten would be
+   valid, and the parse would go on to the changed block. Only one in 65,536 is ASCII.
 3. Each check that *passed* then does the work that it would have done if it had failed. Raising and
    catching an exception takes most of that time, so an exception is raised and caught on purpose.
 
 The first failure is kept as a value and returned at the end. All altered tokens of the same length
 therefore cost the same: a constant-time padding check, one failed text conversion and one failed
-parse. The parse of a token that was only cut ends sooner or later than that of the stand-in, but an
-attacker knows that what she has not altered is ASCII. Only an accepted token takes a different
-path, and its acceptance is not a secret.
+parse. A token that was only cut may take another time than the decoy, which shows no more than
+that its text is ASCII. Only an accepted token takes a different path, and its acceptance is not a
+secret.
 
 Three parts do not need such care. The attacker wrote the base64 and the container herself, so she
 already knows whether they are valid. The number of keys is the same for every token. The error that
@@ -116,9 +115,9 @@ _NOT_STRUCTURE = b":-p"
 _NOT_OUTLINE = bytes(set(range(256)) - set(b'{}[]"' + _NOT_STRUCTURE))
 
 
-# Parsed instead of a text that is not ASCII, as often as it fits in. A session of the same length
-# takes about as long.
-_STAND_IN = '{"slug":"xia","printable_name":"Xia Lee","created_at":"2026-01-01T00:00:00Z"},'
+# As many of these as fit are parsed instead of a text that is not ASCII. It takes as long as a
+# session of the same length.
+_DECOY = '{"slug":"xia","printable_name":"Xia Lee","created_at":"2026-01-01T00:00:00Z"},'
 
 
 def token_format(token: str) -> Format:
@@ -313,7 +312,7 @@ class _CountingScanner:
         self.scan = _scanner(object_hook=count)
 
     def __reduce__(self) -> tuple[type[_CountingScanner], tuple[()]]:
-        # For copies of a codec: json's scanner cannot be copied.
+        # json's scanner cannot be copied, but a codec can.
         return _CountingScanner, ()
 
 
@@ -335,7 +334,7 @@ def _read_plaintext(
         text = plaintext.decode("ascii")
     except UnicodeDecodeError:
         is_text = False
-        text = "[" + _STAND_IN * (len(padded) // len(_STAND_IN))
+        text = "[" + _DECOY * (len(padded) // len(_DECOY))
         failure = failure or InvalidEncoding
     text = text.strip(_WHITESPACE)
     scanner.counts.clear()
@@ -348,7 +347,7 @@ def _read_plaintext(
         is_json = False
         failure = failure or InvalidJSON
     except StopIteration:
-        # This takes less time to raise than a ValueError: is_json stays true, for the work below.
+        # It is raised in less time than a ValueError, so is_json stays true for the work below.
         failure = failure or InvalidJSON
     else:
         if end != len(text):
