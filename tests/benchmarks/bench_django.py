@@ -91,7 +91,9 @@ def main() -> None:
             targets = [f"us, of deployutils: {of_peer:.2f}, {at_most(WHOLE_TARGET, of_peer)}"]
             if stack == "djsession":
                 of_parts = ratio(times[name], parts)
-                targets.append(f"of query and decoding: {at_most(PARTS_TARGET, of_parts)}")
+                targets.append(
+                    f"of query and decoding: {of_parts:.2f}, {at_most(PARTS_TARGET, of_parts)}"
+                )
         us, more = (f"{statistics.median(item):.1f}" for item in (times[name], added[name]))
         line = columns.format(name, queries[name], us, more, f"{floors:.2f}", "; ".join(targets))
         print(line.rstrip())
