@@ -23,7 +23,7 @@ takes care of that: it does not stop at the first error.
 2. If they are ASCII, they are parsed as JSON. If not, a decoy of the same length is parsed
    instead, since the time of a parse shows how much of a text is JSON. To change a block, an
    attacker makes the block before it random. Inside a string, one random block in ten would be
-   valid, and the parse would go on to the changed block. Only one in 65,536 is ASCII.
+   valid, and the parse would continue with the changed block. Only one in 65,536 is ASCII.
 3. Each check that *passed* then does the work that it would have done if it had failed. Raising and
    catching an exception takes most of that time, so an exception is raised and caught on purpose.
 

@@ -154,7 +154,7 @@ def compare(port: int) -> dict[tuple[str, str], float]:
 
 
 # How much faster one cause may be refused than another, as a share of what the slower one takes.
-# The work is the same up to a few per cent: text with a byte that is not ASCII parses more slowly.
+# The work is the same up to a few per cent: instead of a text that is not ASCII, a decoy is parsed.
 # Returning at the first failed check saves the parsing, about half of the time for a long token.
 TOLERANCE = 0.1
 
