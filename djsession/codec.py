@@ -109,11 +109,9 @@ _WHITESPACE = " \t\n\r"  # RFC 8259 section 2
 _LAST_VISITED = re.compile(r"[A-Za-z0-9_.,:+-]*")
 
 _BRACES_TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
-# The outline of a JSON text has its brackets, quotes and colons, with braces as brackets. It also
-# has every "-" and "p", since a date or a URL would otherwise seem to start with a colon.
+# What the outline of a JSON text contains besides brackets and quotes.
 _NOT_STRUCTURE = b":-p"
 _NOT_OUTLINE = bytes(set(range(256)) - set(b'{}[]"' + _NOT_STRUCTURE))
-
 
 # As many of these as fit are parsed instead of a text that is not ASCII. It takes as long as a
 # session of the same length.
@@ -373,7 +371,7 @@ def _check_plaintext(
     """
     if type(document) is not dict:
         return NotAnObject
-    outline = plaintext.translate(_BRACES_TO_BRACKETS, _NOT_OUTLINE)
+    outline = _outline(plaintext)
     # In the outline, a colon follows each name, and may follow the start of another string. If
     # there are only as many as the session has names, no name is repeated.
     if outline.count(b'":') != names and _has_repeated_names(text):
@@ -396,10 +394,8 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
             failure = InvalidClaims()
         elif type(document) is not dict:
             failure = NotAnObject()
-        else:
-            outline = payload.translate(_BRACES_TO_BRACKETS, _NOT_OUTLINE)
-            if _is_nested_too_deeply(payload, document, outline):
-                failure = NestedTooDeeply()
+        elif _is_nested_too_deeply(payload, document, _outline(payload)):
+            failure = NestedTooDeeply()
     except RecursionError:
         failure = NestedTooDeeply()
     except (ValueError, StopIteration):  # including UnicodeDecodeError
@@ -413,6 +409,15 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
         raise failure
     claims: dict[str, Any] = document
     return claims
+
+
+def _outline(text: bytes) -> bytes:
+    """Return the brackets, quotes and colons of a JSON text, with braces as brackets.
+
+    Also returns every "-" and "p", since a date or a URL would otherwise seem to start with a
+    colon.
+    """
+    return text.translate(_BRACES_TO_BRACKETS, _NOT_OUTLINE)
 
 
 def _has_repeated_names(text: str) -> bool:

@@ -118,9 +118,9 @@ class Gate:
         ):
             return earlier
         settings = self.settings
-        if authorization is None and not self.reads_peer:
+        if cookie is not None and authorization is None and not self.reads_peer:
             # The fast path for most requests: the rules for several tokens do not apply.
-            token = sole_token(cookie or "", self._cookie_start)
+            token = sole_token(cookie, self._cookie_start)
             if token and not logger.isEnabledFor(logging.DEBUG):
                 found = self.codec.try_loads(token)
                 if type(found) is Session:

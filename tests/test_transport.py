@@ -48,8 +48,10 @@ _PARTS = st.sampled_from(
 class TestSoleToken:
     """The fast path, for what the proxy sends."""
 
-    @pytest.mark.parametrize("before", ["", "a=1; ", '_ga=GA1.2; theme="dark; mode"; '])
-    @pytest.mark.parametrize("after", ["", "; a=1", ";a=1", '; theme="dark mode"'])
+    @pytest.mark.parametrize(
+        "before", ["", "a=1; ", '_ga=GA1.2; theme="dark; mode"; ', "se=1; sessioni=2; "]
+    )
+    @pytest.mark.parametrize("after", ["", "; a=1", ";a=1", "; user=1", "; sessioni=2"])
     def test_the_token_of_the_proxy_is_found(self, before: str, after: str) -> None:
         assert sole_token(f'{before}sessionid="{OPENSSL}"{after}', 'sessionid="') == OPENSSL
 
