@@ -31,6 +31,8 @@ _GRANTED = "_djsession_granted"
 def apply_roles(user: Any, session: Session) -> None:
     """Apply what STAFF_ROLES, SUPERUSER_ROLES and GROUPS grant to a user with this session."""
     settings = get_settings()
+    if settings.staff_roles is None and not settings.groups:
+        return
     site = session.site.slug
     if settings.staff_roles is not None:
         for name, roles in (

@@ -163,10 +163,10 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
 
     def _find_or_create(self, remote_user: str, session: Session) -> tuple[Any, bool]:
         """Return the user with a username or None, and whether the user was created now."""
-        name = self._valid_username(self.clean_username(remote_user))
-        if name is None or get_settings().user_source == "session":
-            return self._unsaved_user(name, session), False
         model = get_user_model()
+        name = _valid_username(model, self.clean_username(remote_user))
+        if name is None or get_settings().user_source == "session":
+            return _unsaved_user(model, name, session), False
         manager = model._default_manager
         try:
             if self.create_unknown_user:
@@ -201,10 +201,10 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
 
     async def _afind_or_create(self, remote_user: str, session: Session) -> tuple[Any, bool]:
         """See :meth:`_find_or_create`."""
-        name = self._valid_username(self.clean_username(remote_user))
-        if name is None or get_settings().user_source == "session":
-            return self._unsaved_user(name, session), False
         model = get_user_model()
+        name = _valid_username(model, self.clean_username(remote_user))
+        if name is None or get_settings().user_source == "session":
+            return _unsaved_user(model, name, session), False
         manager = model._default_manager
         try:
             if self.create_unknown_user:
@@ -246,31 +246,6 @@ class ProxyUserBackend(RemoteUserBackend):  # type: ignore[misc]
             return True
         field = model._meta.get_field(model.USERNAME_FIELD)
         return str(getattr(user, field.attname)) == name
-
-    def _unsaved_user(self, name: str | None, session: Session) -> Any:
-        """Return an unsaved user with a name, or None if the name is None."""
-        if name is None:
-            return None
-        model = get_user_model()
-        user = model(**{**_fields_of(model, session), model.USERNAME_FIELD: name})
-        # Some models generate a key for each instance, which would differ in each request.
-        user.pk = None
-        # Fill ModelBackend's caches, since there are no permissions to read for a user without a
-        # row.
-        user._perm_cache = user._user_perm_cache = user._group_perm_cache = set()
-        return user
-
-    def _valid_username(self, name: str) -> str | None:
-        """Return a username, or None if no row can have it, since a query for it might fail."""
-        model = get_user_model()
-        field = model._meta.get_field(model.USERNAME_FIELD)
-        with suppress(ValidationError, ValueError, TypeError):
-            field.to_python(name)  # fails for example if the field is a number
-            longest = field.max_length
-            if name and _is_text(name) and (longest is None or len(name) <= longest):
-                return name
-        logger.warning("the session has a username that the user model cannot hold")
-        return None
 
     def _admit(self, request: HttpRequest | None, user: Any, session: Session) -> Any:
         if self.user_can_authenticate(user):
@@ -331,6 +306,30 @@ def _backends() -> list[tuple[str, Any]]:
             " djsession.django.backends.auth.ProxyUserBackend"
         )
     return found
+
+
+def _valid_username(model: Any, name: str) -> str | None:
+    """Return a username, or None if no row can have it, since a query for it might fail."""
+    field = model._meta.get_field(model.USERNAME_FIELD)
+    with suppress(ValidationError, ValueError, TypeError):
+        field.to_python(name)  # fails for example if the field is a number
+        longest = field.max_length
+        if name and _is_text(name) and (longest is None or len(name) <= longest):
+            return name
+    logger.warning("the session has a username that the user model cannot hold")
+    return None
+
+
+def _unsaved_user(model: Any, name: str | None, session: Session) -> Any:
+    """Return an unsaved user with a name, or None if the name is None."""
+    if name is None:
+        return None
+    user = model(**{**_fields_of(model, session), model.USERNAME_FIELD: name})
+    # Some models generate a key for each instance, which would differ in each request.
+    user.pk = None
+    # Fill ModelBackend's caches, since there are no permissions to read for a user without a row.
+    user._perm_cache = user._user_perm_cache = user._group_perm_cache = set()
+    return user
 
 
 def _announced_user(user_id: Any) -> Any:
