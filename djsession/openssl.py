@@ -38,11 +38,13 @@ MAGIC = b"Salted__"
 
 _BLOCK = 16
 _HEADER = len(MAGIC) + 8
-# All valid paddings, by their last byte (RFC 5652 section 6.3).
-_PADDINGS = {size: bytes([size]) * size for size in range(1, _BLOCK + 1)}
 # The padding is compared with this if its last byte is not a valid size. Since the last byte here
 # is a valid size, the comparison always fails, and it takes as long as any other.
 _MISMATCHING_PADDING = b"\x01" * 8
+# What a padding is compared with, by its last byte (RFC 5652 section 6.3).
+_PADDINGS = tuple(
+    bytes([size]) * size if 1 <= size <= _BLOCK else _MISMATCHING_PADDING for size in range(256)
+)
 
 
 def derive_key_and_iv(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
@@ -79,9 +81,10 @@ def unpad(padded: bytes) -> bytes | None:
 
     Both cases take the same time.
     """
-    padding = _PADDINGS.get(padded[-1], _MISMATCHING_PADDING)
-    plaintext = padded[: -len(padding)]
-    return plaintext if compare_digest(padded[-len(padding) :], padding) else None
+    padding = _PADDINGS[padded[-1]]
+    size = len(padding)
+    plaintext = padded[:-size]
+    return plaintext if compare_digest(padded[-size:], padding) else None
 
 
 def encrypt(plaintext: bytes, passphrase: bytes) -> bytes:
