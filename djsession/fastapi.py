@@ -18,6 +18,7 @@ the session cookie or a bearer token.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -29,6 +30,7 @@ from fastapi.security.base import SecurityBase
 
 from .asgi import open_path
 from .errors import ConfigurationError
+from .gate import log_request
 from .requirements import Requirement, plan_requirement, role_requirement
 from .session import Session
 from .settings import Settings
@@ -112,12 +114,13 @@ def plan_required(*plans: str) -> Dependency:
 
 def _required(requirement: Requirement) -> Dependency:
     async def check(connection: HTTPConnection, session: CurrentSession) -> Session:
-        if requirement(session, connection.path_params):
+        cause = requirement(session, connection.path_params)
+        if not cause:
             return session
         scope = connection.scope
         path = open_path(scope) or scope["path"]
-        requirement.log_refusal(session, scope.get("method", "GET"), path)
-        if connection.scope["type"] == "websocket":
+        log_request(logging.INFO, scope.get("method", "GET"), path, "refused", [cause])
+        if scope["type"] == "websocket":
             raise WebSocketException(code=1008)
         raise HTTPException(status_code=403)
 

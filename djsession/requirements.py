@@ -2,63 +2,42 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import ConfigurationError
-from .gate import log_request
 from .session import Session
 
 __all__ = ["Requirement", "plan_requirement", "principals_of", "role_requirement"]
 
-# Takes a session and a view's arguments by name; returns whether they meet the requirement.
-_Check = Callable[[Session, Mapping[str, Any]], bool]
+#: Takes a session and a view's arguments by name; returns why they do not meet the requirement, as
+#: one clause for the log, or ``""`` if they meet it.
+Requirement = Callable[[Session, Mapping[str, Any]], str]
 
 # As in pyramid.authorization.
 _EVERYONE = "system.Everyone"
 _AUTHENTICATED = "system.Authenticated"
 
 
-class Requirement:
-    """What a view requires of a session.
-
-    Call it with a session and the view's arguments by name. The result is whether they meet it.
-    Raises ConfigurationError when the view does not have an argument that it needs.
-    """
-
-    def __init__(self, text: str, check: _Check) -> None:
-        self._text, self._check = text, check
-
-    def __call__(self, session: Session, arguments: Mapping[str, Any]) -> bool:
-        return self._check(session, arguments)
-
-    def log_refusal(self, session: Session, method: str, path: str) -> None:
-        """Write to the log that a session does not meet the requirement."""
-        but = "the user does not have it" if session.is_authenticated else "nobody is signed in"
-        log_request(logging.INFO, method, path, "refused", [f"{self._text}, but {but}"])
-
-
 def role_requirement(roles: tuple[str, ...], account: str | None) -> Requirement:
     """Require one of ``roles`` in the organization that the view's argument ``account`` names.
 
     Without ``account``, a role in any organization will do. Raises ConfigurationError when no role
-    is given.
+    is given. The requirement raises it when the view does not have that argument.
     """
     if not roles or not all(role and isinstance(role, str) for role in roles):
         raise ConfigurationError(
             'role_required takes the names of roles, as in role_required("manager")'
         )
 
-    def check(session: Session, arguments: Mapping[str, Any]) -> bool:
+    def is_met(session: Session, arguments: Mapping[str, Any]) -> bool:
         if account is None:
             return bool(session.accessibles(roles))
         if account not in arguments:
             raise ConfigurationError(f"role_required: the view has no argument {account!r}")
         return session.has_role(arguments[account], roles)
 
-    where = "any organization" if account is None else f"the organization of its argument {account}"
-    return Requirement(f"the view requires the role {' or '.join(roles)} in {where}", check)
+    return _requirement(is_met, f"role {' or '.join(roles)} in {_place(account)}")
 
 
 def plan_requirement(plans: tuple[str, ...], account: str | None = None) -> Requirement:
@@ -66,14 +45,14 @@ def plan_requirement(plans: tuple[str, ...], account: str | None = None) -> Requ
 
     Only the subscriptions of the organization that the view's argument ``account`` names count, or
     without ``account`` those of any organization of the user. Raises ConfigurationError when no
-    plan is given.
+    plan is given. The requirement raises it when the view does not have that argument.
     """
     if not plans or not all(plan and isinstance(plan, str) for plan in plans):
         raise ConfigurationError(
             'plan_required takes the slugs of plans, as in plan_required("basic")'
         )
 
-    def check(session: Session, arguments: Mapping[str, Any]) -> bool:
+    def is_met(session: Session, arguments: Mapping[str, Any]) -> bool:
         if account is None:
             return not set(plans).isdisjoint(session.accessible_plans())
         if account not in arguments:
@@ -83,8 +62,21 @@ def plan_requirement(plans: tuple[str, ...], account: str | None = None) -> Requ
             session.accessible_plans(account=organization)
         )
 
-    where = "any organization" if account is None else f"the organization of its argument {account}"
-    return Requirement(f"the view requires the plan {' or '.join(plans)} for {where}", check)
+    return _requirement(is_met, f"plan {' or '.join(plans)} for {_place(account)}")
+
+
+def _place(account: str | None) -> str:
+    return "any organization" if account is None else f"the organization of its argument {account}"
+
+
+def _requirement(is_met: Callable[[Session, Mapping[str, Any]], bool], text: str) -> Requirement:
+    def refusal(session: Session, arguments: Mapping[str, Any]) -> str:
+        if is_met(session, arguments):
+            return ""
+        but = "the user does not have it" if session.is_authenticated else "nobody is signed in"
+        return f"the view requires the {text}, but {but}"
+
+    return refusal
 
 
 def principals_of(session: Session) -> list[str]:

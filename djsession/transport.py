@@ -56,11 +56,11 @@ __all__ = [
     "Candidate",
     "Transport",
     "TrustedProxies",
-    "sessions_agree",
     "bearer_token",
     "cookie_tokens",
     "find_candidates",
     "refusal_of_request",
+    "sessions_agree",
     "sole_token",
 ]
 

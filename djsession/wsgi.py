@@ -45,8 +45,8 @@ DECODED_KEY = "djsession.decoded"
 #: The environ key under which werkzeug's ProxyFix keeps the values that it replaced.
 PROXY_FIX_KEY = "werkzeug.proxy_fix.orig"
 
-#: The header that makes gunicorn move a part of the path into SCRIPT_NAME. Since a client can set
-#: this header, no path is open for a request that has it.
+#: The environ key of the header that makes gunicorn move a part of the path into SCRIPT_NAME. Since
+#: a client can set this header, no path is open for a request that has it.
 SCRIPT_NAME_KEY = "HTTP_SCRIPT_NAME"
 
 # Characters that a native string (PEP 3333) cannot contain.

@@ -5,8 +5,17 @@ from typing import Any
 import pytest
 
 from djsession import ConfigurationError, Session
-from djsession.requirements import plan_requirement, principals_of, role_requirement
+from djsession.requirements import (
+    Requirement,
+    plan_requirement,
+    principals_of,
+    role_requirement,
+)
 from tests.helpers.sessions import XIA
+
+
+def meets(requirement: Requirement, session: Session, **arguments: Any) -> bool:
+    return requirement(session, arguments) == ""
 
 
 class TestRequiredRoles:
@@ -17,15 +26,15 @@ class TestRequiredRoles:
     def test_a_role_for_any_organization_is_enough(
         self, roles: tuple[str, ...], is_met: bool
     ) -> None:
-        assert role_requirement(roles, None)(Session(XIA), {}) == is_met
-        assert not role_requirement(roles, None)(Session(), {})
+        assert meets(role_requirement(roles, None), Session(XIA)) == is_met
+        assert not meets(role_requirement(roles, None), Session())
 
     def test_a_role_for_the_organization_in_an_argument_is_required(self) -> None:
         requirement = role_requirement(("manager",), "account")
-        assert requirement(Session(XIA), {"account": "xia"})
-        assert not requirement(Session(XIA), {"account": "cowork"})
-        assert not requirement(Session(XIA), {"account": None})
-        assert not requirement(Session(), {"account": "xia"})
+        assert meets(requirement, Session(XIA), account="xia")
+        assert not meets(requirement, Session(XIA), account="cowork")
+        assert not meets(requirement, Session(XIA), account=None)
+        assert not meets(requirement, Session(), account="xia")
 
     def test_a_view_without_that_argument_is_an_error(self) -> None:
         with pytest.raises(ConfigurationError, match="the view has no argument 'account'"):
@@ -39,22 +48,22 @@ class TestRequiredRoles:
 
 class TestRequiredPlans:
     def test_one_of_several_plans_is_enough(self) -> None:
-        assert plan_requirement(("basic",))(Session(XIA), {})
-        assert plan_requirement(("tier1", "basic"))(Session(XIA), {})
-        assert not plan_requirement(("tier1",))(Session(XIA), {})
-        assert not plan_requirement(("basic",))(Session(), {})
+        assert meets(plan_requirement(("basic",)), Session(XIA))
+        assert meets(plan_requirement(("tier1", "basic")), Session(XIA))
+        assert not meets(plan_requirement(("tier1",)), Session(XIA))
+        assert not meets(plan_requirement(("basic",)), Session())
 
     def test_a_plan_that_has_ended_does_not_count(self) -> None:
         ended = {"plan": "basic", "ends_at": "2020-01-01"}
         session = Session(roles={"manager": [{"slug": "a", "subscriptions": [ended]}]})
-        assert not plan_requirement(("basic",))(session, {})
+        assert not meets(plan_requirement(("basic",)), session)
 
     def test_a_plan_of_the_organization_in_an_argument(self) -> None:
         requirement = plan_requirement(("tier1", "basic"), "account")
-        assert requirement(Session(XIA), {"account": "xia"})
-        assert not requirement(Session(XIA), {"account": "cowork"})
-        assert not requirement(Session(XIA), {"account": None})
-        assert not requirement(Session(), {"account": "xia"})
+        assert meets(requirement, Session(XIA), account="xia")
+        assert not meets(requirement, Session(XIA), account="cowork")
+        assert not meets(requirement, Session(XIA), account=None)
+        assert not meets(requirement, Session(), account="xia")
         with pytest.raises(ConfigurationError, match="the view has no argument 'account'"):
             requirement(Session(XIA), {"slug": "xia"})
 
@@ -62,6 +71,21 @@ class TestRequiredPlans:
     def test_requiring_no_plan_is_an_error(self, plans: Any) -> None:
         with pytest.raises(ConfigurationError, match="slugs of plans"):
             plan_requirement(plans)
+
+
+def test_a_requirement_says_why_it_is_not_met() -> None:
+    roles, plans = ("editor", "viewer"), ("pro",)
+    assert role_requirement(roles, None)(Session(XIA), {}) == (
+        "the view requires the role editor or viewer in any organization, but the user does not"
+        " have it"
+    )
+    assert role_requirement(roles, "slug")(Session(), {"slug": "xia"}) == (
+        "the view requires the role editor or viewer in the organization of its argument slug, but"
+        " nobody is signed in"
+    )
+    assert plan_requirement(plans)(Session(), {}) == (
+        "the view requires the plan pro for any organization, but nobody is signed in"
+    )
 
 
 class TestRequiredPrincipals:

@@ -42,13 +42,13 @@ def plan_required(*plans: str) -> Callable[[View], View]:
 def _required(requirement: Requirement) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         def check(request: Any, arguments: dict[str, Any]) -> None:
-            session, method, path = session_of(request), request.method or "", request.path_info
             if getattr(request, "djsession_user_is_inactive", False):
                 cause = "the user is inactive in the database"
-                log_request(logging.INFO, method, path, "refused", [cause])
-                raise PermissionDenied
-            if not requirement(session, arguments):
-                requirement.log_refusal(session, method, path)
+            else:
+                cause = requirement(session_of(request), arguments)
+            if cause:
+                method = request.method or ""
+                log_request(logging.INFO, method, request.path_info, "refused", [cause])
                 raise PermissionDenied
 
         # Loading the user first sets request.djsession_user_is_inactive if appropriate.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -9,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from flask import abort, current_app, g, request
 from werkzeug.local import LocalProxy
 
+from ..gate import log_request
 from ..requirements import Requirement, plan_requirement, role_requirement
 from ..session import Session
 from ..wsgi import SESSION_KEY
@@ -119,9 +121,9 @@ def _required(requirement: Requirement) -> Callable[[Callable[P, R]], Callable[P
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            session = session_of_request()
-            if not requirement(session, kwargs):
-                requirement.log_refusal(session, request.method, request.path)
+            cause = requirement(session_of_request(), kwargs)
+            if cause:
+                log_request(logging.INFO, request.method, request.path, "refused", [cause])
                 abort(403)
             return cast(R, current_app.ensure_sync(view)(*args, **kwargs))
 

@@ -227,7 +227,7 @@ class LoginPages(ABC):
         name = form.get("user") or form.get("username", "")
         found = self._find(name)
         if found is None:
-            error = "There is no mockup user with that name. Choose one of the users below."
+            error = "Unknown mockup user. Choose one of the users below."
             return self._page(request, next_url, error)
         response = redirect(self._next(request, next_url))
         self._remember(request, response, found)
@@ -299,7 +299,7 @@ class LoginPages(ABC):
             )
         found = self._find(username)
         if found is None:
-            return json_response(401, {"detail": "There is no mockup user with that name."})
+            return json_response(401, {"detail": "Unknown mockup user."})
         response = self._send_token(self.sessions.by_name[found], 201)
         self._remember(request, response, found)
         return response

@@ -336,10 +336,10 @@ def _needs(rule: Rule, parameters: list[str], session: Session) -> Iterator[tupl
     # Only printable text may go into a log.
     slug = "".join(text if text.isprintable() else ascii(text) for text in parameters)
     if rule.roles:
-        is_met = role_requirement(rule.roles, "organization")(session, arguments)
+        is_met = not role_requirement(rule.roles, "organization")(session, arguments)
         yield f"the role {' or '.join(rule.roles)} for {slug}", is_met
     if rule.plans:
         account = "organization" if arguments else None
-        is_met = plan_requirement(rule.plans, account)(session, arguments)
+        is_met = not plan_requirement(rule.plans, account)(session, arguments)
         owner = f" of {slug}" if account else ""
         yield f"an active subscription{owner} to {' or '.join(rule.plans)}", is_met

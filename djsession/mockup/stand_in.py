@@ -191,8 +191,8 @@ class StandIn(LoginPages):
     def _respond(self, environ: dict[str, Any]) -> Response | Callable[[int], None]:
         """Return the answer to a request, or prepare it to be forwarded.
 
-        In the second case, return a function that takes the status of the application's answer and
-        records the request for the inspector.
+        To have it forwarded, return a function. It expects the status code that the application
+        returns, and records the request for the inspector.
         """
         if not_local := self._why_not_local(environ):
             return self._refuse_remote(environ, not_local)

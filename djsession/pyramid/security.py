@@ -68,7 +68,7 @@ class _Predicate:
     phash = text
 
     def __call__(self, context: Any, request: Request) -> bool:
-        return self._requirement(session_of(request), {})
+        return not self._requirement(session_of(request), {})
 
 
 class RolePredicate(_Predicate):

@@ -60,7 +60,7 @@ def test_a_click_on_a_user_signs_in() -> None:
 def test_the_mockup_login_explains_an_unknown_user() -> None:
     response = Client().post("/login/", {"username": "nobody"})
     assert response.status_code == 401
-    assert b"There is no mockup user with that name" in response.content
+    assert b"Unknown mockup user" in response.content
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "/\\evil.example"])

@@ -264,7 +264,7 @@ class TestSigningIn:
         answer = post(app, "/login/", {"username": name, "next": "/app/"})
         assert answer.code == 401
         page = answer.body.decode()
-        assert "There is no mockup user with that name" in page
+        assert "Unknown mockup user" in page
         assert 'name="next" value="/app/"' in page
         assert "Set-Cookie" not in answer.headers
         assert "<b>root" not in page
