@@ -44,7 +44,7 @@ def test_the_form_with_a_username_signs_in(browser: Browser) -> None:
 def test_a_wrong_username_shows_an_error_and_another_can_be_tried(browser: Browser) -> None:
     browser.open("/app/").click(".by-name summary")
     browser.type("#username", "nobody").click(".by-name button")
-    browser.wait_for("There is no mockup user")
+    browser.wait_for("Unknown mockup user")
     assert "Unknown mockup user" in browser.find("[role=alert]").text
     browser.type("#username", "xia").type("#password", Keys.ENTER).wait_for("Hello, xia")
     assert browser.path == "/app/"
