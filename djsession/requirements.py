@@ -37,7 +37,8 @@ def role_requirement(roles: tuple[str, ...], account: str | None) -> Requirement
             raise ConfigurationError(f"role_required: the view has no argument {account!r}")
         return session.has_role(arguments[account], roles)
 
-    return _requirement(is_met, f"role {' or '.join(roles)} in {_place(account)}")
+    need = f"the view requires the role {' or '.join(roles)} in {_place(account)}"
+    return _requirement(is_met, need)
 
 
 def plan_requirement(plans: tuple[str, ...], account: str | None = None) -> Requirement:
@@ -62,19 +63,20 @@ def plan_requirement(plans: tuple[str, ...], account: str | None = None) -> Requ
             session.accessible_plans(account=organization)
         )
 
-    return _requirement(is_met, f"plan {' or '.join(plans)} for {_place(account)}")
+    need = f"the view requires the plan {' or '.join(plans)} for {_place(account)}"
+    return _requirement(is_met, need)
 
 
 def _place(account: str | None) -> str:
     return "any organization" if account is None else f"the organization of its argument {account}"
 
 
-def _requirement(is_met: Callable[[Session, Mapping[str, Any]], bool], text: str) -> Requirement:
+def _requirement(is_met: Callable[[Session, Mapping[str, Any]], bool], need: str) -> Requirement:
     def refusal(session: Session, arguments: Mapping[str, Any]) -> str:
         if is_met(session, arguments):
             return ""
         but = "the user does not have it" if session.is_authenticated else "nobody is signed in"
-        return f"the view requires the {text}, but {but}"
+        return f"{need}, but {but}"
 
     return refusal
 
