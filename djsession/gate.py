@@ -71,6 +71,10 @@ class DecodedRequest:
         #: Whether the request carries a token, valid or not.
         self.carries_token = carries_token
 
+    def without_session(self, cause: str) -> DecodedRequest:
+        """Return the same request, which has no session because of ``cause``."""
+        return DecodedRequest(self.settings, self.received, None, (cause,), self.carries_token)
+
 
 class Gate:
     """Decides which requests pass.

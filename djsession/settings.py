@@ -48,6 +48,11 @@ _TEST_PREFIX = PREFIX + "TEST_"
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token of RFC 9110
 
+# scheme://host or scheme://host:port, as browsers write it (RFC 6454 section 6.2).
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:[0-9]+)?|[a-z]+://\[[0-9a-f:]+\](:[0-9]+)?"
+)
+
 _PARSER = "djsession.parser"
 
 #: Splits the text of a list into its items, at commas (environment) or at white space (ini files).
@@ -163,6 +168,18 @@ def _check_trusted_proxies(value: Any) -> tuple[str, ...] | None:
     return entries
 
 
+def _check_origins(value: Any) -> tuple[str, ...]:
+    expected = "must be a list of origins, such as ['https://www.example.com']"
+    try:
+        entries = _check_items(value)
+    except ValueError:
+        raise ValueError(expected) from None
+    entries = tuple(entry.lower() for entry in entries)
+    if not all(map(_ORIGIN.fullmatch, entries)):
+        raise ValueError(f"{expected}, without a path")
+    return entries
+
+
 def _read_keys(text: str, split: Split) -> list[str]:
     # Do not strip the keys: white space around a key is an error to report.
     return text.split(",") if split is split_at_commas and text else list(split(text))
@@ -177,6 +194,7 @@ class SettingsOptions(TypedDict, total=False):
     max_token_size: int | None
     formats: Sequence[str] | None
     trusted_proxies: Sequence[str] | None
+    websocket_origins: Sequence[str] | None
 
 
 @dataclass(frozen=True, init=False)
@@ -201,6 +219,9 @@ class Settings:
     formats: tuple[Format, ...] = setting(Parser(_check_formats, _read_items), FORMATS)
     #: The peers that may send a session: addresses, networks or "unix". None allows any peer.
     trusted_proxies: tuple[str, ...] | None = setting(Parser(_check_trusted_proxies, _read_items))
+    #: The other sites whose pages may open a WebSocket with the user's session, such as
+    #: "https://www.example.com". Pages of the application's own host always may. ASGI only.
+    websocket_origins: tuple[str, ...] = setting(Parser(_check_origins, _read_items), ())
 
     @hide_locals
     def __init__(self, secret_key: object = None, **values: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -205,6 +206,113 @@ def test_the_asgi_middleware_reads_every_capture_of_the_proxy(capture: Capture) 
     assert is_accepted == (capture.session is not None)
     assert [seen[SESSION_KEY] for seen in inside.scopes] == [capture.session] * is_accepted
     assert not passes(SessionMiddleware(inside, secret_key="another key"), scope)
+
+
+class TestWebSocketsOfOtherSites:
+    """Browsers send cookies along with a WebSocket that a page of another site opens."""
+
+    HOST = b"app.example.com:8000"
+
+    def passes(self, *origins: bytes, hosts: Iterable[bytes] = (HOST,), **settings: Any) -> bool:
+        headers = [(b"origin", origin) for origin in origins] + [(b"host", host) for host in hosts]
+        found = set()
+        for header in (cookie(), bearer()):
+            inside = Recorder()
+            scope = make_scope(kind="websocket", headers=[*headers, header])
+            found.add(passes(protect(inside, **settings), scope))
+            assert len(inside.scopes) == len(found & {True})
+        [is_accepted] = found
+        return is_accepted
+
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            b"http://app.example.com:8000",
+            b"https://app.example.com:8000",
+            b"HTTPS://APP.example.com:8000",
+        ],
+    )
+    def test_a_page_of_the_same_host_may_open_one(self, origin: bytes) -> None:
+        assert self.passes(origin)
+        assert self.passes(origin, hosts=[self.HOST.upper()])
+
+    def test_a_client_that_is_not_a_browser_sends_no_origin(self) -> None:
+        assert self.passes()
+        assert self.passes(hosts=[])
+
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            b"https://evil.example",
+            b"https://app.example.com",
+            b"https://app.example.com:80000",
+            b"https://app.example.com:8000.evil.example",
+            b"https://evil.example://app.example.com:8000",
+            b"https://x.app.example.com:8000",
+            b"https://user@app.example.com:8000",
+            b"https://app.example.com:8000/",
+            b"app.example.com:8000",
+            b"null",
+            b"",
+            b"\xff",
+        ],
+    )
+    def test_a_page_of_another_site_may_not(self, origin: bytes) -> None:
+        assert not self.passes(origin)
+        assert not self.passes(b"https://app.example.com:8000", origin)
+        assert not self.passes(origin, b"https://app.example.com:8000")
+
+    def test_without_a_host_or_with_two_no_page_may(self) -> None:
+        for hosts in ([], [b"evil.example", self.HOST], [b""]):
+            assert not self.passes(b"https://app.example.com:8000", hosts=hosts)
+        for origin in (b"null", b"", b"https://"):
+            assert not self.passes(origin, hosts=[])
+            assert not self.passes(origin, hosts=[b""])
+
+    def test_a_setting_lists_other_sites(self) -> None:
+        allowed: dict[str, Any] = {"websocket_origins": ["https://www.example.com"]}
+        assert self.passes(b"https://www.example.com", **allowed)
+        assert self.passes(b"https://WWW.example.com", hosts=[], **allowed)
+        assert self.passes(b"https://app.example.com:8000", **allowed)
+        for origin in (b"http://www.example.com", b"https://www.example.com:8000", b"null", b""):
+            assert not self.passes(origin, **allowed)
+
+    def test_an_open_path_gets_no_session(self, caplog: pytest.LogCaptureFixture) -> None:
+        inside = Recorder()
+        headers = [(b"host", self.HOST), (b"origin", b"https://evil.example"), cookie()]
+        scope = make_scope(kind="websocket", headers=headers)
+        assert passes(protect(inside, allowed_no_session=["/app"]), scope)
+        [seen] = inside.scopes
+        assert seen[SESSION_KEY] == {}
+        assert not seen["user"].is_authenticated
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage() == (
+            "GET /app/ passes without a session: a page of another site opened the WebSocket: its"
+            " Origin does not match the Host header, and websocket_origins does not list it"
+        )
+
+    def test_the_log_names_the_token_first(self, caplog: pytest.LogCaptureFixture) -> None:
+        headers = [(b"host", self.HOST), (b"origin", b"https://evil.example")]
+        assert not passes(protect(Recorder()), make_scope(kind="websocket", headers=headers))
+        [record] = caplog.records
+        assert "refused: the request carries no session token" in record.getMessage()
+
+    def test_two_middlewares_must_both_allow_it(self) -> None:
+        allowed: dict[str, Any] = {"websocket_origins": ["https://www.example.com"]}
+        headers = [(b"host", self.HOST), (b"origin", b"https://www.example.com"), cookie()]
+        for inner, outer in ((allowed, {}), ({}, allowed)):
+            inside = Recorder()
+            app = protect(protect(inside, **inner), **outer)
+            assert not passes(app, make_scope(kind="websocket", headers=headers))
+            assert inside.scopes == []
+        app = protect(protect(Recorder(), **allowed), **allowed)
+        assert passes(app, make_scope(kind="websocket", headers=headers))
+
+    def test_requests_are_not_concerned(self) -> None:
+        # CORS and CSRF protection are for the framework.
+        headers = [(b"host", self.HOST), (b"origin", b"https://evil.example"), cookie()]
+        assert passes(protect(Recorder()), make_scope(headers=headers))
 
 
 class TestAsgiOpenPaths:

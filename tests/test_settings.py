@@ -80,6 +80,12 @@ VALUES: dict[str, tuple[Any, str, str, Any]] = {
         "10.0.0.7 10.1.0.0/16\nunix\n::1",
         ("10.0.0.7", "10.1.0.0/16", "unix", "::1"),
     ),
+    "websocket_origins": (
+        ["https://www.example.com", "HTTP://[::1]:8000"],
+        "https://www.example.com, http://[::1]:8000",
+        "https://www.example.com\n  http://[::1]:8000",
+        ("https://www.example.com", "http://[::1]:8000"),
+    ),
 }
 
 
@@ -156,6 +162,14 @@ WRONG: list[tuple[str, Any]] = [
     ("trusted_proxies", ["10.1.2.3/16"]),
     ("trusted_proxies", ["10.0.0.7", ""]),
     ("trusted_proxies", False),
+    ("websocket_origins", "https://www.example.com"),
+    ("websocket_origins", [1]),
+    ("websocket_origins", ["*"]),
+    ("websocket_origins", ["null"]),
+    ("websocket_origins", ["www.example.com"]),
+    ("websocket_origins", ["https://www.example.com/"]),
+    ("websocket_origins", ["https://*.example.com"]),
+    ("websocket_origins", ["https://www.example.com", ""]),
 ]
 
 
@@ -298,8 +312,9 @@ def test_the_first_of_the_formats_is_written() -> None:
 )
 def test_the_settings_that_decide_what_a_request_carries(name: str, value: Any) -> None:
     changed = Settings(**{"secret_key": KEY, name: value})
-    # An open path does not change what the headers carry.
-    assert (changed.decoding == Settings(KEY).decoding) == (name == "allowed_no_session")
+    # Paths and the origins of WebSockets do not change what the headers carry.
+    is_apart = name in ("allowed_no_session", "websocket_origins")
+    assert (changed.decoding == Settings(KEY).decoding) == is_apart
 
 
 def test_a_gate_uses_every_setting_that_decides() -> None:
