@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import socket
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -262,23 +260,6 @@ class TestServeErrors:
         self, url: str, host: str, refusal: Callable[..., str]
     ) -> None:
         assert "is the address that this server itself would use" in refusal(url, host=host)
-
-    def test_forwarding_to_a_server_that_does_not_speak_http_is_an_error(
-        self, refusal: Callable[..., str]
-    ) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-
-            def answer() -> None:
-                connection, _ = listener.accept()
-                with connection:
-                    connection.recv(1000)
-                    connection.sendall(b"E\x00\x00\x00\x8fSFATAL\x00")
-
-            thread = threading.Thread(target=answer, daemon=True)
-            thread.start()
-            said = refusal(f"http://127.0.0.1:{listener.getsockname()[1]}")
-            thread.join()
-        assert "does not speak HTTP" in said
 
     @pytest.mark.parametrize(
         ("target", "arguments", "said"),
