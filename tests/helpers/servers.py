@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from djsession.devserver import open_server
 from tests.helpers.commands import ROOT, environment, need_module
-from tests.helpers.sessions import Capture
+from tests.helpers.sessions import CAPTURES, Capture, load_capture
 
 Serve = Callable[..., int]
 GUNICORN = ("-m", "gunicorn", "-c", "examples/gunicorn.conf.py", "-b", "127.0.0.1:{port}")
@@ -178,3 +179,28 @@ def replay(port: int, captured: Capture) -> tuple[int, dict[str, str], bytes]:
         if name.startswith("HTTP_")
     )
     return raw_http(port, f"GET {captured.environ['PATH_INFO']} HTTP/1.1\n{headers}\n")
+
+
+def replay_captures(
+    serve: Serve, folder: Path, application: str, **variables: str
+) -> Iterator[tuple[str, str]]:
+    """Send each capture to an example under gunicorn; yield who it greets, and its page.
+
+    ``application`` is the source of a module. What the example refuses is not yielded.
+    """
+    captures = [load_capture(path) for path in CAPTURES]
+    # They were taken within seconds.
+    clock = f"import time\ntime.time = lambda: {captures[0].captured_at}\n"
+    (folder / "clock.py").write_text(clock + application)
+    keys = ",".join({captured.secret_key for captured in captures})
+    command = (*GUNICORN, "--pythonpath", str(folder), "clock")
+    port = serve(*command, DJAODJIN_SECRET_KEY=keys, **variables)
+    for captured in captures:
+        status, _, page = replay(port, captured)
+        captured.environ["PATH_INFO"] = "/session"
+        _, _, shown = replay(port, captured)
+        if captured.session is None:
+            assert (status, page) == (403, shown), captured.name
+        else:
+            assert (status, json.loads(shown)) == (200, captured.session), captured.name
+            yield captured.session.get("username", "visitor"), page.decode()
