@@ -15,7 +15,7 @@ from djsession import dumps, loads
 from tests.helpers.commands import ROOT
 from tests.helpers.nginx import running_nginx
 from tests.helpers.proxy import Browser
-from tests.helpers.servers import UVICORN, Serve
+from tests.helpers.servers import DAPHNE, HYPERCORN, UVICORN, Serve, connect, receive_until
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
 
 pytest.importorskip("fastapi")
@@ -30,10 +30,16 @@ def proxy(sites: Callable[[str, str], int], backend: str) -> int:
 
 
 @pytest.fixture
-def browser(proxy: int, serve: Serve, tmp_path: Path) -> Iterator[Browser]:
+def server() -> tuple[str, ...]:
+    """The command that serves the application behind nginx."""
+    return UVICORN
+
+
+@pytest.fixture
+def browser(proxy: int, server: tuple[str, ...], serve: Serve, tmp_path: Path) -> Iterator[Browser]:
     """A browser at nginx, with the configuration that the documents show."""
     application = serve(
-        *UVICORN,
+        *server,
         "examples.fastapi_app:app",
         DJAODJIN_SECRET_KEY=KEY,
         WEBSOCKETS_MAX_LINE_LENGTH="32768",
@@ -50,12 +56,16 @@ def browser(proxy: int, serve: Serve, tmp_path: Path) -> Iterator[Browser]:
         yield Browser(port)
 
 
+def cookies_of(browser: Browser) -> str:
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies)
+
+
 @contextmanager
-def websocket(browser: Browser, **headers: str) -> Iterator[Any]:
+def websocket(browser: Browser, path: str = "/live", **headers: str) -> Iterator[Any]:
     """Open a WebSocket as a page of the site does, with the cookies of the browser."""
-    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies)
+    cookies = cookies_of(browser)
     sent = {"Cookie": cookies, **headers} if cookies else headers
-    url = browser.base.replace("http", "ws", 1) + "/live"
+    url = browser.base.replace("http", "ws", 1) + path
     origin = sent.pop("Origin", browser.base)
     with client.connect(url, additional_headers=sent, origin=origin, proxy=None) as socket:
         yield socket
@@ -102,6 +112,39 @@ def test_a_page_of_another_site_cannot_open_one(browser: Browser) -> None:
     browser.sign_in("xia")
     for origin in ("https://evil.example", "null"):
         assert refusal(browser, Origin=origin) == 403
+
+
+EACH_SERVER = pytest.mark.parametrize(
+    "server", [UVICORN, HYPERCORN, DAPHNE], ids=lambda server: server[1]
+)
+
+
+@EACH_SERVER
+def test_nginx_passes_nothing_but_the_handshake_of_a_websocket(browser: Browser) -> None:
+    browser.sign_in("xia")
+    # HTTP/2 would let a client send requests that the proxy never sees: Hypercorn speaks it.
+    http2 = "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAAP__\n"
+    port = int(browser.base.rpartition(":")[2])
+    for method, headers, status in (
+        ("GET", http2, 400),
+        ("GET", "Connection: close\n", 400),
+        ("POST", "Connection: close\n", 403),
+        ("POST", http2, 403),
+    ):
+        sent = f"Host: 127.0.0.1\nCookie: {cookies_of(browser)}\n{headers}"
+        request = f"{method} /live HTTP/1.1\n{sent}\n".replace("\n", "\r\n")
+        with connect(port) as connection:
+            connection.sendall(request.encode())
+            head = receive_until(connection, b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status), (method, headers)
+
+
+@EACH_SERVER
+def test_the_application_sees_the_path_that_nginx_has_compared(browser: Browser) -> None:
+    browser.sign_in("xia")
+    for path in ("//live", "/./live", "/manage/cowork/../../live", "/x/..%2Flive", "/%6Cive?a=b"):
+        with websocket(browser, path) as socket:
+            assert socket.recv() == "connected as xia", path
 
 
 def test_the_token_for_nginx_is_short_lived_and_does_not_reach_the_browser(
