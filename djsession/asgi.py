@@ -150,7 +150,9 @@ def decode_scope(gate: Gate, scope: Scope) -> Session | None:
     cookies along with it, and neither the same-origin policy nor frameworks prevent that.
     """
     cookie = authorization = None
-    for name, value in scope["headers"]:
+    # ASGI allows any iterable here, even one that can be read only once.
+    headers = scope["headers"] = list(scope["headers"])
+    for name, value in headers:
         if name == b"cookie":
             text = value.decode("latin-1")
             # HTTP/2 splits cookies over several headers (RFC 9113 section 8.2.3).

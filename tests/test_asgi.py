@@ -298,6 +298,15 @@ class TestWebSocketsOfOtherSites:
         [record] = caplog.records
         assert "refused: the request carries no session token" in record.getMessage()
 
+    def test_headers_that_can_be_read_only_once(self) -> None:
+        headers = [(b"host", self.HOST), (b"origin", b"https://evil.example"), cookie()]
+        inside = Recorder()
+        for start, is_accepted in ((0, False), (2, True)):
+            scope = make_scope(kind="websocket", headers=iter(headers[start:]))
+            assert passes(protect(inside), scope) == is_accepted
+        [seen] = inside.scopes
+        assert list(seen["headers"]) == headers[2:]
+
     def test_two_middlewares_must_both_allow_it(self) -> None:
         allowed: dict[str, Any] = {"websocket_origins": ["https://www.example.com"]}
         headers = [(b"host", self.HOST), (b"origin", b"https://www.example.com"), cookie()]
