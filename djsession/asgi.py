@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .caching import CACHING_NAMES, with_caching_headers
-from .errors import AccessDenied, hide_locals
+from .errors import AccessDenied, ConfigurationError, hide_locals
 from .gate import Gate
 from .refusal import refusal
 from .requirements import principals_of
@@ -27,6 +28,8 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+logger = logging.getLogger("djsession")
 
 
 class SessionMiddleware:
@@ -62,7 +65,13 @@ class SessionMiddleware:
     @hide_locals
     def __init__(self, app: ASGIApplication, **settings: Unpack[SettingsOptions]) -> None:
         self.app = app
-        self.gate = Gate(Settings.from_environ(None, **settings))
+        try:
+            self.gate = Gate(Settings.from_environ(None, **settings))
+        except ConfigurationError as error:
+            # Starlette's add_middleware calls this when the server starts, and uvicorn then hides
+            # the exception until the first request.
+            logger.error("djsession.asgi.SessionMiddleware cannot start: %s", error)
+            raise
 
     @classmethod
     def from_gate(cls, app: ASGIApplication, gate: Gate) -> Self:
@@ -150,8 +159,10 @@ def decode_scope(gate: Gate, scope: Scope) -> Session | None:
     cookies along with it, and neither the same-origin policy nor frameworks prevent that.
     """
     cookie = authorization = None
-    # ASGI allows any iterable here, even one that can be read only once.
-    headers = scope["headers"] = list(scope["headers"])
+    headers = scope["headers"]
+    if not isinstance(headers, list):
+        # ASGI allows any iterable, even one that can be read only once.
+        headers = scope["headers"] = list(headers)
     for name, value in headers:
         if name == b"cookie":
             text = value.decode("latin-1")

@@ -40,6 +40,12 @@ _NOTHING_SENT = (
 )
 
 
+_AMBIGUOUS_MOUNT_POINT = (
+    "allowed_no_session lists the path, but does not open it, since a client may have changed the"
+    " mount point (SCRIPT_NAME, root_path or X-Vhm-Root)"
+)
+
+
 # The values of Cookie and Authorization, and the address of the connection.
 _Received = tuple[str | None, str | None, str | None]
 
@@ -200,7 +206,10 @@ class Gate:
             level = logging.INFO if self._has_warned else logging.WARNING
             self._has_warned = True
         verdict = "passes without a session" if is_open else "refused"
-        log_request(level, method, path, verdict, decoded.causes)
+        causes = decoded.causes
+        if not may_be_open and self.is_open(path):
+            causes = [*causes, _AMBIGUOUS_MOUNT_POINT]
+        log_request(level, method, path, verdict, causes)
         if not is_open:
             raise AccessDenied
         return Session()

@@ -809,9 +809,15 @@ class TestAsgiSettings:
         assert not passes(app, make_scope(path="/app"))
 
     @pytest.mark.parametrize("key", [None, "", []])
-    def test_without_a_key_the_asgi_middleware_does_not_start(self, key: Any) -> None:
-        with pytest.raises(ConfigurationError, match="DJAODJIN_SECRET_KEY"):
+    def test_without_a_key_the_asgi_middleware_does_not_start(
+        self, key: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(ConfigurationError, match="DJAODJIN_SECRET_KEY") as caught:
             SessionMiddleware(Recorder(), secret_key=key)
+        # uvicorn hides the exception.
+        [record] = caplog.records
+        assert record.levelname == "ERROR"
+        assert record.getMessage().endswith(f"SessionMiddleware cannot start: {caught.value}")
 
 
 @given(

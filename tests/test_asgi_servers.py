@@ -153,6 +153,16 @@ def test_two_sockets_at_once_have_their_own_sessions(port: int) -> None:
         assert (first.recv(), second.recv()) == ("xia: hello", "dana: hello")
 
 
+def test_uvicorn_says_at_once_why_the_middleware_cannot_start(serve: Serve, tmp_path: Path) -> None:
+    port = serve(*UVICORN, APPLICATION)
+    why = "SessionMiddleware cannot start: no secret key: set DJAODJIN_SECRET_KEY"
+    assert (tmp_path / "server-0.log").read_text().count(why) == 1
+    # It starts nevertheless, unless it is told not to.
+    assert http(port, "/about")[0] == 500
+    with pytest.raises(pytest.fail.Exception, match=why):
+        serve(*UVICORN, "--lifespan", "on", APPLICATION)
+
+
 WITH_PROXY_HEADERS = {
     "uvicorn": ("-m", "uvicorn", "--port", "{port}", APPLICATION),  # as is its default
     "daphne": (*DAPHNE, "--proxy-headers", APPLICATION),

@@ -45,6 +45,18 @@ class TestGateAndPaths:
         for path in ("/login", "/"):
             assert ask(gate, request(path, may_be_open=False)) is None
 
+    def test_the_log_says_that_an_entry_does_not_count(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        gate = make_gate("/login")
+        why = "allowed_no_session lists the path, but does not open it"
+        for path, token in (("/login", None), ("/login", "garbage"), ("/secret", None)):
+            with caplog.at_level(logging.INFO):
+                assert ask(gate, request(path, token=token, may_be_open=False)) is None
+            assert (why in caplog.records[-1].getMessage()) == (path == "/login")
+        assert ask(gate, request("/secret")) is None
+        assert caplog.text.count(why) == 2
+
     def test_a_session_passes_anywhere(self) -> None:
         for path in ("/secret", "/login", "*", "", "\ufffd"):
             assert ask(make_gate("/login"), request(path, token=OPENSSL)) == XIA

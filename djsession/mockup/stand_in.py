@@ -110,9 +110,11 @@ _LOOP_HEADER = "HTTP_X_DJSESSION_STAND_IN"
 
 _COOKIE_PREFIX = "djsession_stand_in_"
 
-# What the stand-in forwards but the proxy does not. Without a warning, nobody would notice before
-# production.
+# What the stand-in forwards but the proxy does not, or the reverse. Without a warning, nobody would
+# notice before production, or see why.
 _TRAPS = {
+    "websocket": "a WebSocket was refused: %s %s. The proxy does not forward WebSockets, and"
+    " djsession serve does only with the option --websockets",
     "query": "the proxy forwards only the last value of each name in a query, but the query of %s"
     " %s repeats a name",
     "multipart": "the proxy forwards multipart forms only with POST: behind it, %s %s would not"
@@ -250,11 +252,9 @@ class StandIn(LoginPages):
 
     def _refuse_websocket(self, environ: dict[str, Any]) -> Response | None:
         if not self._websockets:
-            return text_response(
-                501,
-                "The proxy does not forward WebSockets, and neither does djsession serve. A"
-                " development server that uses one to reload pages needs the option --websockets.",
-            )
+            # Browsers do not show the body of this response.
+            self._mention(environ, ["websocket"])
+            return text_response(501, "WebSockets need djsession serve --websockets.")
         if is_cross_site(environ):
             return text_response(403, "Another site must not open this WebSocket.")
         return None

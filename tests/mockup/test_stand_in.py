@@ -625,13 +625,17 @@ class TestStandInAccess:
         assert inside.environs[0]["HTTP_CONNECTION"] == "Upgrade"
 
     def test_a_websocket_is_refused_without_the_option(
-        self, app: StandIn, inside: Recorder
+        self, app: StandIn, inside: Recorder, caplog: pytest.LogCaptureFixture
     ) -> None:
         for value in ("websocket", "WebSocket", " websocket "):
             answer = get(app, "/static/", HTTP_UPGRADE=value, HTTP_CONNECTION="Upgrade")
             assert answer.code == 501
             assert b"--websockets" in answer.body
         assert not inside.environs
+        # Browsers do not show the body.
+        [record] = caplog.records
+        assert "a WebSocket was refused: GET /static/. " in record.getMessage()
+        assert "--websockets" in record.getMessage()
 
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
     def test_unsafe_requests_from_another_site_are_refused_with_jwt(
