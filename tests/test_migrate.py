@@ -448,6 +448,7 @@ class TestMigrateReport:
         [
             "DJAODJIN_SECRET_KEY = os.environ.get('DJAODJIN_SECRET_KEY', '')",
             "SESSION_COOKIE_NAME = 'x'",
+            "TEMPLATE_DIRS: list[str]",
             "ALLOWED_NO_SESSION = []\nDEPLOYUTILS = {'ALLOWED_NO_SESSION': ALLOWED_NO_SESSION}\n"
             "DEPLOYUTILS['ALLOWED_NO_SESSION'] += ['/x']",
             "X = 'https://github.com/djaodjin/djaodjin-deployutils.git'",
@@ -616,8 +617,8 @@ class TestMigrateFiles:
         (tmp_path / "a.py").write_text(TEXT)
         scandir = os.scandir
 
-        def fail(path: str) -> Any:
-            if path.endswith("closed"):
+        def fail(path: str | int) -> Any:
+            if str(path).endswith("closed"):
                 raise PermissionError(13, "Permission denied", path)
             return scandir(path)
 
