@@ -160,7 +160,7 @@ def _settings_in(app: Any) -> Settings | None:
             return gate.settings
         # Before the application starts, Starlette keeps the arguments of add_middleware() here.
         for middleware in getattr(app, "user_middleware", ()):
-            if middleware.cls is SessionMiddleware:
+            if isinstance(middleware.cls, type) and issubclass(middleware.cls, SessionMiddleware):
                 return Settings.from_environ(None, **middleware.kwargs)
         app = getattr(app, "app", None)
     return None

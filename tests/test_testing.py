@@ -122,13 +122,15 @@ def asgi_apps(**settings: Any) -> list[Any]:
     routes = [Route("/", home)]
     given = applications.Starlette(routes=routes)
     given.add_middleware(AsgiMiddleware, secret_key=KEY, **settings)
+    derived = applications.Starlette(routes=routes)
+    derived.add_middleware(type("Derived", (AsgiMiddleware,), {}), secret_key=KEY, **settings)
     wrapped = AsgiMiddleware(applications.Starlette(routes=routes), secret_key=KEY, **settings)
 
     async def outermost(scope: Any, receive: Any, send: Any) -> None:
         await wrapped(scope, receive, send)
 
     outermost.app = wrapped  # type: ignore[attr-defined]
-    return [given, wrapped, outermost]
+    return [given, derived, wrapped, outermost]
 
 
 @pytest.mark.parametrize("settings", [{}, {"cookie_name": "mine"}, {"formats": ["jwt"]}])
