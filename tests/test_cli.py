@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pty
 import re
 import signal
 import string
@@ -483,11 +482,17 @@ def test_a_command_that_reads_a_terminal_says_what_it_waits_for(command: str, wa
 class TestDoctorCompareOption:
     def in_terminal(self, typed: str, key: str) -> tuple[int, str]:
         """Run the command in a terminal of its own; return its exit code and what it shows."""
-        pid, terminal = pty.fork()
-        if not pid:
-            variables = environment(DJAODJIN_SECRET_KEY=key)
-            arguments = [sys.executable, "-m", "djsession", "doctor", "--compare"]
-            os.execve(sys.executable, arguments, variables)
+        terminal, follower = os.openpty()
+        code = (
+            "import os, sys; os.login_tty(0);"
+            " os.execv(sys.executable, [sys.executable, '-m', 'djsession', 'doctor', '--compare'])"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=follower,
+            env=environment(DJAODJIN_SECRET_KEY=key),
+        )
+        os.close(follower)
         shown = ""
         try:
             with suppress(OSError):  # how a terminal ends
@@ -495,7 +500,7 @@ class TestDoctorCompareOption:
                     shown += chunk.decode()
                     if shown.endswith("(it stays hidden): "):
                         os.write(terminal, f"{typed}\n".encode())
-            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+            return process.wait(30), shown
         finally:
             os.close(terminal)
 
