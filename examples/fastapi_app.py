@@ -80,12 +80,13 @@ async def course() -> str:
     return "for subscribers"
 
 
-@app.get("/live-session", status_code=204)
-async def live_session(session: CurrentSession, response: Response) -> None:
+@app.get("/live-session")
+async def live_session(session: CurrentSession) -> Response:
     """The session for a WebSocket. Only examples/nginx.conf asks for it, through the proxy."""
     codec = Settings.from_environ().codec()
     in_30_seconds = int(time.time()) + 30
-    response.headers["X-Session-Token"] = codec.dumps({**session, "exp": in_30_seconds}, "jwt")
+    token = codec.dumps({**session, "exp": in_30_seconds}, "jwt")
+    return Response(status_code=204, headers={"X-Session-Token": token})
 
 
 @app.websocket("/live")
