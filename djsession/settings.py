@@ -48,10 +48,12 @@ _TEST_PREFIX = PREFIX + "TEST_"
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token of RFC 9110
 
-# scheme://host or scheme://host:port, as browsers write it (RFC 6454 section 6.2).
+# scheme://host or scheme://host:port, as browsers write it (RFC 6454 section 6.2). They leave out
+# the default port.
 _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:[0-9]+)?|[a-z]+://\[[0-9a-f:]+\](:[0-9]+)?"
 )
+_DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 
 _PARSER = "djsession.parser"
 
@@ -175,8 +177,8 @@ def _check_origins(value: Any) -> tuple[str, ...]:
     except ValueError:
         raise ValueError(expected) from None
     entries = tuple(entry.lower() for entry in entries)
-    if not all(map(_ORIGIN.fullmatch, entries)):
-        raise ValueError(f"{expected}, without a path")
+    if not all(map(_ORIGIN.fullmatch, entries)) or any(map(_DEFAULT_PORT.fullmatch, entries)):
+        raise ValueError(f"{expected}, without a path or a default port")
     return entries
 
 

@@ -169,6 +169,8 @@ WRONG: list[tuple[str, Any]] = [
     ("websocket_origins", ["www.example.com"]),
     ("websocket_origins", ["https://www.example.com/"]),
     ("websocket_origins", ["https://*.example.com"]),
+    ("websocket_origins", ["https://www.example.com:443"]),
+    ("websocket_origins", ["HTTP://[::1]:80"]),
     ("websocket_origins", ["https://www.example.com", ""]),
 ]
 
