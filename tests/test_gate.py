@@ -674,3 +674,14 @@ def test_what_was_decoded_says_why_there_is_no_session() -> None:
     assert len(decoded.causes) == 1
     assert not decode(make_gate(), request(token=OPENSSL)).causes
     assert isinstance(decode(make_gate(), request(token=OPENSSL)).session, Session)
+
+
+def test_a_shell_can_take_the_session_from_what_was_decoded() -> None:
+    gate = make_gate()
+    decoded = decode(gate, request(token=OPENSSL))
+    found = decoded.without_session("a cause")
+    assert found.session is None
+    assert found.causes == ("a cause",)
+    assert (found.settings, found.received) == (decoded.settings, decoded.received)
+    assert found.carries_token is True
+    assert decode(gate, request()).without_session("a cause").carries_token is False
