@@ -154,9 +154,6 @@ def decode_scope(gate: Gate, scope: Scope) -> Session | None:
     Sets ``djsession.session``, ``user`` and ``auth`` in the scope, for an empty Session if the
     connection does not carry one. A token is decoded only once: a second gate with the same
     settings uses the result of the first.
-
-    A WebSocket that a page of another site opened does not have a session. Browsers send the user's
-    cookies along with it, and neither the same-origin policy nor frameworks prevent that.
     """
     cookie = authorization = None
     headers = scope["headers"]
@@ -174,8 +171,9 @@ def decode_scope(gate: Gate, scope: Scope) -> Session | None:
     earlier = scope.get(DECODED_KEY)
     peer = peer_of(scope) if gate.reads_peer else None
     decoded = gate.decode(cookie, authorization, peer, earlier)
-    if scope["type"] == "websocket" and decoded.session is not None and _is_cross_site(gate, scope):
-        decoded = decoded.without_session(_CROSS_SITE)
+    if scope["type"] == "websocket":
+        origins, hosts = _values(headers, b"origin"), _values(headers, b"host")
+        decoded = gate.check_origin(decoded, origins, hosts)
     scope[DECODED_KEY] = decoded
     session = decoded.session
     found = scope[SESSION_KEY] = Session() if session is None else session
@@ -196,23 +194,6 @@ def check_scope(gate: Gate, scope: Scope) -> Session:
         scope["path"] if path is None else path,
         may_be_open=path is not None,
     )
-
-
-def _is_cross_site(gate: Gate, scope: Scope) -> bool:
-    """Return whether a page of another site opened a WebSocket (RFC 6455 section 10.2).
-
-    The Origin that browsers send must have the host and the port of the Host header, or be listed
-    in ``websocket_origins``. Its scheme does not matter: a server behind a proxy does not know
-    whether the browser used TLS. Clients that are not browsers send no Origin.
-    """
-    origins = [value.lower() for name, value in scope["headers"] if name == b"origin"]
-    hosts = {value.lower() for name, value in scope["headers"] if name == b"host"}
-    allowed = gate.settings.websocket_origins
-    for origin in origins:
-        host = origin.partition(b"://")[2]
-        if (not host or {host} != hosts) and origin.decode("latin-1") not in allowed:
-            return True
-    return False
 
 
 def peer_of(scope: Scope) -> str | None:
@@ -266,11 +247,6 @@ def _as_bytes(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-_CROSS_SITE = (
-    "a page of another site opened the WebSocket: its Origin does not match the Host header, and"
-    " websocket_origins does not list it"
-)
-
 # The headers that a response without any caching headers gets, by ``is_personal``.
 _DEFAULT_HEADERS = {flag: _as_bytes(with_caching_headers([], flag)) for flag in (False, True)}
 
@@ -287,14 +263,17 @@ def _with_caching_headers(headers: Headers, is_personal: bool) -> list[tuple[byt
     return headers + _DEFAULT_HEADERS[is_personal]
 
 
+def _values(headers: Headers, wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in headers if name == wanted]
+
+
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         # After the handshake message, a close before any accept makes the server answer 403.
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": ""})
         return
-    accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
-    headers, body = refusal(accept.decode("latin-1"))
+    headers, body = refusal(",".join(_values(scope["headers"], b"accept")))
     await send(
         {
             "type": "http.response.start",

@@ -40,6 +40,11 @@ _NOTHING_SENT = (
 )
 
 
+_CROSS_SITE = (
+    "a page of another site opened the WebSocket: its Origin does not match the Host header, and"
+    " websocket_origins does not list it"
+)
+
 _AMBIGUOUS_MOUNT_POINT = (
     "allowed_no_session lists the path, but does not open it, since a client may have changed the"
     " mount point (SCRIPT_NAME, root_path or X-Vhm-Root)"
@@ -76,10 +81,6 @@ class DecodedRequest:
         self.causes = causes
         #: Whether the request carries a token, valid or not.
         self.carries_token = carries_token
-
-    def without_session(self, cause: str) -> DecodedRequest:
-        """Return the same request, which has no session because of ``cause``."""
-        return DecodedRequest(self.settings, self.received, None, (cause,), self.carries_token)
 
 
 class Gate:
@@ -180,6 +181,28 @@ class Gate:
             cause = "the request carries two different sessions"
             return DecodedRequest(settings, received, None, (cause,), True)
         return DecodedRequest(settings, received, sessions[0], (), True)
+
+    def check_origin(
+        self, decoded: DecodedRequest, origins: Sequence[str], hosts: Sequence[str]
+    ) -> DecodedRequest:
+        """Return what was decoded, without the session if another site opened the WebSocket.
+
+        Browsers send the user's cookies along with a WebSocket that a page of any site opens, and
+        neither the same-origin policy nor frameworks prevent that (RFC 6455 section 10.2).
+
+        ``origins`` and ``hosts`` are the values of all Origin and Host headers. The host and port
+        of the Origin must be those of the Host, or ``websocket_origins`` must list the Origin. The
+        scheme does not matter: a server behind a proxy does not know whether the browser used TLS.
+        Clients that are not browsers do not send an Origin.
+        """
+        if decoded.session is None:
+            return decoded
+        own = {host.lower() for host in hosts}
+        for origin in map(str.lower, origins):
+            host = origin.partition("://")[2]
+            if (not host or {host} != own) and origin not in self.settings.websocket_origins:
+                return DecodedRequest(self.settings, decoded.received, None, (_CROSS_SITE,), True)
+        return decoded
 
     @hide_locals
     def check(

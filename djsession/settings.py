@@ -222,7 +222,8 @@ class Settings:
     #: The peers that may send a session: addresses, networks or "unix". None allows any peer.
     trusted_proxies: tuple[str, ...] | None = setting(Parser(_check_trusted_proxies, _read_items))
     #: The other sites whose pages may open a WebSocket with the user's session, such as
-    #: ``https://www.example.com``. Pages of the application's own host always may. ASGI only.
+    #: ``https://www.example.com``. Pages of the application's own host do not need to be listed.
+    #: Only the ASGI middleware uses this setting.
     websocket_origins: tuple[str, ...] = setting(Parser(_check_origins, _read_items), ())
 
     @hide_locals

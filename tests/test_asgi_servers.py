@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,10 +21,9 @@ from tests.helpers.servers import (
     running_server,
 )
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+from tests.helpers.websockets import open_websocket, refusal
 
 pytest.importorskip("fastapi")
-client = pytest.importorskip("websockets.sync.client")
-exceptions = pytest.importorskip("websockets.exceptions")
 
 APPLICATION = "examples.fastapi_app:app"
 SERVERS = {
@@ -56,19 +54,6 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         (sys.executable, *SERVERS[request.param]), log, DJAODJIN_SECRET_KEY=KEY
     ) as port:
         yield port
-
-
-def connect(port: int, path: str, headers: dict[str, str], origin: str | None = None) -> Any:
-    url = f"ws://127.0.0.1:{port}{path}"
-    # A proxy in the environment is for other hosts.
-    return client.connect(url, additional_headers=headers, origin=origin, proxy=None)
-
-
-def refusal(port: int, path: str, headers: dict[str, str], **options: Any) -> int:
-    """Return the status with which a server refuses a handshake."""
-    with pytest.raises(exceptions.InvalidStatus) as caught:
-        connect(port, path, headers, **options)
-    return int(caught.value.response.status_code)
 
 
 def test_each_asgi_server_passes_sessions_and_refuses_the_rest(port: int) -> None:
@@ -124,11 +109,11 @@ def test_each_asgi_server_answers_head_and_refuses_without_reading_the_body(port
 def test_each_asgi_server_passes_the_session_of_a_websocket(port: int) -> None:
     for path in ("/live", "/app/live", "/manage/xia/live"):
         for headers in (COOKIE, BEARER):
-            with connect(port, path, headers) as socket:
+            with open_websocket(port, path, headers) as socket:
                 assert socket.recv() == "connected as xia"
                 socket.send("hello")
                 assert socket.recv() == "xia: hello"
-    with connect(port, "/live", VISITOR) as socket:
+    with open_websocket(port, "/live", VISITOR) as socket:
         assert socket.recv() == "connected as visitor"
 
 
@@ -141,12 +126,15 @@ def test_each_asgi_server_refuses_a_websocket_without_a_session(port: int) -> No
     assert refusal(port, "/manage/xia/live", DANA) == 403
     for origin in ("https://www.example.com", "null"):
         assert refusal(port, "/live", COOKIE, origin=origin) == 403
-    with connect(port, "/live", COOKIE, origin=f"http://127.0.0.1:{port}") as socket:
+    with open_websocket(port, "/live", COOKIE, origin=f"http://127.0.0.1:{port}") as socket:
         assert socket.recv() == "connected as xia"
 
 
 def test_two_sockets_at_once_have_their_own_sessions(port: int) -> None:
-    with connect(port, "/live", COOKIE) as first, connect(port, "/live", DANA) as second:
+    with (
+        open_websocket(port, "/live", COOKIE) as first,
+        open_websocket(port, "/live", DANA) as second,
+    ):
         assert (first.recv(), second.recv()) == ("connected as xia", "connected as dana")
         for socket in (second, first, second):
             socket.send("hello")
@@ -157,7 +145,7 @@ def test_uvicorn_says_at_once_why_the_middleware_cannot_start(serve: Serve, tmp_
     port = serve(*UVICORN, APPLICATION)
     why = "SessionMiddleware cannot start: no secret key: set DJAODJIN_SECRET_KEY"
     assert (tmp_path / "server-0.log").read_text().count(why) == 1
-    # It starts nevertheless, unless it is told not to.
+    # Without --lifespan on, the server starts all the same.
     assert http(port, "/about")[0] == 500
     with pytest.raises(pytest.fail.Exception, match=why):
         serve(*UVICORN, "--lifespan", "on", APPLICATION)

@@ -676,12 +676,52 @@ def test_what_was_decoded_says_why_there_is_no_session() -> None:
     assert isinstance(decode(make_gate(), request(token=OPENSSL)).session, Session)
 
 
-def test_a_shell_can_take_the_session_from_what_was_decoded() -> None:
-    gate = make_gate()
-    decoded = decode(gate, request(token=OPENSSL))
-    found = decoded.without_session("a cause")
-    assert found.session is None
-    assert found.causes == ("a cause",)
-    assert (found.settings, found.received) == (decoded.settings, decoded.received)
-    assert found.carries_token is True
-    assert decode(gate, request()).without_session("a cause").carries_token is False
+class TestGateAndOrigins:
+    """See tests/test_asgi.py for what browsers and other clients send."""
+
+    @pytest.mark.parametrize(
+        ("origins", "hosts"),
+        [
+            ([], []),
+            (["https://a.example:8000"], ["a.example:8000"]),
+            (["HTTPS://A.EXAMPLE"], ["a.example"]),
+            (["https://a.example"], ["A.EXAMPLE"]),
+            (["https://WWW.example"], []),
+            (["https://www.example", "https://a.example"], ["a.example"]),
+        ],
+    )
+    def test_a_page_of_the_same_or_of_a_listed_site_keeps_the_session(
+        self, origins: list[str], hosts: list[str]
+    ) -> None:
+        gate = make_gate(websocket_origins=["https://www.example"])
+        decoded = decode(gate, request(token=OPENSSL))
+        assert gate.check_origin(decoded, origins, hosts) is decoded
+
+    @pytest.mark.parametrize(
+        ("origins", "hosts"),
+        [
+            (["https://b.example"], ["a.example"]),
+            (["https://a.example"], []),
+            (["https://a.example"], ["a.example", "b.example"]),
+            (["https://www.example", "https://b.example"], ["a.example"]),
+            (["https://b.example", "https://www.example"], ["a.example"]),
+            (["https://x://a.example"], ["a.example"]),
+            (["null"], [""]),
+        ],
+    )
+    def test_a_page_of_another_site_has_no_session(
+        self, origins: list[str], hosts: list[str]
+    ) -> None:
+        gate = make_gate(websocket_origins=["https://www.example"])
+        decoded = decode(gate, request(token=OPENSSL))
+        found = gate.check_origin(decoded, origins, hosts)
+        assert found.session is None
+        assert found.carries_token is True
+        assert (found.settings, found.received) == (decoded.settings, decoded.received)
+        [cause] = found.causes
+        assert cause.startswith("a page of another site opened the WebSocket: ")
+
+    def test_without_a_session_the_causes_stay(self) -> None:
+        gate = make_gate()
+        decoded = decode(gate, request(token="garbage"))
+        assert gate.check_origin(decoded, ["https://b.example"], ["a.example"]) is decoded

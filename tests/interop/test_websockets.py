@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from tests.helpers.nginx import running_nginx
 from tests.helpers.proxy import Browser
 from tests.helpers.servers import DAPHNE, HYPERCORN, UVICORN, Serve, connect, receive_until
 from tests.helpers.sessions import KEY, OTHER_KEY, XIA
+from tests.helpers.websockets import open_websocket, refusal
 
 pytest.importorskip("fastapi")
-client = pytest.importorskip("websockets.sync.client")
-exceptions = pytest.importorskip("websockets.exceptions")
 
 
 @pytest.fixture
@@ -60,21 +58,19 @@ def cookies_of(browser: Browser) -> str:
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies)
 
 
-@contextmanager
-def websocket(browser: Browser, path: str = "/live", **headers: str) -> Iterator[Any]:
-    """Open a WebSocket as a page of the site does, with the cookies of the browser."""
-    cookies = cookies_of(browser)
-    sent = {"Cookie": cookies, **headers} if cookies else headers
-    url = browser.base.replace("http", "ws", 1) + path
-    origin = sent.pop("Origin", browser.base)
-    with client.connect(url, additional_headers=sent, origin=origin, proxy=None) as socket:
-        yield socket
+def handshake(browser: Browser, path: str, headers: dict[str, str]) -> tuple[Any, ...]:
+    """Return the arguments with which a page of the site opens a WebSocket in the browser."""
+    sent = {"Cookie": cookies_of(browser), "Origin": browser.base, **headers}
+    sent = {name: value for name, value in sent.items() if value}
+    return int(browser.base.rpartition(":")[2]), path, sent, sent.pop("Origin")
 
 
-def refusal(browser: Browser, **headers: str) -> int:
-    with pytest.raises(exceptions.InvalidStatus) as caught, websocket(browser, **headers):
-        pass
-    return int(caught.value.response.status_code)
+def websocket(browser: Browser, path: str = "/live", **headers: str) -> Any:
+    return open_websocket(*handshake(browser, path, headers))
+
+
+def refused(browser: Browser, **headers: str) -> int:
+    return refusal(*handshake(browser, "/live", headers))
 
 
 @pytest.mark.parametrize("username", ["xia", "large", "日本"])
@@ -91,18 +87,18 @@ def test_a_websocket_has_the_session_of_who_signed_in_at_the_proxy(
 
 
 def test_without_a_session_at_the_proxy_the_handshake_is_a_403(browser: Browser) -> None:
-    assert refusal(browser) == 403
-    assert refusal(browser, Accept="text/html") == 403
+    assert refused(browser) == 403
+    assert refused(browser, Accept="text/html") == 403
     browser.sign_in("xia").sign_out()
-    assert refusal(browser) == 403
+    assert refused(browser) == 403
 
 
 def test_what_a_client_adds_to_the_handshake_counts_for_nothing(browser: Browser) -> None:
     for key in (KEY, OTHER_KEY):
         token = dumps({"username": "large", "roles": {}}, key, "jwt")
         planted = {"Authorization": f"Bearer {token}", "X-Session-Token": token}
-        assert refusal(browser, **planted) == 403
-    assert refusal(browser, Cookie=f'sessionid="{dumps(XIA, KEY)}"') == 403
+        assert refused(browser, **planted) == 403
+    assert refused(browser, Cookie=f'sessionid="{dumps(XIA, KEY)}"') == 403
     browser.sign_in("xia")
     with websocket(browser, **planted) as socket:
         assert socket.recv() == "connected as xia"
@@ -111,7 +107,7 @@ def test_what_a_client_adds_to_the_handshake_counts_for_nothing(browser: Browser
 def test_a_page_of_another_site_cannot_open_one(browser: Browser) -> None:
     browser.sign_in("xia")
     for origin in ("https://evil.example", "null"):
-        assert refusal(browser, Origin=origin) == 403
+        assert refused(browser, Origin=origin) == 403
 
 
 EACH_SERVER = pytest.mark.parametrize(
